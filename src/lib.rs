@@ -1,0 +1,1 @@
+//! pantry: a namespaced key-value server with a Redis door and an HTTP door.
