@@ -1,1 +1,3 @@
 //! pantry: a namespaced key-value server with a Redis door and an HTTP door.
+
+pub mod number;
