@@ -24,6 +24,8 @@ pub enum Error {
     WrongType,
     /// The name does not exist, and the command needs it to.
     NoSuchKey,
+    /// The namespace does not exist, not even an empty one.
+    NoSuchNamespace,
     /// The expire time of the named command is zero, negative where that is refused, or overflows.
     InvalidExpire(&'static str),
     /// Not authenticated.
@@ -72,6 +74,7 @@ impl Error {
             | Error::NotAnInteger
             | Error::NotAFloat
             | Error::NoSuchKey
+            | Error::NoSuchNamespace
             | Error::InvalidExpire(_) => "ERR",
         }
     }
@@ -84,6 +87,7 @@ impl Error {
             | Error::NotAnInteger
             | Error::NotAFloat
             | Error::NoSuchKey
+            | Error::NoSuchNamespace
             | Error::InvalidExpire(_)
             | Error::NoProto
             | Error::ExecAbort
@@ -105,6 +109,7 @@ impl fmt::Display for Error {
             Error::NotAFloat => "value is not a valid float",
             Error::WrongType => "Operation against a key holding the wrong kind of value",
             Error::NoSuchKey => "no such key",
+            Error::NoSuchNamespace => "no such namespace",
             Error::InvalidExpire(command) => {
                 return write!(f, "invalid expire time in '{command}' command");
             }

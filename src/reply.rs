@@ -315,7 +315,13 @@ fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     if len < 10 {
         out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
     } else if len < 100 {
-        out.extend_from_slice(&[b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n']);
+        out.extend_from_slice(&[
+            b'$',
+            b'0' + (len / 10) as u8,
+            b'0' + (len % 10) as u8,
+            b'\r',
+            b'\n',
+        ]);
     } else {
         header(out, b'$', len as i64);
     }

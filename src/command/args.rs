@@ -28,7 +28,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// Syntax error if there is none.
-    pub fn next(&mut self) -> Result<&'a [u8]> {
+    pub fn required(&mut self) -> Result<&'a [u8]> {
         self.optional().ok_or(Error::Syntax)
     }
 
@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// Syntax error if there is none, or not an integer.
     pub fn integer(&mut self) -> Result<i64> {
-        integer(self.next()?)
+        integer(self.required()?)
     }
 
     /// # Errors

@@ -5,7 +5,9 @@
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
 pub mod args;
+mod namespace;
 mod syntax;
+mod transaction;
 
 use std::sync::LazyLock;
 
@@ -18,7 +20,7 @@ use crate::store::View;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
-const FAMILIES: &[Family] = &[];
+pub const FAMILIES: &[Family] = &[namespace::FAMILY, transaction::FAMILY];
 
 /// Commands that belong together: one file, one ACL category.
 #[derive(Debug, Clone, Copy)]
@@ -243,7 +245,8 @@ pub fn table() -> &'static Table {
 
 impl Table {
     fn build() -> Table {
-        let rows = FAMILIES.iter().flat_map(|family| family.commands.iter().map(move |c| (c, family)));
+        let rows =
+            FAMILIES.iter().flat_map(|family| family.commands.iter().map(move |c| (c, family)));
         let mut specs: Vec<Spec> = rows
             .enumerate()
             .map(|(index, (command, family))| Spec {
@@ -291,9 +294,11 @@ impl Table {
     /// The subcommand of `container` with this name, in any case.
     pub fn find_subcommand(&self, container: &Spec, name: &[u8]) -> Option<&Spec> {
         let prefix = container.command.name.len() + 1;
-        container.subcommands.iter().map(|&index| &self.specs[index]).find(|spec| {
-            spec.command.name.as_bytes()[prefix..].eq_ignore_ascii_case(name)
-        })
+        container
+            .subcommands
+            .iter()
+            .map(|&index| &self.specs[index])
+            .find(|spec| spec.command.name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
     }
 }
 

@@ -74,13 +74,11 @@ pub fn keys(command: &Command) -> Keys {
     if command.flags.every_name {
         return Keys::Every;
     }
-    if matches!(command.run, Run::Session(_) | Run::Container) && command.name != "WATCH" {
-        return Keys::None;
-    }
     let first = command.name.split(' ').count();
     let all: Vec<&str> = words(command.syntax).collect();
     let is_key = |at: usize| all.get(at).is_some_and(|word| KEY_WORDS.contains(word));
-    let Some(offset) = (0..all.len()).take_while(|&at| all[at] != "[").find(|&at| is_key(at)) else {
+    let Some(offset) = (0..all.len()).take_while(|&at| all[at] != "[").find(|&at| is_key(at))
+    else {
         return Keys::None;
     };
     let first = first + offset;

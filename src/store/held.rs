@@ -13,7 +13,7 @@ use super::name::{Name, NameEntry};
 use super::names::Names;
 use super::table::Entry;
 use super::watch::Watched;
-use super::{Db, Garbage, STRIPES, Store, Stripe, stripe_of};
+use super::{DATABASES, Db, DbStats, Garbage, Padded, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::Lsn;
 use crate::journal::effect::Effects;
 
@@ -63,6 +63,29 @@ impl<'s> Held<'s> {
     pub fn lock_all(&mut self) {
         debug_assert!(matches!(self.guards, Guards::None));
         self.lock_stripes(0..STRIPES);
+    }
+
+    /// Sums over the whole store. All stripes must be held.
+    pub fn stats(&self) -> Stats {
+        let store = self.store;
+        let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
+        for stripe in self.stripes() {
+            for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
+                sum.names += db.visible;
+                sum.with_deadline += db.with_deadline;
+                stats.bytes += db.names.bytes();
+            }
+        }
+        stats.bytes += STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+        stats.expired_names = store.expired_names.load(Relaxed);
+        stats.expired_pairs = store.expired_pairs.load(Relaxed);
+        stats.lazyfree_pending = store.garbage.lock().len();
+        stats
+    }
+
+    /// Whether something under the name expired and was not reaped. The name must be held.
+    pub fn has_expired(&self, db: usize, name: Name<'_>, now_ms: u64) -> bool {
+        self.get(db, name).is_some_and(|entry| entry.has_expired(now_ms))
     }
 
     /// Takes one stripe by its number. Nothing may be held.

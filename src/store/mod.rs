@@ -28,7 +28,7 @@ pub use held::Held;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
 pub use table::NEVER;
-pub use view::{Access, View};
+pub use view::{Access, Settings, View};
 pub use watch::Watched;
 
 use crate::clock::Clock;
@@ -149,24 +149,6 @@ impl Store {
     #[inline]
     pub fn name<'a>(&self, bytes: &'a [u8]) -> Name<'a> {
         Name { bytes, hash: self.hasher.hash(bytes) }
-    }
-
-    /// Sums, stripe after stripe; not one moment's picture.
-    pub fn stats(&self) -> Stats {
-        let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
-        for padded in &self.stripes {
-            let stripe = padded.stripe.lock();
-            for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
-                sum.names += db.visible;
-                sum.with_deadline += db.with_deadline;
-                stats.bytes += db.names.bytes();
-            }
-        }
-        stats.bytes += STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
-        stats.expired_names = self.expired_names.load(Relaxed);
-        stats.expired_pairs = self.expired_pairs.load(Relaxed);
-        stats.lazyfree_pending = self.garbage.lock().len();
-        stats
     }
 
     /// Forgets the counts of expired names and pairs.

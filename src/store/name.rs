@@ -81,9 +81,26 @@ impl NameEntry {
         self.kept
     }
 
+    /// Whether it holds pairs, or may: an empty namespace too.
+    pub fn is_namespace(&self) -> bool {
+        matches!(self.value, Value::Namespace(_))
+    }
+
     /// Whether its own deadline has passed.
     pub fn is_expired(&self, now_ms: u64) -> bool {
         self.deadline_ms <= now_ms
+    }
+
+    /// Whether it or any of its pairs has expired.
+    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+        let pair_expired = || match &self.value {
+            Value::String(_) => false,
+            Value::Namespace(pairs) => {
+                pairs.min_deadline_ms() <= now_ms
+                    && pairs.iter().any(|pair| Entry::deadline_ms(pair) <= now_ms)
+            }
+        };
+        self.is_expired(now_ms) || pair_expired()
     }
 
     /// What Redis clients see; `None` for an empty namespace.

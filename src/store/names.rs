@@ -12,12 +12,8 @@ pub(super) trait Names {
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry>;
 
     /// Changes an entry; `false` if there is none. `change` must keep its name.
-    fn update(
-        &mut self,
-        db: usize,
-        name: Name<'_>,
-        change: &mut dyn FnMut(&mut NameEntry),
-    ) -> bool;
+    fn update(&mut self, db: usize, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry))
+    -> bool;
 
     /// Adds an entry that is not there.
     fn insert(&mut self, db: usize, name: Name<'_>, entry: Box<NameEntry>);
@@ -25,12 +21,7 @@ pub(super) trait Names {
     fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Box<NameEntry>>;
 
     /// Shows entries in hash order, from the first whose hash is at least `from`.
-    fn scan(
-        &self,
-        db: usize,
-        from: u64,
-        visit: &mut dyn FnMut(u64, &NameEntry) -> ControlFlow<()>,
-    );
+    fn scan(&self, db: usize, from: u64, visit: &mut dyn FnMut(u64, &NameEntry) -> ControlFlow<()>);
 
     /// Names that Redis clients can see.
     fn visible(&self, db: usize) -> usize;

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use super::DATABASES;
 use super::hash::Hasher;
 use super::held::Held;
 use super::name::{Name, NameEntry};
 use super::names::Names;
-use super::DATABASES;
+
+type Place = (usize, u64, Box<[u8]>);
 
 /// Changes over held stripes.
 pub struct Overlay<'h, 's> {
@@ -21,7 +23,7 @@ pub struct Overlay<'h, 's> {
     /// Databases whose names in the store are hidden, after FLUSHDB.
     flushed: [bool; DATABASES],
     /// By database of the store, hash and name: what is there now, if anything.
-    changed: BTreeMap<(usize, u64, Box<[u8]>), Option<Box<NameEntry>>>,
+    changed: BTreeMap<Place, Option<Box<NameEntry>>>,
 }
 
 impl<'h, 's> Overlay<'h, 's> {
@@ -39,7 +41,7 @@ impl<'h, 's> Overlay<'h, 's> {
         self.base.store.hasher
     }
 
-    fn place(&self, db: usize, name: Name<'_>) -> (usize, u64, Box<[u8]>) {
+    fn place(&self, db: usize, name: Name<'_>) -> Place {
         (self.dbs[db], name.hash, name.bytes.into())
     }
 

@@ -2,7 +2,7 @@
 
 use super::name::NewDeadline;
 use super::view::View;
-use super::{Access, Held, NEVER, Store};
+use super::{Access, Held, NEVER, Settings, Store};
 use crate::error::Result;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
 
@@ -15,8 +15,13 @@ impl Store {
         let mut recorded = Effects::default();
         for (cause, effect) in effects {
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
-            let access =
-                Access { db: effect.db(), now_ms: 0, random_seed: 0, touch: false };
+            let access = Access {
+                db: effect.db(),
+                now_ms: 0,
+                random_seed: 0,
+                touch: false,
+                settings: &Settings::NONE,
+            };
             let mut view = View::live(&mut held, &mut recorded, access, None);
             view.apply(cause, effect).map_err(|_| Damaged)?;
         }

@@ -267,13 +267,13 @@ impl<T: Entry> Table<T> {
         let prefix_bits = self.segments[index].prefix_bits;
         let Some(hash) = self.segments[index].some_hash() else { return };
         if prefix_bits - self.skip_bits == self.depth {
-            self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
+            self.directory =
+                self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
             self.depth += 1;
         }
         let before = self.segments[index].slots.len();
         let upper = self.segments[index].split();
-        self.slots =
-            self.slots + self.segments[index].slots.len() + upper.slots.len() - before;
+        self.slots = self.slots + self.segments[index].slots.len() + upper.slots.len() - before;
         let upper_index = match self.free.pop() {
             Some(free) => {
                 self.segments[free as usize] = upper;
@@ -319,7 +319,8 @@ impl<T: Entry> Table<T> {
             (self.segments[lower as usize].slots.len(), self.segments[upper as usize].slots.len());
         let taken = std::mem::replace(&mut self.segments[upper as usize], Segment::new(0));
         self.segments[lower as usize].absorb(taken);
-        self.slots = self.slots + self.segments[lower as usize].slots.len() - lower_slots - upper_slots;
+        self.slots =
+            self.slots + self.segments[lower as usize].slots.len() - lower_slots - upper_slots;
         self.free.push(upper);
         self.directory[range].fill(lower);
     }

@@ -18,7 +18,7 @@ use crate::journal::effect::Effects;
 
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
-pub struct Access {
+pub struct Access<'a> {
     /// The selected database.
     pub db: usize,
     /// The moment, in unix ms.
@@ -27,6 +27,31 @@ pub struct Access {
     pub random_seed: u64,
     /// Whether use of a name counts as access (CLIENT NO-TOUCH).
     pub touch: bool,
+    /// Limits and thresholds.
+    pub settings: &'a Settings,
+}
+
+/// What of the configuration concerns names and pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest string or value that a command may build.
+    pub string_len_max_bytes: usize,
+    /// Longest reply that a command may write.
+    pub reply_max_bytes: usize,
+    /// Pairs up to which OBJECT ENCODING calls a namespace a listpack.
+    pub hash_max_listpack_entries: usize,
+    /// Bytes of a key or value up to which it does.
+    pub hash_max_listpack_value_bytes: usize,
+}
+
+impl Settings {
+    /// No limits at all, for replaying what was allowed once.
+    pub const NONE: Settings = Settings {
+        string_len_max_bytes: usize::MAX,
+        reply_max_bytes: usize::MAX,
+        hash_max_listpack_entries: usize::MAX,
+        hash_max_listpack_value_bytes: usize::MAX,
+    };
 }
 
 /// One moment of the names a command may touch.
@@ -34,10 +59,20 @@ pub struct View<'a> {
     pub(super) names: &'a mut dyn Names,
     pub(super) effects: &'a mut Effects,
     pub(super) hasher: Hasher,
-    pub(super) access: Access,
+    pub(super) access: Access<'a>,
     random: Cell<u64>,
+    lookups: Cell<Lookups>,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
+}
+
+/// How often names that were asked for were there.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Lookups {
+    /// They were.
+    pub hits: u32,
+    /// They were not.
+    pub misses: u32,
 }
 
 /// A pair that is alive.
@@ -65,22 +100,42 @@ impl<'a> View<'a> {
     pub fn live(
         held: &'a mut Held<'_>,
         effects: &'a mut Effects,
-        access: Access,
+        access: Access<'a>,
         known: Option<Name<'a>>,
     ) -> View<'a> {
         let hasher = held.store.hasher;
-        View { names: held, effects, hasher, access, random: Cell::new(access.random_seed), known }
+        View::new(held, effects, hasher, access, known)
     }
 
     /// Over an overlay, which collects changes and touches nothing.
     pub fn overlay(
         overlay: &'a mut Overlay<'_, '_>,
         effects: &'a mut Effects,
-        access: Access,
+        access: Access<'a>,
     ) -> View<'a> {
         let hasher = overlay.hasher();
+        View::new(overlay, effects, hasher, access, None)
+    }
+
+    fn new(
+        names: &'a mut dyn Names,
+        effects: &'a mut Effects,
+        hasher: Hasher,
+        access: Access<'a>,
+        known: Option<Name<'a>>,
+    ) -> View<'a> {
         let random = Cell::new(access.random_seed);
-        View { names: overlay, effects, hasher, access, random, known: None }
+        View { names, effects, hasher, access, random, lookups: Cell::default(), known }
+    }
+
+    /// How often names that were asked for were there, so far.
+    pub fn lookups(&self) -> Lookups {
+        self.lookups.get()
+    }
+
+    /// Limits and thresholds.
+    pub fn settings(&self) -> &Settings {
+        self.access.settings
     }
 
     /// The selected database.
@@ -207,7 +262,8 @@ impl<'a> View<'a> {
         let draw = |_| self.names.nth(db, self.random_below(entries)).filter(is_alive);
         let drawn = (0..TRIES).find_map(draw);
         // Among very many expired or empty names, the first that is alive will do.
-        drawn.or_else(|| (0..entries).find_map(|rank| self.names.nth(db, rank).filter(is_alive)))
+        drawn
+            .or_else(|| (0..entries).find_map(|rank| self.names.nth(db, rank).filter(is_alive)))
             .map(NameEntry::name)
     }
 
@@ -221,11 +277,19 @@ impl<'a> View<'a> {
 
     #[inline]
     fn entry(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
-        let entry = self.peek(db, name)?;
-        if self.access.touch {
-            entry.access(self.access.now_ms);
+        let mut lookups = self.lookups.get();
+        let entry = self.peek(db, name).filter(|entry| entry.kind().is_some() || entry.is_kept());
+        match entry {
+            Some(entry) => {
+                lookups.hits += 1;
+                if self.access.touch {
+                    entry.access(self.access.now_ms);
+                }
+            }
+            None => lookups.misses += 1,
         }
-        Some(entry)
+        self.lookups.set(lookups);
+        entry
     }
 
     #[inline]

@@ -1,0 +1,97 @@
+//! The process: what all connections share, and the doors.
+//!
+//! [`Server`] holds store, configuration, clients and counters. Doors are in [`resp`] and `http`;
+//! nothing here knows what a command means.
+
+pub mod clients;
+pub mod metrics;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::store::Store;
+use clients::Clients;
+use metrics::Metrics;
+
+/// What all connections of both doors share.
+#[derive(Debug)]
+pub struct Server {
+    /// All data.
+    pub store: Store,
+    /// All connected clients.
+    pub clients: Clients,
+    /// One per worker thread, in their order.
+    pub metrics: Vec<Arc<Metrics>>,
+    /// Forty hexadecimal digits, new at every start.
+    pub run_id: String,
+    /// When the process started, in unix ms.
+    pub started_ms: u64,
+    /// Cancelled when the server is to stop.
+    pub stop: CancellationToken,
+    /// False while the store is being loaded.
+    pub is_ready: AtomicBool,
+    /// The configuration file's path, if there was one.
+    pub config_file: Option<std::path::PathBuf>,
+    config: RwLock<Arc<Config>>,
+    config_version: AtomicU64,
+    config_change: Mutex<()>,
+}
+
+impl Server {
+    /// A server that no door leads to yet.
+    pub fn new(config: Config, store: Store, workers: usize) -> Server {
+        let started_ms = store.clock.now_ms();
+        Server {
+            store,
+            clients: Clients::default(),
+            metrics: (0..workers).map(|_| Arc::default()).collect(),
+            run_id: run_id(),
+            started_ms,
+            stop: CancellationToken::new(),
+            is_ready: AtomicBool::new(true),
+            config_file: None,
+            config: RwLock::new(Arc::new(config)),
+            config_version: AtomicU64::new(1),
+            config_change: Mutex::new(()),
+        }
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().clone()
+    }
+
+    /// Grows with every change of the configuration, so that who keeps a copy knows when it is old.
+    #[inline]
+    pub fn config_version(&self) -> u64 {
+        self.config_version.load(Ordering::Acquire)
+    }
+
+    /// Changes the configuration, all or nothing.
+    ///
+    /// # Errors
+    /// Those of `change`; nothing is changed then.
+    pub fn change_config<E>(
+        &self,
+        change: impl FnOnce(&mut Config) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _one_at_a_time = self.config_change.lock();
+        let mut config = Config::clone(&self.config());
+        change(&mut config)?;
+        *self.config.write() = Arc::new(config);
+        self.config_version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn run_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let word = |n: u64| format!("{:016x}", RandomState::new().hash_one(n));
+    let mut id: String = (0..3).map(word).collect();
+    id.truncate(40);
+    id
+}
