@@ -1,7 +1,7 @@
-//! Answers: the response body type, and JSON in the forms that Fastify gives its errors.
+//! Answers: the response body type, and how JSON is written.
 //!
-//! Knows no route and no command. Every answer is whole before its first byte leaves, so it has a
-//! `Content-Length`; each says that it must not be cached or taken for HTML.
+//! Knows no route and no command; errors are in `problem`. Every answer is whole before its first byte
+//! leaves, so it has a `Content-Length`; each says that it must not be cached or taken for HTML.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,9 +9,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Response, StatusCode};
-
-use crate::error::Error;
+use hyper::{Response, StatusCode};
 
 /// Why no JSON can be made: never, since it is written to memory.
 const IN_MEMORY: &str = "writing JSON to memory";
@@ -48,7 +46,8 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
     let mut answer = Response::new(Whole(Some(Bytes::from(body))));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
@@ -58,65 +57,6 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
 pub(super) fn no_content() -> Answer {
     let mut answer = Response::new(Whole::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer
-}
-
-/// An error that a handler or Fastify itself throws; `code` is Fastify's own, if it has one.
-pub(super) fn error(status: StatusCode, code: Option<&str>, message: &str) -> Answer {
-    let mut body = Object::default();
-    body.raw("statusCode", status.as_str());
-    if let Some(code) = code {
-        body.text("code", code);
-    }
-    body.text("error", status.canonical_reason().unwrap_or_default());
-    body.text("message", message);
-    json(status, body.end())
-}
-
-/// A refusal by the schema validator.
-pub(super) fn invalid(message: &str) -> Answer {
-    error(StatusCode::BAD_REQUEST, Some("FST_ERR_VALIDATION"), message)
-}
-
-/// No route for this method and target.
-pub(super) fn not_found(method: &Method, target: &str) -> Answer {
-    let mut body = Object::default();
-    body.text("message", &format!("Route {method}:{target} not found"));
-    body.text("error", "Not Found");
-    body.raw("statusCode", "404");
-    json(StatusCode::NOT_FOUND, body.end())
-}
-
-/// An escape in the target that means no text.
-pub(super) fn bad_url(target: &str) -> Answer {
-    let mut body = Object::default();
-    body.text("error", "Bad Request");
-    body.text("code", "FST_ERR_BAD_URL");
-    body.text("message", &format!("'{target}' is not a valid url component"));
-    body.raw("statusCode", "400");
-    plain_json(json(StatusCode::BAD_REQUEST, body.end()))
-}
-
-/// What Node's parser would not have let through.
-pub(super) fn client_error() -> Answer {
-    let mut body = Object::default();
-    body.text("error", "Bad Request");
-    body.text("message", "Client Error");
-    body.raw("statusCode", "400");
-    plain_json(json(StatusCode::BAD_REQUEST, body.end()))
-}
-
-/// The error of a command, with the status that says the same.
-pub(super) fn command_error(failed: &Error) -> Answer {
-    let status = StatusCode::from_u16(failed.http_status());
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    error(status, None, &failed.to_string())
-}
-
-/// Fastify writes errors from before a route is known without the character set.
-fn plain_json(mut answer: Answer) -> Answer {
-    let value = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, value);
     answer
 }
 
@@ -135,6 +75,13 @@ impl Object {
     pub(super) fn text(&mut self, name: &'static str, value: &str) {
         self.name(name);
         write_text(&mut self.0, value);
+    }
+
+    /// A string member, if there is one.
+    pub(super) fn optional_text(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
     }
 
     /// A string member from bytes that a Redis client may have written: what is not UTF-8 becomes

@@ -11,8 +11,10 @@ use super::answer::{self, Answer};
 
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
-const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
-const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+const REQUEST_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-request-private-network");
+const ALLOW_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-allow-private-network");
 
 /// The origins that may read answers.
 #[derive(Debug, Clone)]

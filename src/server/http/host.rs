@@ -10,48 +10,42 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::header::{self, HeaderMap};
 use hyper::{StatusCode, Uri, Version};
 
-use super::answer::{self, Answer};
+use super::problem::Problem;
 
-/// Which hosts a listener answers for.
-#[derive(Debug, Clone)]
-pub(super) struct Hosts {
-    /// `None`: every host.
-    allowed: Option<Vec<String>>,
+/// Refuses a request without exactly one host, or for a host that the listener on `local` does not
+/// serve. `names` (without port) are served on loopback too.
+pub(super) fn check(
+    local: SocketAddr,
+    names: &[String],
+    version: Version,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().map_err(|_| Problem::client_error())?,
+        (None, _) if version < Version::HTTP_11 => return Ok(()),
+        _ => return Err(Problem::client_error()),
+    };
+    if uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host)) {
+        return Err(Problem::client_error());
+    }
+    if is_served(local, names, host) {
+        return Ok(());
+    }
+    let message = "This host name is not served here; see http-allowed-host";
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, message))
 }
 
-impl Hosts {
-    /// The hosts of a listener on `local`; `names` (without port) are added to the loopback ones.
-    pub(super) fn new(local: SocketAddr, names: &[String]) -> Hosts {
-        let allowed = local.ip().to_canonical().is_loopback().then(|| names.to_vec());
-        Hosts { allowed }
+fn is_served(local: SocketAddr, names: &[String], host: &str) -> bool {
+    if !local.ip().to_canonical().is_loopback() {
+        return true;
     }
-
-    /// Refuses a request for another host, or without exactly one host.
-    pub(super) fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Answer> {
-        let mut hosts = headers.get_all(header::HOST).iter();
-        let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().map_err(|_| answer::client_error())?,
-            (None, _) if version < Version::HTTP_11 => return Ok(()),
-            _ => return Err(answer::client_error()),
-        };
-        if uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host)) {
-            return Err(answer::client_error());
-        }
-        if self.allows(host) {
-            return Ok(());
-        }
-        let message = "This host name is not served here; see http-allowed-host";
-        Err(answer::error(StatusCode::MISDIRECTED_REQUEST, None, message))
-    }
-
-    fn allows(&self, host: &str) -> bool {
-        let Some(allowed) = &self.allowed else { return true };
-        let name = without_port(host);
-        if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            return ip.to_canonical().is_loopback() || allowed.iter().any(|it| it == name);
-        }
-        name.eq_ignore_ascii_case("localhost") || allowed.iter().any(|it| it.eq_ignore_ascii_case(name))
-    }
+    let name = without_port(host);
+    let ip = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || names.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 fn without_port(host: &str) -> &str {
@@ -68,13 +62,12 @@ fn without_port(host: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn hosts(local: &str) -> Hosts {
-        Hosts::new(local.parse().unwrap(), &["pantry.example".to_owned()])
+    fn serves(local: &str, host: &str) -> bool {
+        is_served(local.parse().unwrap(), &["pantry.example".to_owned()], host)
     }
 
     #[test]
     fn loopback_listeners_want_loopback_names() {
-        let hosts = hosts("127.0.0.1:8080");
         for host in [
             "localhost",
             "LocalHost:8080",
@@ -86,18 +79,25 @@ mod tests {
             "[::ffff:127.0.0.1]:80",
             "Pantry.Example:8080",
         ] {
-            assert!(hosts.allows(host), "{host}");
+            assert!(serves("127.0.0.1:8080", host), "{host}");
         }
-        for host in
-            ["attacker.example", "localhost.evil", "127.0.0.1.evil", "10.0.0.1", "", "[::2]:80", "localhost:x", "evil:1:80"]
-        {
-            assert!(!hosts.allows(host), "{host}");
+        for host in [
+            "attacker.example",
+            "localhost.evil",
+            "127.0.0.1.evil",
+            "10.0.0.1",
+            "",
+            "[::2]:80",
+            "localhost:x",
+            "evil:1:80",
+        ] {
+            assert!(!serves("[::1]:8080", host), "{host}");
         }
     }
 
     #[test]
     fn other_listeners_take_any_name() {
-        assert!(hosts("0.0.0.0:8080").allows("anything.example"));
-        assert!(hosts("10.0.0.1:8080").allows("anything.example"));
+        assert!(serves("0.0.0.0:8080", "anything.example"));
+        assert!(serves("10.0.0.1:8080", "anything.example"));
     }
 }

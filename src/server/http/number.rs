@@ -8,7 +8,14 @@ pub(super) fn print(n: f64) -> String {
         return "0".to_owned();
     }
     if !n.is_finite() {
-        return if n.is_nan() { "NaN" } else if n > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+        return if n.is_nan() {
+            "NaN"
+        } else if n > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
     }
     let scientific = format!("{:e}", n.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -62,7 +69,9 @@ fn read_radix(digits: &str, radix: u32) -> Option<f64> {
     if digits.is_empty() {
         return None;
     }
-    digits.chars().try_fold(0.0, |sum, c| Some(sum * f64::from(radix) + f64::from(c.to_digit(radix)?)))
+    digits
+        .chars()
+        .try_fold(0.0, |sum, c| Some(sum * f64::from(radix) + f64::from(c.to_digit(radix)?)))
 }
 
 /// What JavaScript trims: U+FEFF too, but not U+0085.
@@ -125,9 +134,10 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_number() {
-        for text in
-            ["abc", "inf", "infinity", "nan", "NaN", "1_000", "1,000", "5ms", ".", "1e", "0x", "0xg", "+", "\u{85}5"]
-        {
+        for text in [
+            "abc", "inf", "infinity", "nan", "NaN", "1_000", "1,000", "5ms", ".", "1e", "0x",
+            "0xg", "+", "\u{85}5",
+        ] {
             assert_eq!(read(text), None, "{text:?}");
         }
     }

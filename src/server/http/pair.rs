@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::number;
+use super::problem::Problem;
 
 /// A pair as it will be stored.
 #[derive(Debug, PartialEq)]
@@ -18,36 +19,30 @@ pub(super) struct Pair {
     pub(super) ttl_ms: f64,
 }
 
-/// Why a body was refused; the texts are Butler's.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    NotJson,
-    Invalid(&'static str),
-}
-
 /// Reads a JSON document. A leading byte order mark is skipped. Objects with a `__proto__` or a
 /// `constructor.prototype` member are refused at any depth, as Butler refuses them.
-pub(super) fn parse(body: &[u8]) -> Result<Value, Refused> {
+pub(super) fn parse(body: &[u8]) -> Option<Value> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let value = serde_json::from_slice(body).map_err(|_| Refused::NotJson)?;
-    if poisons_prototypes(&value) { Err(Refused::NotJson) } else { Ok(value) }
+    serde_json::from_slice(body).ok().filter(|value| !poisons_prototypes(value))
 }
 
 impl Pair {
     /// Takes the pair out of a parsed body.
-    pub(super) fn from_json(body: Value) -> Result<Pair, Refused> {
+    pub(super) fn from_json(body: Value) -> Result<Pair, Problem> {
         let Value::Object(mut members) = body else {
-            return Err(Refused::Invalid("body must be object"));
+            return Err(Problem::invalid("body must be object"));
         };
         let mut text = |name, message| match members.remove(name) {
             None => Ok(None),
-            Some(value) => as_text(value).map(Some).ok_or(Refused::Invalid(message)),
+            Some(value) => as_text(value).map(Some).ok_or_else(|| Problem::invalid(message)),
         };
         let key = text("key", "body/key must be string")?;
         let value = text("value", "body/value must be string")?;
         let ttl_ms = match members.remove("ttl") {
             None => 0.0,
-            Some(ttl) => as_number(ttl).ok_or(Refused::Invalid("body/ttl must be number"))?,
+            Some(ttl) => {
+                as_number(ttl).ok_or_else(|| Problem::invalid("body/ttl must be number"))?
+            }
         };
         Ok(Pair { key, value, ttl_ms: ttl_ms.trunc() })
     }
@@ -99,11 +94,13 @@ fn poisons_prototypes(value: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn pair(body: &str) -> Result<Pair, Refused> {
-        parse(body.as_bytes()).and_then(Pair::from_json)
+    /// The pair, or what is wrong with it.
+    fn pair(body: &str) -> Result<Pair, String> {
+        let value = parse(body.as_bytes()).ok_or("no JSON")?;
+        Pair::from_json(value).map_err(|problem| problem.to_string())
     }
 
-    fn ttl_ms(ttl: &str) -> Result<f64, Refused> {
+    fn ttl_ms(ttl: &str) -> Result<f64, String> {
         pair(&format!(r#"{{"ttl":{ttl}}}"#)).map(|pair| pair.ttl_ms)
     }
 
@@ -125,7 +122,7 @@ mod tests {
         }
         for json in ["{}", "[]", r#"["x","y"]"#, r#"[["x"]]"#] {
             let refused = pair(&format!(r#"{{"key":{json}}}"#));
-            assert_eq!(refused, Err(Refused::Invalid("body/key must be string")), "{json}");
+            assert_eq!(refused, Err("body/key must be string".to_owned()), "{json}");
         }
     }
 
@@ -144,7 +141,7 @@ mod tests {
             assert_eq!(ttl_ms(json), Ok(ms), "{json}");
         }
         for json in [r#""""#, r#""abc""#, r#""Infinity""#, r#""1e400""#, "{}", "[1,2]"] {
-            assert_eq!(ttl_ms(json), Err(Refused::Invalid("body/ttl must be number")), "{json}");
+            assert_eq!(ttl_ms(json), Err("body/ttl must be number".to_owned()), "{json}");
         }
     }
 
@@ -159,12 +156,12 @@ mod tests {
             r#"{"o":[{"\u005f_proto__":1}]}"#,
             r#"{"constructor":{"prototype":1}}"#,
         ] {
-            assert_eq!(pair(body), Err(Refused::NotJson), "{body}");
+            assert_eq!(pair(body), Err("no JSON".to_owned()), "{body}");
         }
         for body in ["null", "[]", "12", r#""text""#, r#"[{"key":"k"}]"#] {
-            assert_eq!(pair(body), Err(Refused::Invalid("body must be object")), "{body}");
+            assert_eq!(pair(body), Err("body must be object".to_owned()), "{body}");
         }
         assert!(pair("\u{feff}{\"constructor\":{\"x\":1},\"key\":\"__proto__\"}").is_ok());
-        assert_eq!(pair(&"[".repeat(100_000)), Err(Refused::NotJson));
+        assert_eq!(pair(&"[".repeat(100_000)), Err("no JSON".to_owned()));
     }
 }
