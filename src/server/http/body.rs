@@ -13,19 +13,11 @@ use serde_json::Value;
 
 use super::pair;
 use super::problem::Problem;
+use crate::config::Config;
 
 /// What an unread body may still send, so that its sender gets to read the answer.
 const DISCARDED_BYTES_MAX: u64 = 16 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What bounds a body.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Longest body.
-    pub(super) bytes_max: usize,
-    /// Time from the first byte asked for to the last.
-    pub(super) timeout: Duration,
-}
 
 /// Reads the body of a request. `method` is the one that will be routed. `None`: there is no body,
 /// or none that a route could take. An error may leave the body half read; see [`discard`].
@@ -33,7 +25,7 @@ pub(super) async fn read(
     method: &Method,
     headers: &HeaderMap,
     body: &mut Incoming,
-    limits: Limits,
+    config: &Config,
 ) -> Result<Option<Value>, Problem> {
     let declared =
         headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
@@ -48,7 +40,8 @@ pub(super) async fn read(
             return Err(Problem::coded(status, "FST_ERR_CTP_INVALID_MEDIA_TYPE", text));
         }
     };
-    let collected = tokio::time::timeout(limits.timeout, collect(body, limits.bytes_max)).await;
+    let timeout = Duration::from_millis(config.http_body_timeout_ms);
+    let collected = tokio::time::timeout(timeout, collect(body, config.http_body_max_bytes)).await;
     let bytes = collected.unwrap_or_else(|_| {
         let text = "The body did not arrive in time";
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, text).ending_connection())

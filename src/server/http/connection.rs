@@ -1,10 +1,8 @@
 //! One HTTP connection: hyper's loop with its limits, and the way of one request through the door.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -17,16 +15,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::answer::{self, Answer, Object};
+use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
-use super::{Door, Rules, auth, body, host, target, v4};
+use super::{auth, body, host, target, v4};
+use crate::config::Config;
 use crate::error::Error;
 use crate::reply::Captured;
+use crate::resp::owned::OwnedRequest;
+use crate::server::Server;
 use crate::server::clients::Client;
+use crate::server::worker::Worker;
 use crate::session::Session;
 
 /// Longest request line and headers together; hyper takes at most 100 headers.
@@ -36,86 +39,44 @@ const READ_AHEAD_MAX_BYTES: usize = 64 * 1024;
 
 const METHOD_OVERRIDE: &str = "x-http-method-override";
 
-/// What is said to one connection too many.
-const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
-    content-type: application/json; charset=utf-8\r\ncontent-length: 95\r\n\r\n\
-    {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"max number of clients reached\"}";
-
 struct Connection {
-    door: Rc<Door>,
+    server: Arc<Server>,
     local: SocketAddr,
-    session: RefCell<Session>,
+    /// Never locked across an await, nor by two.
+    session: Mutex<Session>,
 }
 
-/// Takes the client out of the registry, however its connection ends.
-struct Registered {
-    door: Rc<Door>,
-    client: Arc<Client>,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.door.server.clients.disconnect(&self.client);
-    }
-}
-
-/// Serves `stream` until it ends.
-pub(super) async fn serve(door: Rc<Door>, mut stream: TcpStream) {
-    door.metrics.total_connections_received.add(1);
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let (config, now_ms) = (door.server.config(), door.server.store.clock.now_ms());
-    let client = door.server.clients.connect((peer, local), 0, now_ms, config.maxclients);
-    let Some(client) = client else {
-        door.metrics.rejected_connections.add(1);
-        // Best effort: whoever does not read it is not waited for.
-        let _ = stream.try_write(REFUSAL.as_bytes());
-        let _ = stream.shutdown().await;
-        return;
-    };
-    let _registered = Registered { door: door.clone(), client: client.clone() };
-    let _ = stream.set_nodelay(true);
-    let connection = Rc::new(Connection {
-        door: door.clone(),
-        local,
-        session: RefCell::new(Session::new(client.clone(), false)),
+/// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
+/// even then.
+pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) {
+    let config = server.config();
+    let connection = Arc::new(Connection {
+        server: server.clone(),
+        local: client.laddr,
+        session: Mutex::new(Session::new(client.clone(), false)),
     });
     let service = service_fn(move |request| {
         let connection = connection.clone();
         async move { Ok::<_, Infallible>(connection.answer(request).await) }
     });
-    let stalled = Duration::from_millis(config.http_body_timeout_ms);
-    let io = Stall::new(TokioIo::new(stream), stalled);
+    let patience = Duration::from_millis(config.http_body_timeout_ms);
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.http_header_timeout_ms))
         .max_header_size(HEAD_MAX_BYTES)
         .max_buf_size(READ_AHEAD_MAX_BYTES)
         .pipeline_flush(true)
-        .serve_connection(io, service);
-    drive(http, &door, &client).await;
-}
-
-/// Polls the connection until it ends, is killed, or has answered its last request.
-async fn drive(
-    http: http1::Connection<
-        Stall,
-        impl hyper::service::HttpService<Incoming, ResBody = answer::Whole, Error = Infallible>,
-    >,
-    door: &Door,
-    client: &Client,
-) {
+        .serve_connection(Stall::new(TokioIo::new(stream), patience), service);
     let mut http = pin!(http);
-    let mut stop = pin!(door.server.stop.cancelled());
-    let (mut is_stopping, mut has_waker) = (false, false);
+    let (mut has_waker, mut is_stopping) = (false, false);
     let ended = std::future::poll_fn(|cx| {
-        if !has_waker {
+        if !std::mem::replace(&mut has_waker, true) {
             client.set_waker(cx.waker());
-            has_waker = true;
         }
-        if client.is_killed() {
-            return Poll::Ready(Ok(()));
-        }
-        if !is_stopping && stop.as_mut().poll(cx).is_ready() {
+        if client.is_killed() && !is_stopping {
+            if !server.stop.is_cancelled() {
+                return Poll::Ready(Ok(()));
+            }
             is_stopping = true;
             http.as_mut().graceful_shutdown();
         }
@@ -128,31 +89,32 @@ async fn drive(
 
 impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let rules = self.door.rules();
-        self.door.metrics.http_requests.add(1);
+        let config = self.server.config();
+        let cors = Cors(&config.http_cors_origins);
         let (head, mut body) = request.into_parts();
-        if let Some(answer) = rules.cors.preflight(&head.method, &head.headers) {
+        if let Some(answer) = cors.preflight(&head.method, &head.headers) {
             return answer;
         }
-        let answer = self.respond(&rules, &head, &mut body).await;
+        Worker::with(|worker| worker.metrics.http_requests.add(1));
+        let answer = self.respond(&config, &head, &mut body).await;
         body::discard(&head.headers, body);
         let mut answer = answer.unwrap_or_else(Answer::from);
-        rules.cors.mark(&head.headers, &mut answer);
+        cors.mark(&head.headers, &mut answer);
         answer
     }
 
     async fn respond(
         &self,
-        rules: &Rules,
+        config: &Config,
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<Answer, Problem> {
-        self.check(rules, head)?;
+        self.check(config, head)?;
         if let Some(answer) = self.health(head) {
             return Ok(answer);
         }
-        let is_authenticated = auth::is_authenticated(&head.headers, &rules.config.requirepass);
-        self.session.borrow_mut().is_authenticated = is_authenticated;
+        let is_authenticated = auth::is_authenticated(&head.headers, &config.requirepass);
+        self.session.lock().is_authenticated = is_authenticated;
         if !is_authenticated {
             return Err(Error::NoAuth.into());
         }
@@ -164,20 +126,20 @@ impl Connection {
         }
         let segments = target::segments(head.uri.path()).map_err(|_| Problem::bad_url(target))?;
         let body = match takes_body {
-            true => body::read(&method, &head.headers, body, rules.body).await?,
+            true => body::read(&method, &head.headers, body, config).await?,
             false => None,
         };
         let query = head.uri.query().unwrap_or_default();
         let request = v4::Request { method: &method, target, segments: &segments, query, body };
-        let answer = v4::respond(request, &mut Batch { connection: self, rules });
+        let answer = v4::respond(request, &mut Commands(self));
         self.passed().await;
         answer
     }
 
     /// Checks what every request must have.
-    fn check(&self, rules: &Rules, head: &Parts) -> Result<(), Problem> {
+    fn check(&self, config: &Config, head: &Parts) -> Result<(), Problem> {
         let Parts { version, uri, headers, .. } = head;
-        host::check(self.local, &rules.config.http_allowed_hosts, *version, uri, headers)?;
+        host::check(self.local, &config.http_allowed_hosts, *version, uri, headers)?;
         if !is_framing_plain(headers) {
             return Err(Problem::client_error().ending_connection());
         }
@@ -192,7 +154,7 @@ impl Connection {
     /// Whether the process runs, and whether it can serve. Tells nothing about data, asks for no
     /// password.
     fn health(&self, head: &Parts) -> Option<Answer> {
-        let is_ready = self.door.server.is_ready.load(Relaxed);
+        let is_ready = self.server.is_ready.load(Relaxed);
         let (status, text) = match head.uri.path() {
             _ if !matches!(head.method, Method::GET | Method::HEAD) => return None,
             "/health/live" => (StatusCode::OK, "live"),
@@ -207,8 +169,8 @@ impl Connection {
 
     /// Waits until nothing that was shown can be lost in a crash.
     async fn passed(&self) {
-        let touched = self.session.borrow().touched;
-        let journal = &self.door.server.store.journal;
+        let touched = self.session.lock().touched;
+        let journal = &self.server.store.journal;
         if !journal.has_passed(touched) {
             journal.passed(touched).await;
         }
@@ -216,15 +178,17 @@ impl Connection {
 }
 
 /// Runs a route's commands in the connection's session.
-struct Batch<'a> {
-    connection: &'a Connection,
-    rules: &'a Rules,
-}
+struct Commands<'a>(&'a Connection);
 
-impl v4::Commands for Batch<'_> {
+impl v4::Commands for Commands<'_> {
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
-        let mut session = self.connection.session.borrow_mut();
-        self.connection.door.run(self.rules, &mut session, args)
+        let request = OwnedRequest::new(args.iter().copied());
+        let mut session = self.0.session.lock();
+        match Worker::with(|worker| worker.capture(&mut session, request.args())) {
+            Some(Captured::Error(error)) => Err(error),
+            Some(reply) => Ok(reply),
+            None => Err(Error::plain("the command wrote no reply")),
+        }
     }
 }
 

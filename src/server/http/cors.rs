@@ -16,19 +16,12 @@ const REQUEST_PRIVATE_NETWORK: HeaderName =
 const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
-/// The origins that may read answers.
-#[derive(Debug, Clone)]
-pub(super) struct Cors {
-    any: bool,
-    origins: Vec<String>,
-}
+/// The origins that may read answers: as browsers write them (`https://qlik.example`), or `*` for
+/// all. No origins: no CORS.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cors<'a>(pub(super) &'a [String]);
 
-impl Cors {
-    /// `origins` as browsers write them (`https://qlik.example`), or `*` for all; no origins, no CORS.
-    pub(super) fn new(origins: &[String]) -> Cors {
-        Cors { any: origins.iter().any(|origin| origin == "*"), origins: origins.to_vec() }
-    }
-
+impl Cors<'_> {
     /// The answer to a preflight request; `None` if this is no preflight that may be answered.
     pub(super) fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Answer> {
         let asked = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -52,28 +45,32 @@ impl Cors {
 
     /// Lets the requesting page read `answer`, if it may. `request` are the request's headers.
     pub(super) fn mark(&self, request: &HeaderMap, answer: &mut Answer) {
-        if !self.any && self.origins.is_empty() {
+        if self.0.is_empty() {
             return;
         }
         let out = answer.headers_mut();
         if let Some(origin) = self.allowed(request) {
             out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
-        if !self.any {
+        if !self.is_any() {
             out.append(header::VARY, HeaderValue::from_static("origin"));
         }
     }
 
     fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let origin = request.get(header::ORIGIN)?;
-        if self.any {
+        if self.is_any() {
             return Some(HeaderValue::from_static("*"));
         }
         self.is_named(request).then(|| origin.clone())
     }
 
+    fn is_any(&self) -> bool {
+        self.0.iter().any(|origin| origin == "*")
+    }
+
     fn is_named(&self, request: &HeaderMap) -> bool {
         let origin = request.get(header::ORIGIN).map(HeaderValue::as_bytes);
-        self.origins.iter().any(|named| Some(named.as_bytes()) == origin)
+        self.0.iter().any(|named| Some(named.as_bytes()) == origin)
     }
 }
