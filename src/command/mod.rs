@@ -5,7 +5,13 @@
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
 pub mod args;
+mod deadline;
+mod expire;
+mod generic;
+mod help;
+mod keyspace;
 mod namespace;
+mod string;
 mod syntax;
 mod transaction;
 
@@ -20,7 +26,14 @@ use crate::store::View;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
-pub const FAMILIES: &[Family] = &[namespace::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    expire::FAMILY,
+    generic::FAMILY,
+    keyspace::FAMILY,
+    namespace::FAMILY,
+    string::FAMILY,
+    transaction::FAMILY,
+];
 
 /// Commands that belong together: one file, one ACL category.
 #[derive(Debug, Clone, Copy)]
