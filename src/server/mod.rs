@@ -4,6 +4,7 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod http;
 pub mod listen;
 pub mod metrics;
 pub mod resp;
