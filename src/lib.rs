@@ -56,7 +56,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use clock::Clock;
-use config::load::Loaded;
+use config::Loaded;
 use journal::Journal;
 use server::Server;
 use store::Store;

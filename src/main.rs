@@ -6,9 +6,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let loaded = match pantry::config::load::load(std::env::args_os()) {
+    let loaded = match pantry::config::load(std::env::args_os()) {
         Ok(loaded) => loaded,
-        Err(error) => return pantry::config::load::report(&error),
+        Err(error) => return pantry::config::report(&error),
     };
     pantry::log::init(loaded.config.loglevel);
     match pantry::run(loaded) {

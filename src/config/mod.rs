@@ -5,7 +5,7 @@
 
 pub mod directive;
 pub mod format;
-pub mod load;
+mod load;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
