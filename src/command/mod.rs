@@ -5,6 +5,9 @@
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
 pub mod args;
+mod hash;
+mod hash_expiry;
+mod hash_random;
 mod namespace;
 mod syntax;
 mod transaction;
@@ -20,7 +23,8 @@ use crate::store::View;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
-pub const FAMILIES: &[Family] = &[namespace::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] =
+    &[hash::FAMILY, hash_expiry::FAMILY, namespace::FAMILY, transaction::FAMILY];
 
 /// Commands that belong together: one file, one ACL category.
 #[derive(Debug, Clone, Copy)]
