@@ -1,3 +1,16 @@
-//! The `pantry` binary. Everything it does is in the library; this file only calls it.
+//! The `pantry` binary: reads the configuration, starts the log, runs the server.
 
-fn main() {}
+use anyhow::Result;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    tracing_subscriber::fmt().init();
+    pantry::run(pantry::config::Config {
+        http_port: 0,
+        port: 7000,
+        threads: 1,
+        ..Default::default()
+    })
+}

@@ -4,7 +4,11 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod listen;
 pub mod metrics;
+pub mod resp;
+mod signals;
+pub mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +38,8 @@ pub struct Server {
     pub stop: CancellationToken,
     /// False while the store is being loaded.
     pub is_ready: AtomicBool,
+    /// Whether expired pairs and names are freed in the background.
+    pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
     config: RwLock<Arc<Config>>,
@@ -53,6 +59,7 @@ impl Server {
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
+            active_expire: AtomicBool::new(true),
             config_file: None,
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
