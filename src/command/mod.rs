@@ -8,6 +8,9 @@ pub mod args;
 mod deadline;
 mod expire;
 mod generic;
+mod hash;
+mod hash_expiry;
+mod hash_random;
 mod help;
 mod keyspace;
 mod namespace;
@@ -29,6 +32,8 @@ pub use syntax::Keys;
 pub const FAMILIES: &[Family] = &[
     expire::FAMILY,
     generic::FAMILY,
+    hash::FAMILY,
+    hash_expiry::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
     string::FAMILY,
