@@ -5,6 +5,9 @@
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
 pub mod args;
+mod client;
+mod connection;
+mod help;
 mod namespace;
 mod syntax;
 mod transaction;
@@ -20,7 +23,11 @@ use crate::store::View;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
-pub const FAMILIES: &[Family] = &[namespace::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] =
+    &[client::FAMILY, connection::FAMILY, namespace::FAMILY, transaction::FAMILY];
+
+/// The version of Redis whose behaviour clients may expect.
+pub const REDIS_VERSION: &str = "8.0.0";
 
 /// Commands that belong together: one file, one ACL category.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +91,8 @@ pub struct Flags {
     pub not_queued: bool,
     /// Allowed while the store is loading.
     pub loading: bool,
+    /// Takes any number of arguments, although its syntax line names none.
+    pub any_arguments: bool,
 }
 
 impl Command {
@@ -129,6 +138,7 @@ impl Command {
             no_multi: false,
             not_queued: false,
             loading: false,
+            any_arguments: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -185,6 +195,12 @@ impl Command {
     /// May be used while the store is loading.
     pub const fn while_loading(mut self) -> Command {
         self.flags.loading = true;
+        self
+    }
+
+    /// Takes any number of arguments, although its syntax line names none.
+    pub const fn any_arguments(mut self) -> Command {
+        self.flags.any_arguments = true;
         self
     }
 
