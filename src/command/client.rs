@@ -219,6 +219,7 @@ fn is_plain(byte: u8) -> bool {
 }
 
 /// Which connections CLIENT KILL closes.
+#[derive(Default)]
 struct Filter<'a> {
     id: Option<u64>,
     addr: Option<&'a [u8]>,
@@ -227,12 +228,6 @@ struct Filter<'a> {
     normal: Option<bool>,
     age_min_s: u64,
     skip_me: bool,
-}
-
-impl Default for Filter<'_> {
-    fn default() -> Self {
-        Filter { id: None, addr: None, laddr: None, normal: None, age_min_s: 0, skip_me: false }
-    }
 }
 
 impl<'a> Filter<'a> {
