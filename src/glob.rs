@@ -11,9 +11,9 @@ use memchr::memmem;
 const STARS_MAX: usize = 1000;
 
 /// What searching for the pieces between stars may cost in pattern bytes looked at: this much, and
-/// [`WORK_PER_BYTE`] for each byte of pattern and text. Only pieces with `?`, classes or escapes are charged.
-const WORK_BASE: usize = 1 << 24;
-const WORK_PER_BYTE: usize = 16;
+/// [`WORK_PER_TEXT_BYTE`] for each byte of the text. Pieces without `?`, classes and escapes cost nothing unless `nocase`.
+const WORK_BASE: usize = 1 << 21;
+const WORK_PER_TEXT_BYTE: usize = 32;
 
 /// Whether the whole text matches the pattern: `*`, `?`, `[abc]`, `[^a]`, `[a-z]`, and `\` to escape.
 ///
@@ -21,8 +21,9 @@ const WORK_PER_BYTE: usize = 16;
 /// compare signed bytes, a `\` at the end stands for itself, `nocase` folds ASCII only and nothing that a `\` escapes in
 /// a class, and no pattern but the empty one matches the empty text (commands that take `*` for "all" test that first).
 ///
-/// The time is linear, except for pieces between two stars with `?`, classes or escapes, which cost up to their length
-/// for each byte of the text. Such a search is given up, as no match, after some 16 million steps.
+/// The time is linear, except for pieces between two stars with `?`, classes or escapes (with `nocase` all pieces), which
+/// cost up to their length for each byte of the text. That search is given up, as no match, after two million steps and
+/// 32 more for each byte of the text; a text and a piece of a thousand bytes each cannot get there.
 pub fn glob_match(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     if text.is_empty() {
         return pattern.is_empty();
@@ -35,8 +36,7 @@ pub fn glob_match(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     if !head.matches(start, nocase) {
         return false;
     }
-    let mut work =
-        WORK_BASE.saturating_add(WORK_PER_BYTE.saturating_mul(pattern.len() + text.len()));
+    let mut work = WORK_PER_TEXT_BYTE.saturating_mul(text.len()).saturating_add(WORK_BASE);
     for stars in 1.. {
         while let [b'*', after @ ..] = rest {
             rest = after;

@@ -7,8 +7,13 @@
 pub mod args;
 mod client;
 mod connection;
+mod deadline;
+mod expire;
+mod generic;
 mod help;
+mod keyspace;
 mod namespace;
+mod string;
 mod syntax;
 mod transaction;
 
@@ -23,8 +28,16 @@ use crate::store::View;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
-pub const FAMILIES: &[Family] =
-    &[client::FAMILY, connection::FAMILY, namespace::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    client::FAMILY,
+    connection::FAMILY,
+    expire::FAMILY,
+    generic::FAMILY,
+    keyspace::FAMILY,
+    namespace::FAMILY,
+    string::FAMILY,
+    transaction::FAMILY,
+];
 
 /// The version of Redis whose behaviour clients may expect.
 pub const REDIS_VERSION: &str = "8.0.0";

@@ -27,7 +27,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
 }
 
 /// Writes a double as Redis 8 does in replies: `3`, `0.1`, `1.5e-7`, `1e+20`, `inf`, `-inf`, `nan`, `-0`. The shortest
-/// digits that read back as the same number; at most 24 bytes.
+/// digits that read back as the same number; at most 25 bytes.
 pub fn format_double(value: f64) -> String {
     const INTEGER_MAX: f64 = (i64::MAX / 2) as f64;
     if value.is_nan() {

@@ -134,6 +134,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn both_ways_to_round_a_decimal_agree(digits: u64, exponent in -27i64..=27) {
             let text = format!("{}e{exponent}", digits % 10u64.pow(19));

@@ -67,7 +67,7 @@ impl<'a> Args<'a> {
         self.spans.len()
     }
 
-    /// True before the first request only.
+    /// Never true after [`Parsed::Request`].
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
@@ -102,7 +102,7 @@ impl Index<usize> for Args<'_> {
 pub enum Parsed {
     /// One whole request; [`RequestParser::args`] has its arguments until the next call of `parse`.
     Request {
-        /// Bytes from the start of the slice to the end of the request, with the blank lines and empty arrays before it.
+        /// Bytes from the start of the slice to the end of the request, blank lines and empty arrays before it included.
         consumed: usize,
     },
     /// The request is not complete.
@@ -120,7 +120,8 @@ pub enum Parsed {
 /// `parse` is always given the bytes from the start of the current request on: after [`Parsed::Incomplete`] the same
 /// bytes (less `consumed`) and more behind them, after [`Parsed::Request`] what follows it. It goes on where it stopped,
 /// so the work is linear in the bytes, however they arrive. A caller that parses until it gets `Incomplete`, also when
-/// nothing is left to parse, leaves no large buffer behind in an idle parser. After an error the parser is of no further use.
+/// nothing is left to parse, leaves no large buffer behind in an idle parser. After an error the parser is of no
+/// further use.
 #[derive(Debug, Default)]
 pub struct RequestParser {
     spans: Vec<Span>,

@@ -102,6 +102,7 @@ impl View<'_> {
         let touch = self.access.touch;
         let mut freed = None;
         let put = self.update(name, |entry| {
+            entry.raw = matches!(cause, Cause::Append | Cause::Setrange);
             let old = if let Value::String(bytes) = &mut entry.value
                 && bytes.len() == value.len()
             {
@@ -149,7 +150,11 @@ impl View<'_> {
         let existed = entry.kind().is_some() && !is_expired;
         self.names.discard(entry);
         let cause = if is_expired { Cause::Expired } else { cause };
-        self.record(name, cause, Effect::DropName { db: self.db() as u8, name });
+        self.effects.push(cause, Effect::DropName { db: self.db() as u8, name });
+        // An empty namespace that was kept: Redis clients could not see it come, nor see it go.
+        if existed || is_expired {
+            self.touched(self.db(), name);
+        }
         existed
     }
 
@@ -216,15 +221,12 @@ impl View<'_> {
 
     /// Makes two databases change places. All stripes must be held.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
-        self.names.touched(a, None);
-        self.names.touched(b, None);
         self.names.swap(a, b);
         self.effects.push(Cause::Swapdb, Effect::SwapDb { a: a as u8, b: b as u8 });
     }
 
     /// Empties a database. All stripes must be held.
     pub fn flush(&mut self, db: usize) {
-        self.names.touched(db, None);
         self.names.flush(db);
         self.effects.push(Cause::Flush, Effect::Flush { db: db as u8 });
     }
@@ -302,6 +304,6 @@ impl View<'_> {
     #[inline]
     fn touched(&mut self, db: usize, name: &[u8]) {
         let name: Name<'_> = self.name(name);
-        self.names.touched(db, Some(name));
+        self.names.touched(db, name);
     }
 }

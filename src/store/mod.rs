@@ -174,6 +174,11 @@ impl Db {
         Db { names: Table::new(STRIPE_BITS), visible: 0, with_deadline: 0 }
     }
 
+    /// Whether Redis clients can see the name, unless it has expired.
+    fn shows(&self, name: Name<'_>) -> bool {
+        self.names.get(name.hash, name.bytes).is_some_and(|entry| entry.kind().is_some())
+    }
+
     fn update(&mut self, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry)) -> bool {
         let (visible, with_deadline) = (&mut self.visible, &mut self.with_deadline);
         let updated = self.names.update(name.hash, name.bytes, |entry| {
