@@ -26,7 +26,7 @@ check_hashes_and_strings() {
 }
 
 check_field_ttl() {
-    if lacks field-ttl; then skip 'field TTLs (the peer has none)'; return; fi
+    if lacks redis-8; then skip 'field TTLs (the peer has none)'; return; fi
     cli FLUSHALL >/dev/null
     same 'HSETEX with PX' 1 "$(cli HSETEX ns PX 60000 FIELDS 2 a 1 b 2)"
     between 'HPTTL' 50000 60000 "$(cli HPTTL ns FIELDS 1 a)"
