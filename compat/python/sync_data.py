@@ -157,10 +157,10 @@ def hgetex(protocol):
 def field_runs_out(protocol):
     r = connect(protocol)
     r.hset("ns", mapping={"short": 1, "kept": 2, "rewritten": 3, "counted": 4})
-    r.hpexpire("ns", 80, "short", "rewritten", "counted")
+    r.hpexpire("ns", 400, "short", "rewritten", "counted")
     r.hset("ns", "rewritten", 5)
     r.hincrby("ns", "counted")
-    time.sleep(0.3)
+    time.sleep(0.8)
     same(r.hgetall("ns"), {"kept": "2", "rewritten": "5"})
     same([r.hget("ns", "short"), r.httl("ns", "short", "rewritten")], [None, [-2, -1]])
     until(lambda: r.hlen("ns") == 2)

@@ -47,7 +47,7 @@ check_generic() {
     cli MSET a 1 b 2 >/dev/null
     cli HSET h f v >/dev/null
     same 'TYPE' $'string\nhash\nnone' "$(cli TYPE a; cli TYPE h; cli TYPE nope)"
-    same 'EXPIRE, TTL, PERSIST, TTL' $'1\n100\n1\n-1' "$(cli EXPIRE h 100; cli TTL h; cli PERSIST h; cli TTL h)"
+    like 'EXPIRE, TTL, PERSIST, TTL' $'^1\n(9[0-9]|100)\n1\n-1$' "$(cli EXPIRE h 100; cli TTL h; cli PERSIST h; cli TTL h)"
     same 'RENAME, RENAMENX' $'OK\n0' "$(cli RENAME a c; cli RENAMENX c b)"
     same 'RENAME of nothing' 'ERR no such key' "$(cli RENAME nope x | head -1)"
     same 'COPY, COPY again, COPY REPLACE' $'1\n0\n1' "$(cli COPY h h2; cli COPY h h2; cli COPY h h2 REPLACE)"
