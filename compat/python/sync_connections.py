@@ -74,12 +74,17 @@ def watch(protocol):
         pipe.hset("account", "balance", 1)
         same(pipe.execute(), [0])
 
-    def count_up(_):
-        r2 = connect(protocol)
-        for _ in range(20):
-            r2.transaction(lambda p: (lambda n: (p.multi(), p.set("count", n + 1)))(int(p.get("count") or 0)), "count")
+    def add_one(pipe):
+        current = int(pipe.get("count") or 0)
+        pipe.multi()
+        pipe.set("count", current + 1)
 
-    threads = [threading.Thread(target=count_up, args=(i,)) for i in range(4)]
+    def count_up():
+        own = connect(protocol)
+        for _ in range(20):
+            own.transaction(add_one, "count")
+
+    threads = [threading.Thread(target=count_up) for _ in range(4)]
     [t.start() for t in threads]
     [t.join(20) for t in threads]
     same(r.get("count"), "80")

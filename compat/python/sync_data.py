@@ -65,10 +65,9 @@ def hash_scan(protocol):
     r = connect(protocol)
     pairs = {f"field:{i}": f"v{i}" for i in range(3000)}
     r.hset("h", mapping=pairs)
-    seen, step = {}, 0
-    for field, value in r.hscan_iter("h", count=100):
+    seen = {}
+    for step, (field, value) in enumerate(r.hscan_iter("h", count=100)):
         seen[field] = value
-        step += 1
         if step % 100 == 0:
             r.hset("h", f"new:{step}", "x")
     same({f: v for f, v in seen.items() if f.startswith("field:")}, pairs)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Checks for the clients that are shell commands: one printed line per check, counted, and a closing line.
 # Sourced by the scripts beside it; does nothing by itself.
 #

@@ -78,6 +78,7 @@ app_b_reads() {
     http GET '/v4/keyvalues/Sales%20ETL%20step%202?key=Last%20extract%20timestamp'
     answered 'B reads it' 200 \
         '{"namespace":"Sales ETL step 2","key":"Last extract timestamp","value":"2026-09-29 17:14:56"}'
+    same 'and it is declared as JSON' 'application/json; charset=utf-8' "$type"
     http GET '/v4/keyvalues/Sales%20ETL%20step%202?key=Last+extract+timestamp'
     answered 'B reads it with + for a blank in the query' 200 \
         '{"namespace":"Sales ETL step 2","key":"Last extract timestamp","value":"2026-09-29 17:14:56"}'
