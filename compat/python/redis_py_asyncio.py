@@ -175,7 +175,7 @@ def main():
     """Runs every check in both protocols, each on empty databases."""
     print(f"redis-py {redis.__version__} (asyncio) on Python {platform.python_version()}")
     for protocol in (2, 3):
-        checks.run(f"RESP{protocol}: ", redis.Redis(port=PORT).flushall, protocol)
+        checks.run(f"RESP{protocol}: ", connect(protocol).flushall, protocol)
     checks.close()
 
 

@@ -8,7 +8,7 @@ import platform
 import redis
 
 import sync_connections  # noqa: F401 - declares its checks
-from checks import PORT
+from checks import connect
 from sync_data import checks
 
 
@@ -16,7 +16,7 @@ def main():
     """Runs every check in both protocols, each on empty databases."""
     print(f"redis-py {redis.__version__} on Python {platform.python_version()}")
     for protocol in (2, 3):
-        checks.run(f"RESP{protocol}: ", redis.Redis(port=PORT).flushall, protocol)
+        checks.run(f"RESP{protocol}: ", connect(protocol).flushall, protocol)
     checks.close()
 
 

@@ -38,7 +38,7 @@ print("equal" if json.loads(sys.argv[1]) == json.loads(sys.argv[2]) else "other"
 # What the Python program prints: run with the client library, `r` is connected.
 program() {
     timeout -k 2 "$COMMAND_TIMEOUT_S" "$python" -c "import os, time, redis
-r = redis.Redis(port=int(os.environ['COMPAT_PORT']), decode_responses=True)
+r = redis.Redis(host='127.0.0.1', port=int(os.environ['COMPAT_PORT']), decode_responses=True)
 $1" 2>&1
 }
 
