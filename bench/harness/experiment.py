@@ -1,0 +1,152 @@
+"""Runs the cells in rounds, pairs the windows, and rejects pairs that something else disturbed.
+
+Every round has fresh processes, and every cell gets a few pairs in each round; so neither one lucky memory layout nor one
+noisy minute decides a cell. Pairs alternate A B, B A. Rejected pairs are kept in the raw numbers and are measured again
+in extra rounds, as long as there are any left.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+from .cells import Cell
+from .servers import Programs, Round, Server
+
+# A pair is rejected when, in one of its windows, ...
+IDLE_SHARE_MAX = 0.01  # ... the servers that had nothing to do used more CPU than this share of the window,
+WAIT_SHARE_MAX = 0.05  # ... server or load generator stood in line for its CPU for longer than this (pinned cells only),
+STEAL_SHARE_MAX = 0.05  # ... the hypervisor took more of the machine than this,
+COUNT_DIFFERENCE = (0, 2)  # ... or the server's own count differs from replies by anything but the counting itself.
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    pairs: int
+    rounds: int
+    extra_rounds: int
+    window_ms: int
+    ramp_ms: int
+    connections: int
+    server_cpu: int
+    client_cpu: int
+    keep_noisy: bool
+
+
+@dataclass
+class Pair:
+    """Two neighbouring windows, one of each server, and why they do not count (if so)."""
+
+    round: int
+    order: str
+    a: dict
+    b: dict
+    rejected: str | None
+
+
+@dataclass
+class Measured:
+    """A cell and its pairs. `error` is what ended it: a reply that was not the expected one, a server that died."""
+
+    cell: Cell
+    pairs: list[Pair] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def kept(self) -> list[Pair]:
+        """The pairs that count."""
+        return [pair for pair in self.pairs if pair.rejected is None]
+
+
+def run(cells: list[Cell], programs: Programs, plan: Plan) -> list[Measured]:
+    """Measures all cells."""
+    results = [Measured(cell) for cell in cells]
+    per_round = -(-plan.pairs // plan.rounds)
+    for number in range(plan.rounds + plan.extra_rounds):
+        due = plan.pairs if number >= plan.rounds else min(plan.pairs, per_round * (number + 1))
+        short = [result for result in results if missing(result, due, number < plan.rounds) > 0]
+        if not short:
+            continue
+        names = list(dict.fromkeys(name for result in short for name in (result.cell.b, result.cell.a)))
+        with Round(names, programs, {plan.server_cpu}) as servers:
+            for result in short:
+                count = missing(result, due, number < plan.rounds)
+                measure(result, servers, programs, plan, number, count)
+    return results
+
+
+def missing(result: Measured, due: int, regular: bool) -> int:
+    """Pairs that a cell still needs. Rejected ones are made up for in extra rounds only, to keep the rounds alike."""
+    if result.error:
+        return 0
+    return due - len(result.pairs if regular else result.kept)
+
+
+def measure(result: Measured, servers: dict[str, Server], programs: Programs, plan: Plan, number: int, count: int) -> None:
+    """Adds `count` pairs to a cell."""
+    cell = result.cell
+    every_cpu = os.sched_getaffinity(0)
+    a, b = servers[cell.a], servers[cell.b]
+    for server in (a, b):
+        server.place({plan.server_cpu} if cell.pinned else every_cpu)
+    client_cpus = {plan.client_cpu} if cell.pinned else every_cpu
+    orders = ["AB" if (len(result.pairs) + index) % 2 == 0 else "BA" for index in range(count)]
+    command = [
+        programs.bench, "load", "--workload", cell.workload, "--pipeline", cell.pipeline,
+        "--connections", plan.connections, "--window-ms", plan.window_ms, "--ramp-ms", plan.ramp_ms,
+        "--a-port", a.port_for(cell.workload), "--a-pid", a.process.pid,
+        "--b-port", b.port_for(cell.workload), "--b-pid", b.process.pid, "--order", "".join(orders),
+    ]
+    for server in servers.values():
+        if server not in (a, b):
+            command += ["--idle-pid", server.process.pid]
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=120,
+        preexec_fn=lambda: os.sched_setaffinity(0, client_cpus))
+    if done.returncode != 0:
+        result.error = " ".join(done.stderr.split())
+        print(f"cell {cell.name}: {result.error}", file=sys.stderr, flush=True)
+        return
+    windows = [json.loads(line) for line in done.stdout.splitlines()]
+    for order, pair in zip(orders, zip(windows[::2], windows[1::2])):
+        window_a, window_b = pair if order == "AB" else pair[::-1]
+        reasons = [reason for window in pair if (reason := disturbed(window, cell.pinned))]
+        # What a server miscounts is never noise.
+        keep = plan.keep_noisy and not any("count" in reason for reason in reasons)
+        result.pairs.append(Pair(number, order, window_a, window_b, None if keep or not reasons else reasons[0]))
+    progress(result, number, count)
+    for server in (a, b):
+        server.place({plan.server_cpu})
+
+
+def disturbed(window: dict, pinned: bool) -> str | None:
+    """Why a window does not count, or None."""
+    elapsed = window["elapsed_ns"]
+    if window["idle_cpu_ns"] > IDLE_SHARE_MAX * elapsed:
+        return "idle peer used CPU"
+    if window["machine_steal_ns"] > STEAL_SHARE_MAX * elapsed * os.cpu_count():
+        return "steal"
+    waited = max(window["server_wait_ns"], window["client_wait_ns"])
+    if pinned and waited > WAIT_SHARE_MAX * elapsed:
+        return "other work on the CPU"
+    counted = window["server_commands"]
+    if counted is not None:
+        least, most = COUNT_DIFFERENCE
+        if not least <= counted - window["ops"] <= most:
+            return "count of commands differs"
+    return None
+
+
+def progress(result: Measured, number: int, count: int) -> None:
+    """One line per cell and round, for whoever waits."""
+    fresh = result.pairs[-count:]
+    ratios = " ".join(f"{cpu_per_op(pair.a) / cpu_per_op(pair.b):.3f}{'' if pair.rejected is None else '!'}" for pair in fresh)
+    print(f"round {number + 1}  {result.cell.name:18} {ratios}", file=sys.stderr, flush=True)
+
+
+def cpu_per_op(window: dict) -> float:
+    """Server CPU per operation, in ns."""
+    return window["server_cpu_ns"] / window["ops"]
