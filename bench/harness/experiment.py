@@ -15,10 +15,15 @@ from .cells import Cell
 from .servers import Programs, Round, Server
 
 # A pair is rejected when, in one of its windows, ...
+SERVER_SHARE_MIN = 0.02  # ... the measured process ran for less than this share of it (so it cannot be what answered),
 IDLE_SHARE_MAX = 0.01  # ... the servers that had nothing to do used more CPU than this share of the window,
-WAIT_SHARE_MAX = 0.05  # ... server or load generator stood in line for its CPU for longer than this (pinned cells only),
+WAIT_SHARE_MAX = 0.05  # ... server or load generator stood in line for its CPU for longer than this (pinned cells),
+FOREIGN_SHARE_MAX = 0.15  # ... anything else took more than this share of a CPU (cells that are not pinned),
 STEAL_SHARE_MAX = 0.05  # ... the hypervisor took more of the machine than this,
 COUNT_DIFFERENCE = (0, 2)  # ... or the server's own count differs from replies by anything but the counting itself.
+
+NOT_RUNNING = "measured process did not run"
+MISCOUNT = "count of commands differs"
 
 
 @dataclass(frozen=True)
@@ -64,25 +69,25 @@ class Measured:
 def run(cells: list[Cell], programs: Programs, plan: Plan) -> list[Measured]:
     """Measures all cells."""
     results = [Measured(cell) for cell in cells]
-    per_round = -(-plan.pairs // plan.rounds)
     for number in range(plan.rounds + plan.extra_rounds):
-        due = plan.pairs if number >= plan.rounds else min(plan.pairs, per_round * (number + 1))
-        short = [result for result in results if missing(result, due, number < plan.rounds) > 0]
+        short = [result for result in results if missing(result, plan, number) > 0]
         if not short:
             continue
         names = list(dict.fromkeys(name for result in short for name in (result.cell.b, result.cell.a)))
         with Round(names, programs, {plan.server_cpu}) as servers:
             for result in short:
-                count = missing(result, due, number < plan.rounds)
-                measure(result, servers, programs, plan, number, count)
+                measure(result, servers, programs, plan, number, missing(result, plan, number))
     return results
 
 
-def missing(result: Measured, due: int, regular: bool) -> int:
-    """Pairs that a cell still needs. Rejected ones are made up for in extra rounds only, to keep the rounds alike."""
+def missing(result: Measured, plan: Plan, number: int) -> int:
+    """Pairs to measure in this round. Rejected ones are made up for in the extra rounds, to keep the others alike."""
     if result.error:
         return 0
-    return due - len(result.pairs if regular else result.kept)
+    per_round = -(-plan.pairs // plan.rounds)
+    if number < plan.rounds:
+        return min(plan.pairs, per_round * (number + 1)) - len(result.pairs)
+    return min(plan.pairs - len(result.kept), per_round)
 
 
 def measure(result: Measured, servers: dict[str, Server], programs: Programs, plan: Plan, number: int, count: int) -> None:
@@ -114,8 +119,8 @@ def measure(result: Measured, servers: dict[str, Server], programs: Programs, pl
     for order, pair in zip(orders, zip(windows[::2], windows[1::2])):
         window_a, window_b = pair if order == "AB" else pair[::-1]
         reasons = [reason for window in pair if (reason := disturbed(window, cell.pinned))]
-        # What a server miscounts is never noise.
-        keep = plan.keep_noisy and not any("count" in reason for reason in reasons)
+        # What is wrong with a server is never noise.
+        keep = plan.keep_noisy and not set(reasons) & {MISCOUNT, NOT_RUNNING}
         result.pairs.append(Pair(number, order, window_a, window_b, None if keep or not reasons else reasons[0]))
     progress(result, number, count)
     for server in (a, b):
@@ -125,6 +130,8 @@ def measure(result: Measured, servers: dict[str, Server], programs: Programs, pl
 def disturbed(window: dict, pinned: bool) -> str | None:
     """Why a window does not count, or None."""
     elapsed = window["elapsed_ns"]
+    if window["server_cpu_ns"] < SERVER_SHARE_MIN * elapsed:
+        return NOT_RUNNING
     if window["idle_cpu_ns"] > IDLE_SHARE_MAX * elapsed:
         return "idle peer used CPU"
     if window["machine_steal_ns"] > STEAL_SHARE_MAX * elapsed * os.cpu_count():
@@ -132,11 +139,14 @@ def disturbed(window: dict, pinned: bool) -> str | None:
     waited = max(window["server_wait_ns"], window["client_wait_ns"])
     if pinned and waited > WAIT_SHARE_MAX * elapsed:
         return "other work on the CPU"
+    foreign = window["machine_busy_ns"] - window["server_cpu_ns"] - window["client_cpu_ns"] - window["idle_cpu_ns"]
+    if not pinned and foreign > FOREIGN_SHARE_MAX * elapsed:
+        return "other work on the machine"
     counted = window["server_commands"]
     if counted is not None:
         least, most = COUNT_DIFFERENCE
         if not least <= counted - window["ops"] <= most:
-            return "count of commands differs"
+            return MISCOUNT
     return None
 
 

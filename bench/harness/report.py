@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import cells, plot, stats
 from .cells import Cell
-from .experiment import IDLE_SHARE_MAX, STEAL_SHARE_MAX, WAIT_SHARE_MAX, Plan
+from .experiment import FOREIGN_SHARE_MAX, IDLE_SHARE_MAX, STEAL_SHARE_MAX, WAIT_SHARE_MAX, Plan
 from .stats import Figure, Ratio
 
 
@@ -64,18 +64,22 @@ def targets(run: Run) -> str:
             continue
         figure = next((figure for figure in run.figures if figure.measured.cell == cell), None)
         ratio = figure.ratio if figure else None
-        rows.append([f"{cell.label}: {cell.a} / {cell.b}", f"≤ {cell.target:.2f}", interval(ratio), verdict(cell, figure)])
+        rows.append([f"{cell.label}: {cell.a} / {cell.b}", f"≤ {cell.target:.2f}", interval(ratio),
+                     verdict(cell, figure, run.plan.pairs)])
     return "## Targets\n\n" + table(["cell", "target", "reached", "met"], rows)
 
 
-def verdict(cell: Cell, figure: Figure | None) -> str:
-    """Whether the target is met, and whether the interval leaves a doubt."""
+def verdict(cell: Cell, figure: Figure | None, pairs: int) -> str:
+    """Whether the target is met, and what leaves a doubt."""
     if figure is None or figure.ratio is None or cell.target is None:
         return "failed" if figure and figure.measured.error else "not measured"
-    met = figure.ratio.median <= cell.target
+    words = ["yes" if figure.ratio.median <= cell.target else "**no**"]
     low, high = figure.ratio.interval
-    doubt = " (the interval crosses the target)" if low <= cell.target < high else ""
-    return ("yes" if met else "**no**") + doubt
+    if low <= cell.target < high:
+        words.append("(the interval crosses the target)")
+    if len(figure.measured.kept) < pairs:
+        words.append(f"(only {len(figure.measured.kept)} of {pairs} pairs)")
+    return " ".join(words)
 
 
 def noise(run: Run) -> str:
@@ -152,15 +156,16 @@ def method(run: Run) -> str:
     plan = run.plan
     return "\n".join([
         "## Method", "",
-        f"- {plan.pairs} pairs a cell over {plan.rounds} rounds of fresh processes (and up to {plan.extra_rounds} extra rounds for "
-        f"rejected pairs), order A B, B A, …; windows of {plan.window_ms} ms after {plan.ramp_ms} ms of the same load.",
+        f"- {plan.pairs} pairs a cell over {plan.rounds} rounds of fresh processes (rejected pairs are measured again, in at "
+        f"most {plan.extra_rounds} more), order A B, B A, …; windows of {plan.window_ms} ms after {plan.ramp_ms} ms of the same load.",
         f"- {plan.connections} connections, closed loop: a connection sends its pipeline, waits for all replies, sends again.",
         f"- Servers on CPU {plan.server_cpu}, load generator on CPU {plan.client_cpu}; no pinning for two worker threads.",
         "- 100 000 pairs in one namespace and 100 000 plain keys, keys of 16 and values of 32 bytes, uniformly random; writes update "
         "what exists. HGETALL: 100 pairs, keys of 8 and values of 32 bytes. Redis's defaults otherwise; no persistence anywhere.",
         f"- A pair is rejected when idle servers used more than {IDLE_SHARE_MAX:.0%} of a window, the hypervisor took more than "
         f"{STEAL_SHARE_MAX:.0%} of the machine, server or load generator waited for its pinned CPU for more than "
-        f"{WAIT_SHARE_MAX:.0%}, or the server's count of commands is not the number of replies.",
+        f"{WAIT_SHARE_MAX:.0%}, other work took more than {FOREIGN_SHARE_MAX:.0%} of a CPU (cells that are not pinned), or the server's "
+        "count of commands is not the number of replies.",
         "- busy: share of the window that the server was on a CPU; far below 100 %, the load generator was the limit, and the server "
         "paid for more wake-ups than it would at its own limit. kernel: share of its CPU time in the kernel (10 ms ticks). whole "
         "machine: the ratio when all CPU time but the load generator's is counted (10 ms ticks).",

@@ -75,8 +75,9 @@ class Round:
                 self._start(name)
             for name, server in self.servers.items():
                 if name in (cells.REDIS, cells.REDIS_TWIN, cells.PANTRY, cells.PANTRY_TWO):
-                    fill = [self.programs.bench, "fill", "--port", str(server.port)]
-                    subprocess.run(fill, check=True)
+                    fill = [self.programs.bench, "fill", "--port", server.port]
+                    fill += ["--http-port", server.http_port] if server.http_port != server.port else []
+                    subprocess.run([str(word) for word in fill], check=True)
             return self.servers
         except BaseException:
             self.__exit__()

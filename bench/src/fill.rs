@@ -1,7 +1,7 @@
 //! `fill`: gives an empty RESP server the data that the workloads use, then reads all of it back and compares every byte.
 
 use crate::keyspace::{self, NAMESPACE, PAIRS, SMALL_NAMESPACE, SMALL_PAIRS};
-use crate::workload::resp;
+use crate::workload::{Workload, resp};
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,6 +16,9 @@ pub struct Options {
     /// Port of the server, which must be empty
     #[arg(long)]
     port: u16,
+    /// Read some pairs through REST too, at this port
+    #[arg(long)]
+    http_port: Option<u16>,
 }
 
 /// Fills and verifies.
@@ -45,7 +48,40 @@ pub fn run(options: &Options) -> Result<()> {
     }
     session.expect(&["HLEN", NAMESPACE], &format!(":{PAIRS}\r\n"))?;
     session.expect(&["HLEN", SMALL_NAMESPACE], &format!(":{SMALL_PAIRS}\r\n"))?;
-    session.finish()
+    session.finish()?;
+    options.http_port.map_or(Ok(()), verify_rest)
+}
+
+/// Reads every thousandth pair through REST and compares it.
+fn verify_rest(port: u16) -> Result<()> {
+    let mut stream = connect(port)?;
+    let expected = Workload::RestGet.expected();
+    for index in (0..PAIRS).step_by(1000) {
+        let (key, value) = (keyspace::key(index), keyspace::value(index));
+        stream.write_all(Workload::RestGet.request(&key, &value).as_bytes())?;
+        let mut answer = Vec::new();
+        while expected.count(&answer)?.replies == 0 {
+            let mut bytes = [0; 4096];
+            let read = stream.read(&mut bytes).context("waiting for a REST answer")?;
+            ensure!(read > 0, "the server closed the connection");
+            answer.extend_from_slice(&bytes[..read]);
+        }
+        let text = String::from_utf8(answer)?;
+        let body = text.split_once("\r\n\r\n").context("an answer without a body")?.1;
+        let due = serde_json::json!({"namespace": NAMESPACE, "key": key, "value": value});
+        ensure!(
+            serde_json::from_str::<serde_json::Value>(body)? == due,
+            "received {body} where {due} was due"
+        );
+    }
+    Ok(())
+}
+
+fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    Ok(stream)
 }
 
 fn bulk(value: &str) -> String {
@@ -62,10 +98,12 @@ struct Session {
 
 impl Session {
     fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { stream, commands: String::new(), replies: String::new(), waiting: 0 })
+        Ok(Self {
+            stream: connect(port)?,
+            commands: String::new(),
+            replies: String::new(),
+            waiting: 0,
+        })
     }
 
     fn expect(&mut self, command: &[&str], reply: &str) -> Result<()> {

@@ -76,7 +76,8 @@ impl Workload {
         }
     }
 
-    fn request(self, key: &str, value: &str) -> String {
+    /// One request for this key, and this value where the workload has one.
+    pub fn request(self, key: &str, value: &str) -> String {
         match self {
             Self::Hset => resp(&["HSET", NAMESPACE, key, value]),
             Self::Hget => resp(&["HGET", NAMESPACE, key]),
