@@ -15,15 +15,12 @@ from .cells import Cell
 from .servers import Programs, Round, Server
 
 # A pair is rejected when, in one of its windows, ...
-SERVER_SHARE_MIN = 0.02  # ... the measured process ran for less than this share of it (so it cannot be what answered),
+SERVER_SHARE_MIN = 0.02  # ... the measured process ran for less than this share of it, so it cannot be what answered,
+COUNT_DIFFERENCE = (0, 2)  # ... the server's own count differs from replies by anything but the counting itself,
 IDLE_SHARE_MAX = 0.01  # ... the servers that had nothing to do used more CPU than this share of the window,
-WAIT_SHARE_MAX = 0.05  # ... server or load generator stood in line for its CPU for longer than this (pinned cells),
-FOREIGN_SHARE_MAX = 0.15  # ... anything else took more than this share of a CPU (cells that are not pinned),
 STEAL_SHARE_MAX = 0.05  # ... the hypervisor took more of the machine than this,
-COUNT_DIFFERENCE = (0, 2)  # ... or the server's own count differs from replies by anything but the counting itself.
-
-NOT_RUNNING = "measured process did not run"
-MISCOUNT = "count of commands differs"
+WAIT_SHARE_MAX = 0.05  # ... server or load generator stood in line for its CPU for longer than this (pinned cells),
+FOREIGN_SHARE_MAX = 0.15  # ... or anything else took more than this share of a CPU (cells that are not pinned).
 
 
 @dataclass(frozen=True)
@@ -93,45 +90,61 @@ def missing(result: Measured, plan: Plan, number: int) -> int:
 def measure(result: Measured, servers: dict[str, Server], programs: Programs, plan: Plan, number: int, count: int) -> None:
     """Adds `count` pairs to a cell."""
     cell = result.cell
-    every_cpu = os.sched_getaffinity(0)
-    a, b = servers[cell.a], servers[cell.b]
-    for server in (a, b):
-        server.place({plan.server_cpu} if cell.pinned else every_cpu)
-    client_cpus = {plan.client_cpu} if cell.pinned else every_cpu
     orders = ["AB" if (len(result.pairs) + index) % 2 == 0 else "BA" for index in range(count)]
-    command = [
-        programs.bench, "load", "--workload", cell.workload, "--pipeline", cell.pipeline,
-        "--connections", plan.connections, "--window-ms", plan.window_ms, "--ramp-ms", plan.ramp_ms,
-        "--a-port", a.port_for(cell.workload), "--a-pid", a.process.pid,
-        "--b-port", b.port_for(cell.workload), "--b-pid", b.process.pid, "--order", "".join(orders),
-    ]
-    for server in servers.values():
-        if server not in (a, b):
-            command += ["--idle-pid", server.process.pid]
-    done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=120,
-        preexec_fn=lambda: os.sched_setaffinity(0, client_cpus))
+    command = load_command(cell, servers, programs, plan) + ["--order", "".join(orders)]
+    every_cpu = os.sched_getaffinity(0)
+    for name in (cell.a, cell.b):
+        servers[name].place({plan.server_cpu} if cell.pinned else every_cpu)
+    client_cpus = {plan.client_cpu} if cell.pinned else every_cpu
+    timeout_s = 60 + 4 * count * (plan.ramp_ms + plan.window_ms) / 1e3
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s,
+                          preexec_fn=lambda: os.sched_setaffinity(0, client_cpus))
     if done.returncode != 0:
         result.error = " ".join(done.stderr.split())
         print(f"cell {cell.name}: {result.error}", file=sys.stderr, flush=True)
         return
     windows = [json.loads(line) for line in done.stdout.splitlines()]
     for order, pair in zip(orders, zip(windows[::2], windows[1::2])):
-        window_a, window_b = pair if order == "AB" else pair[::-1]
-        reasons = [reason for window in pair if (reason := disturbed(window, cell.pinned))]
-        # What is wrong with a server is never noise.
-        keep = plan.keep_noisy and not set(reasons) & {MISCOUNT, NOT_RUNNING}
-        result.pairs.append(Pair(number, order, window_a, window_b, None if keep or not reasons else reasons[0]))
+        a, b = pair if order == "AB" else pair[::-1]
+        result.pairs.append(Pair(number, order, a, b, rejection(a, b, cell.pinned, plan.keep_noisy)))
     progress(result, number, count)
-    for server in (a, b):
-        server.place({plan.server_cpu})
+
+
+def load_command(cell: Cell, servers: dict[str, Server], programs: Programs, plan: Plan) -> list[str]:
+    """The load generator's command line for a cell, but for the order of its windows."""
+    a, b = servers[cell.a], servers[cell.b]
+    words = [
+        programs.bench, "load", "--workload", cell.workload, "--pipeline", cell.pipeline,
+        "--connections", plan.connections, "--window-ms", plan.window_ms, "--ramp-ms", plan.ramp_ms,
+        "--a-port", a.port_for(cell.workload), "--a-pid", a.process.pid,
+        "--b-port", b.port_for(cell.workload), "--b-pid", b.process.pid,
+    ]
+    for server in servers.values():
+        if server not in (a, b):
+            words += ["--idle-pid", server.process.pid]
+    return [str(word) for word in words]
+
+
+def rejection(a: dict, b: dict, pinned: bool, keep_noisy: bool) -> str | None:
+    """Why a pair does not count, or None. What is wrong with a server is never noise, and never kept."""
+    wrong = faulty(a) or faulty(b)
+    return wrong or (None if keep_noisy else disturbed(a, pinned) or disturbed(b, pinned))
+
+
+def faulty(window: dict) -> str | None:
+    """What shows that operations and CPU time do not belong together, or None."""
+    if window["server_cpu_ns"] < SERVER_SHARE_MIN * window["elapsed_ns"]:
+        return "measured process did not run"
+    counted = window["server_commands"]
+    least, most = COUNT_DIFFERENCE
+    if counted is not None and not least <= counted - window["ops"] <= most:
+        return "count of commands differs"
+    return None
 
 
 def disturbed(window: dict, pinned: bool) -> str | None:
-    """Why a window does not count, or None."""
+    """What else was going on, or None."""
     elapsed = window["elapsed_ns"]
-    if window["server_cpu_ns"] < SERVER_SHARE_MIN * elapsed:
-        return NOT_RUNNING
     if window["idle_cpu_ns"] > IDLE_SHARE_MAX * elapsed:
         return "idle peer used CPU"
     if window["machine_steal_ns"] > STEAL_SHARE_MAX * elapsed * os.cpu_count():
@@ -142,11 +155,6 @@ def disturbed(window: dict, pinned: bool) -> str | None:
     foreign = window["machine_busy_ns"] - window["server_cpu_ns"] - window["client_cpu_ns"] - window["idle_cpu_ns"]
     if not pinned and foreign > FOREIGN_SHARE_MAX * elapsed:
         return "other work on the machine"
-    counted = window["server_commands"]
-    if counted is not None:
-        least, most = COUNT_DIFFERENCE
-        if not least <= counted - window["ops"] <= most:
-            return MISCOUNT
     return None
 
 

@@ -43,19 +43,24 @@ class Cells(unittest.TestCase):
 
 class Rejections(unittest.TestCase):
     def test_a_quiet_window_counts(self):
-        self.assertIsNone(experiment.disturbed(QUIET, True))
-        self.assertIsNone(experiment.disturbed(QUIET | {"server_commands": None}, False))
+        self.assertIsNone(experiment.rejection(QUIET, QUIET, True, False))
+        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"server_commands": None}, False, False))
 
-    def test_each_disturbance_has_its_reason(self):
+    def test_a_disturbance_of_either_window_rejects_the_pair_unless_noise_is_kept(self):
         for change, pinned in [
-            ({"server_cpu_ns": 10**6}, True), ({"idle_cpu_ns": 2 * 10**7}, True), ({"machine_steal_ns": 10**12}, True),
-            ({"server_wait_ns": 10**8}, True), ({"client_wait_ns": 10**8}, True), ({"machine_busy_ns": 2 * 10**9}, False),
-            ({"server_commands": 999}, True), ({"server_commands": 1003}, False),
+            ({"idle_cpu_ns": 2 * 10**7}, True), ({"machine_steal_ns": 10**12}, True), ({"server_wait_ns": 10**8}, True),
+            ({"client_wait_ns": 10**8}, True), ({"machine_busy_ns": 2 * 10**9}, False),
         ]:
-            self.assertIsNotNone(experiment.disturbed(QUIET | change, pinned), change)
+            for pair in ((QUIET, QUIET | change), (QUIET | change, QUIET)):
+                self.assertIsNotNone(experiment.rejection(*pair, pinned, False), change)
+                self.assertIsNone(experiment.rejection(*pair, pinned, True), change)
+
+    def test_a_wrong_account_is_never_kept(self):
+        for change in [{"server_cpu_ns": 10**6}, {"server_commands": 999}, {"server_commands": 1003}]:
+            self.assertIsNotNone(experiment.rejection(QUIET, QUIET | change, True, True), change)
 
     def test_waiting_is_normal_where_nothing_is_pinned(self):
-        self.assertIsNone(experiment.disturbed(QUIET | {"client_wait_ns": 10**8}, False))
+        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"client_wait_ns": 10**8}, False, False))
 
 
 class Rounds(unittest.TestCase):
