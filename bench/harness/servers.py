@@ -77,7 +77,9 @@ class Round:
                 if name in (cells.REDIS, cells.REDIS_TWIN, cells.PANTRY, cells.PANTRY_TWO):
                     fill = [self.programs.bench, "fill", "--port", server.port]
                     fill += ["--http-port", server.http_port] if server.http_port != server.port else []
-                    subprocess.run([str(word) for word in fill], check=True)
+                    done = subprocess.run([str(word) for word in fill], capture_output=True, text=True)
+                    if done.returncode != 0:
+                        raise RuntimeError(f"{name} does not hold what it was given: {done.stderr.strip()}")
             return self.servers
         except BaseException:
             self.__exit__()

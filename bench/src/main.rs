@@ -2,8 +2,8 @@
 //!
 //! This is not the experiment: which servers meet, in what order, and what is made of the numbers is said in `bench/harness/`.
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 mod accounting;
 mod driver;
@@ -47,12 +47,20 @@ pub struct Listen {
     pub port: u16,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().tool {
+fn main() -> ExitCode {
+    let done = match Cli::parse().tool {
         Tool::Fill(options) => fill::run(&options),
         Tool::Load(options) => measure::run(&options),
         Tool::FloorEpoll(listen) => floor_epoll::run(&listen),
         Tool::FloorTokio(listen) => floor_tokio::run(&listen),
         Tool::Hello(listen) => hello::run(&listen),
-    }
+    };
+    // One line and no backtrace: it becomes part of a result.
+    done.map_or_else(
+        |error| {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
 }
