@@ -90,6 +90,7 @@ impl Server {
         let _one_at_a_time = self.config_change.lock();
         let mut config = Config::clone(&self.config());
         change(&mut config)?;
+        crate::log::set_level(config.loglevel);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())
