@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::args::{Cursor, integer, is};
 use super::connection::DEFAULT_USER;
-use super::help::help;
-use super::{Command, Family, table};
+use super::{Command, Family, help, table};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -26,16 +25,16 @@ const NAME_BYTES_MAX: usize = 1024;
 const COMMANDS: &[Command] = &[
     Command::container("CLIENT").about("2.4.0", "Has the commands for client connections."),
     Command::session("CLIENT GETNAME", "", getname)
-        .about("2.6.9", "The connection's name.")
+        .about("2.6.9", "Returns the connection's name.")
         .while_loading(),
-    Command::session("CLIENT HELP", "", help)
-        .about("5.0.0", "Shows what subcommands there are.")
+    Command::session("CLIENT HELP", "", help::help)
+        .about("5.0.0", "Returns what the subcommands do.")
         .while_loading(),
     Command::session("CLIENT ID", "", id)
-        .about("5.0.0", "The connection's unique number.")
+        .about("5.0.0", "Returns the connection's unique number.")
         .while_loading(),
     Command::session("CLIENT INFO", "", info)
-        .about("6.2.0", "The connection's line of CLIENT LIST.")
+        .about("6.2.0", "Returns the connection's line of CLIENT LIST.")
         .while_loading(),
     Command::session(
         "CLIENT KILL",
@@ -53,18 +52,18 @@ const COMMANDS: &[Command] = &[
         "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
         list,
     )
-    .about("2.4.0", "All open connections, one a line.")
+    .about("2.4.0", "Returns all open connections, one a line.")
     .admin()
     .while_loading(),
     Command::session("CLIENT NO-EVICT", "<ON | OFF>", no_evict)
-        .about("7.0.0", "Whether the connection is spared when clients take too much memory.")
+        .about("7.0.0", "Sets whether the connection is spared when clients take too much memory.")
         .admin()
         .while_loading(),
     Command::session("CLIENT NO-TOUCH", "<ON | OFF>", no_touch)
-        .about("7.2.0", "Whether the connection's reads leave names' access times alone.")
+        .about("7.2.0", "Sets whether the connection's reads leave the access times of keys alone.")
         .while_loading(),
     Command::session("CLIENT REPLY", "<ON | OFF | SKIP>", reply_mode)
-        .about("3.2.0", "Whether the connection is sent replies.")
+        .about("3.2.0", "Sets whether the connection is sent replies.")
         .no_multi()
         .while_loading(),
     Command::session("CLIENT SETINFO", "<LIB-NAME libname | LIB-VER libver>", setinfo)
@@ -263,7 +262,8 @@ impl<'a> Filter<'a> {
         let is_at = |wanted: Option<&[u8]>, addr: SocketAddr| {
             wanted.is_none_or(|wanted| addr.to_string().as_bytes() == wanted)
         };
-        self.id.is_none_or(|id| client.id == id)
+        !client.is_killed()
+            && self.id.is_none_or(|id| client.id == id)
             && is_at(self.addr, client.addr)
             && is_at(self.laddr, client.laddr)
             && self.normal.unwrap_or(true)
@@ -303,7 +303,8 @@ fn seconds(from_ms: u64, to_ms: u64) -> u64 {
 }
 
 /// One line of CLIENT LIST. Has all fields of Redis's: those for what does not exist here, such as
-/// subscriptions and reply buffers, are 0; `fd` is -1, since sockets are the doors' matter.
+/// subscriptions and reply buffers, are 0; `fd` is -1, since sockets are the doors' matter; `tot-mem`
+/// is what waits in buffers and queue.
 fn line(client: &Client, now_ms: u64) -> String {
     let names = client.names.lock();
     let (query, output) = (client.query_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
@@ -326,7 +327,7 @@ fn line(client: &Client, now_ms: u64) -> String {
         client.queued.load(Relaxed).cast_signed(),
         client.watching.load(Relaxed),
         usize::from(output > 0),
-        size_of::<Client>() + query + output + queued,
+        query + output + queued,
         if output > 0 { "rw" } else { "r" },
         client.resp.load(Relaxed),
         names.lib_name,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use subtle::ConstantTimeEq;
 
-use super::args::{Cursor, integer};
+use super::args::{Cursor, database, integer};
 use super::client::checked_name;
 use super::{Command, Family, REDIS_VERSION};
 use crate::dispatch::Context;
@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::session::{ReplyMode, Session};
-use crate::store::DATABASES;
 
 /// The family.
 pub const FAMILY: Family =
@@ -151,14 +150,7 @@ fn reset(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
 }
 
 fn select(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let index = integer(args.get(1))?;
-    if i32::try_from(index).is_err() {
-        let (min, max) = (i32::MIN, i32::MAX);
-        let text = format!("value is out of range, value must between {min} and {max}");
-        return Err(Error::plain(text));
-    }
-    let db = usize::try_from(index).ok().filter(|&db| db < DATABASES);
-    let db = db.ok_or(Error::plain("DB index is out of range"))?;
+    let db = database(args.get(1))?;
 
     context.session.select(db);
     reply.ok();

@@ -4,8 +4,10 @@
 //! Everything else about a command follows from its row: arity and keys from the syntax line, what
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
+mod admin;
 pub mod args;
 mod client;
+mod config;
 mod connection;
 mod deadline;
 mod expire;
@@ -14,6 +16,7 @@ mod hash;
 mod hash_expiry;
 mod hash_random;
 mod help;
+mod info;
 mod keyspace;
 mod namespace;
 mod string;
@@ -32,12 +35,15 @@ pub use syntax::Keys;
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
+    admin::FAMILY,
     client::FAMILY,
+    config::FAMILY,
     connection::FAMILY,
     expire::FAMILY,
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
+    info::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
     string::FAMILY,

@@ -142,6 +142,8 @@ async fn mind_time(server: Arc<Server>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.store.clock.slew();
+        let commands = server.sum(|metrics| &metrics.total_commands_processed);
+        server.rate.sample(commands, server.store.clock.now_ms());
         let timeout_ms = server.config().timeout_s.saturating_mul(1000);
         if timeout_ms == 0 {
             continue;

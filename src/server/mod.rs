@@ -7,6 +7,7 @@ pub mod clients;
 pub mod http;
 pub mod listen;
 pub mod metrics;
+pub mod process;
 pub mod resp;
 mod signals;
 pub mod worker;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::store::Store;
 use clients::Clients;
-use metrics::Metrics;
+use metrics::{Counter, Metrics, Rate};
 
 /// What all connections of both doors share.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Server {
     pub clients: Clients,
     /// One per worker thread, in their order.
     pub metrics: Vec<Arc<Metrics>>,
+    /// Commands per second.
+    pub rate: Rate,
     /// Forty hexadecimal digits, new at every start.
     pub run_id: String,
     /// When the process started, in unix ms.
@@ -56,6 +59,7 @@ impl Server {
             store,
             clients: Clients::default(),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
+            rate: Rate::default(),
             run_id: run_id(),
             started_ms,
             stop: CancellationToken::new(),
@@ -66,6 +70,11 @@ impl Server {
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
         }
+    }
+
+    /// One counter, over all worker threads.
+    pub fn sum(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
+        self.metrics.iter().map(|metrics| counter(metrics).get()).sum()
     }
 
     /// The configuration as it is now.

@@ -70,8 +70,7 @@ impl<'s> Held<'s> {
         let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
         for stripe in self.stripes() {
             for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
-                sum.names += db.visible;
-                sum.with_deadline += db.with_deadline;
+                sum.add(db.counts);
                 stats.bytes += db.names.bytes();
             }
         }
@@ -239,7 +238,7 @@ impl Names for Held<'_> {
     }
 
     fn visible(&self, db: usize) -> usize {
-        self.stripes().map(|stripe| stripe.dbs[db].visible).sum()
+        self.stripes().map(|stripe| stripe.dbs[db].counts.names).sum()
     }
 
     fn entries(&self, db: usize) -> usize {
