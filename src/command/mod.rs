@@ -5,9 +5,14 @@
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
 pub mod args;
+mod client;
+mod connection;
 mod deadline;
 mod expire;
 mod generic;
+mod hash;
+mod hash_expiry;
+mod hash_random;
 mod help;
 mod keyspace;
 mod namespace;
@@ -27,13 +32,20 @@ pub use syntax::Keys;
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
+    client::FAMILY,
+    connection::FAMILY,
     expire::FAMILY,
     generic::FAMILY,
+    hash::FAMILY,
+    hash_expiry::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];
+
+/// The version of Redis whose behaviour clients may expect.
+pub const REDIS_VERSION: &str = "8.0.0";
 
 /// Commands that belong together: one file, one ACL category.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +109,8 @@ pub struct Flags {
     pub not_queued: bool,
     /// Allowed while the store is loading.
     pub loading: bool,
+    /// Takes any number of arguments, although its syntax line names none.
+    pub any_arguments: bool,
 }
 
 impl Command {
@@ -142,6 +156,7 @@ impl Command {
             no_multi: false,
             not_queued: false,
             loading: false,
+            any_arguments: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -198,6 +213,12 @@ impl Command {
     /// May be used while the store is loading.
     pub const fn while_loading(mut self) -> Command {
         self.flags.loading = true;
+        self
+    }
+
+    /// Takes any number of arguments, although its syntax line names none.
+    pub const fn any_arguments(mut self) -> Command {
+        self.flags.any_arguments = true;
         self
     }
 

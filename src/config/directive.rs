@@ -9,7 +9,7 @@ use super::format::{
 use super::{Config, Fsync, LogLevel};
 
 /// Longest password, in bytes; Redis's limit.
-const PASSWORD_BYTES_MAX: usize = 512;
+pub const PASSWORD_BYTES_MAX: usize = 512;
 const MIB: u64 = 1 << 20;
 const SECONDS_MAX: u64 = i32::MAX as u64;
 const MS_MAX: u64 = 24 * 60 * 60 * 1000;

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::clients::Client;
 use super::worker::{self, Worker};
-use super::{Server, resp, signals};
+use super::{Server, http, resp, signals};
 use crate::config::Config;
 
 /// Time that connections have to end when the server stops.
@@ -257,7 +257,7 @@ async fn serve_one(
     let stream = tokio::net::TcpStream::from_std(stream)?;
     match door {
         Door::Redis => resp::serve(stream, client, server).await,
-        Door::Http => drop(stream),
+        Door::Http => http::serve(stream, client, server).await,
     }
     Ok(())
 }

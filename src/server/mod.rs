@@ -4,6 +4,7 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod http;
 pub mod listen;
 pub mod metrics;
 pub mod resp;
@@ -89,6 +90,7 @@ impl Server {
         let _one_at_a_time = self.config_change.lock();
         let mut config = Config::clone(&self.config());
         change(&mut config)?;
+        crate::log::set_level(config.loglevel);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())
