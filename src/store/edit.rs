@@ -26,6 +26,10 @@ impl View<'_> {
             if touch {
                 entry.access(used_ms);
             }
+            // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
+            if entry.pairs()?.is_empty() {
+                entry.deadline_ms = NEVER;
+            }
             Ok::<_, Error>(put_pair(entry.pairs_mut()?, hasher, key, value, deadline, now_ms))
         });
         let (created, deadline_ms) = match put {
@@ -105,6 +109,7 @@ impl View<'_> {
         let Access { touch, used_ms, .. } = self.access;
         let mut freed = None;
         let put = self.update(name, |entry| {
+            let existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
             entry.raw = is_longer_now || cause == Cause::Setrange;
             let old = if let Value::String(bytes) = &mut entry.value
@@ -123,8 +128,8 @@ impl View<'_> {
             }
             entry.kept = false;
             match deadline {
-                NewDeadline::Keep => {}
-                NewDeadline::Clear => entry.deadline_ms = NEVER,
+                NewDeadline::Keep if existed => {}
+                NewDeadline::Keep | NewDeadline::Clear => entry.deadline_ms = NEVER,
                 NewDeadline::At(at) => entry.deadline_ms = at,
             }
             entry.deadline_ms
