@@ -178,3 +178,76 @@ fn load_script_calls() {
     assert_eq!(connector("POST", base, &[delete], "").status, 204);
     assert_eq!(connector("POST", base, &[delete, json], "").status, 400);
 }
+
+#[test]
+fn what_redis_clients_stored_is_served() {
+    let pantry = Pantry::start(&[]);
+    let redis = redis::Client::open(format!("redis://{}", pantry.redis)).unwrap();
+    let mut redis = redis.get_connection().unwrap();
+    let mut run = |args: &[&[u8]]| {
+        let mut command = redis::cmd("NAMESPACE");
+        for arg in args {
+            command.arg(arg);
+        }
+        command.query::<redis::Value>(&mut redis).unwrap()
+    };
+    run(&[b"SET", b"n", b"k", b"a\xffb"]);
+    run(&[b"SET", b"n", b"\xfe", b"v"]);
+    run(&[b"SET", b"\xfd", b"k", b"v"]);
+    let got = pantry.get("/v4/keyvalues/n?key=k");
+    assert_eq!(got.text(), "{\"namespace\":\"n\",\"key\":\"k\",\"value\":\"a\u{fffd}b\"}");
+    let list = pantry.get("/v4/keylist/n");
+    assert_eq!(list.json()["keys"], json!([{"key": "k"}, {"key": "\u{fffd}"}]));
+    assert_eq!(pantry.get("/v4/keyvaluesnamespaces").json(), json!(["n", "\u{fffd}"]));
+    // The replacement finds nothing: two names never become one.
+    assert_eq!(pantry.get("/v4/keyvalues/n?key=%EF%BF%BD").status, 400);
+
+    // And the other way round: bytes are the same through both doors.
+    assert_eq!(
+        pantry.post("/v4/keyvalues/n", r#"{"key":"\u00e5","value":"\u0000\ud83d\ude00"}"#).status,
+        201
+    );
+    let value = run(&[b"GET", b"n", "å".as_bytes()]);
+    assert_eq!(value, redis::Value::BulkString("\0😀".into()));
+
+    redis::cmd("SET").arg("s").arg("v").exec(&mut redis).unwrap();
+    for (method, target) in [
+        ("GET", "/v4/keyvalues/s?key=k"),
+        ("GET", "/v4/keyvalues/s/keyexists?key=k"),
+        ("GET", "/v4/keylist/s"),
+        ("DELETE", "/v4/keyvalues/s"),
+        ("DELETE", "/v4/keyvalues/s/k"),
+    ] {
+        let refused = pantry.request(method, target, &[], b"");
+        assert_eq!(refused.status, 400, "{method} {target}");
+        assert_eq!(
+            refused.json()["message"],
+            "Operation against a key holding the wrong kind of value"
+        );
+    }
+    assert_eq!(pantry.post("/v4/keyvalues/s", r#"{"key":"k","value":"v"}"#).status, 400);
+    assert_eq!(redis::cmd("GET").arg("s").query::<String>(&mut redis).unwrap(), "v");
+}
+
+#[test]
+fn a_ttl_reaches_the_store_as_it_was_meant() {
+    let pantry = Pantry::start(&[]);
+    let redis = redis::Client::open(format!("redis://{}", pantry.redis)).unwrap();
+    let mut redis = redis.get_connection().unwrap();
+    let mut left_ms = |ttl: &str| {
+        let body = format!(r#"{{"key":"k","value":"v","ttl":{ttl}}}"#);
+        assert_eq!(pantry.post("/v4/keyvalues/n", &body).status, 201);
+        let mut command = redis::cmd("HPTTL");
+        command.arg("n").arg("FIELDS").arg(1).arg("k");
+        command.query::<Vec<i64>>(&mut redis).unwrap()[0]
+    };
+    for none in ["0", "-5", "null", "0.9", "1e-7"] {
+        assert_eq!(left_ms(none), -1, "{none}");
+    }
+    for (ttl, ms) in
+        [("60000", 60_000), ("\"60000\"", 60_000), ("60000.9", 60_000), ("1e21", 1 << 47)]
+    {
+        let left = left_ms(ttl);
+        assert!((ms - 20_000..=ms).contains(&left), "{ttl}: {left}");
+    }
+}

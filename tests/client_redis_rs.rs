@@ -394,7 +394,8 @@ fn requirepass() {
             .and_then(|mut con| con.get::<_, Option<String>>("k"));
         assert_eq!(without.unwrap_err().code(), Some("NOAUTH"));
         let wrong = connect(&server.client(protocol, ":wrong@", 0)).map(drop).unwrap_err();
-        let refused = wrong.kind() == ErrorKind::AuthenticationFailed || wrong.code() == Some("WRONGPASS");
+        let refused =
+            wrong.kind() == ErrorKind::AuthenticationFailed || wrong.code() == Some("WRONGPASS");
         assert!(refused, "AUTH fails under its own kind, HELLO with its code: {wrong}");
         for credentials in [format!(":{PASSWORD}@"), format!("default:{PASSWORD}@")] {
             let mut con = connect(&server.client(protocol, &credentials, 3)).unwrap();

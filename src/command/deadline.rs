@@ -1,21 +1,15 @@
-//! Options that say when something expires: EX, PX, EXAT, PXAT, KEEPTTL, PERSIST.
+//! Arguments that say when something expires: EX, PX, EXAT, PXAT, KEEPTTL, PERSIST and their amounts.
 //!
 //! What they do to a name or pair, and which of them a command has, is the command's matter.
 
-use super::args::{Cursor, integer, is};
+use super::args::{Cursor, integer};
 use crate::error::{Error, Result};
 
-/// In which way an amount of time says when.
+/// How an amount of time says when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
-    /// Seconds from now.
-    Ex,
-    /// Milliseconds from now.
-    Px,
-    /// A unix time in seconds.
-    ExAt,
-    /// A unix time in milliseconds.
-    PxAt,
+pub struct TimeForm {
+    unit_ms: i64,
+    is_relative: bool,
 }
 
 /// The one option about expiry that a command was given.
@@ -28,58 +22,67 @@ pub enum Expiry<'a> {
     /// PERSIST.
     Persist,
     /// A time, not yet read as a number.
-    At(Timing, &'a [u8]),
+    At(TimeForm, &'a [u8]),
 }
 
-impl Timing {
-    /// The option with this name, in any case.
-    pub fn from_word(word: &[u8]) -> Option<Timing> {
-        let options = [
-            ("EX", Timing::Ex),
-            ("PX", Timing::Px),
-            ("EXAT", Timing::ExAt),
-            ("PXAT", Timing::PxAt),
+impl TimeForm {
+    /// EX, EXPIRE: seconds from now.
+    pub const SECONDS: TimeForm = TimeForm { unit_ms: 1000, is_relative: true };
+    /// PX, PEXPIRE: milliseconds from now.
+    pub const MILLISECONDS: TimeForm = TimeForm { unit_ms: 1, is_relative: true };
+    /// EXAT, EXPIREAT: a unix time in seconds.
+    pub const UNIX_SECONDS: TimeForm = TimeForm { unit_ms: 1000, is_relative: false };
+    /// PXAT, PEXPIREAT: a unix time in milliseconds.
+    pub const UNIX_MILLISECONDS: TimeForm = TimeForm { unit_ms: 1, is_relative: false };
+
+    /// Steps over the word that announces a time, if there is one.
+    pub fn accept(options: &mut Cursor<'_>) -> Option<TimeForm> {
+        let forms = [
+            ("EX", TimeForm::SECONDS),
+            ("PX", TimeForm::MILLISECONDS),
+            ("EXAT", TimeForm::UNIX_SECONDS),
+            ("PXAT", TimeForm::UNIX_MILLISECONDS),
         ];
-        options.into_iter().find(|(name, _)| is(word, name)).map(|(_, timing)| timing)
+        forms.into_iter().find_map(|(word, form)| options.accept(word).then_some(form))
     }
 
-    /// The deadline, in unix ms.
+    /// The unix time in ms, perhaps one that has passed or lies before 1970; `None` beyond `i64`.
+    pub fn unix_ms(self, amount: i64, now_ms: u64) -> Option<i64> {
+        let base_ms = if self.is_relative { now_ms as i64 } else { 0 };
+        amount.checked_mul(self.unit_ms)?.checked_add(base_ms)
+    }
+
+    /// The deadline in unix ms, for commands that take positive amounts only.
     ///
     /// # Errors
-    /// [`Error::NotAnInteger`]; [`Error::InvalidExpire`] with the name of the command if the amount
-    /// is not positive or passes `i64`.
+    /// [`Error::NotAnInteger`]; [`Error::InvalidExpire`] with the name of the command.
     pub fn deadline_ms(self, amount: &[u8], now_ms: u64, command: &'static str) -> Result<u64> {
         let amount = Some(integer(amount)?).filter(|&amount| amount > 0);
-        let ms = match self {
-            Timing::Ex | Timing::ExAt => amount.and_then(|amount| amount.checked_mul(1000)),
-            Timing::Px | Timing::PxAt => amount,
-        };
-        let at = match self {
-            Timing::Ex | Timing::Px => ms.and_then(|ms| ms.checked_add(now_ms as i64)),
-            Timing::ExAt | Timing::PxAt => ms,
-        };
-        at.map(|at| at as u64).ok_or(Error::InvalidExpire(command))
+        let deadline_ms = amount.and_then(|amount| self.unix_ms(amount, now_ms));
+        deadline_ms.map(|at_ms| at_ms as u64).ok_or(Error::InvalidExpire(command))
     }
 }
 
 impl<'a> Expiry<'a> {
-    /// If `word` is an option about expiry, takes it, with its amount from `options`, and says so.
+    /// Steps over an option about expiry and its amount, if there is one, and says whether it did.
     ///
     /// # Errors
-    /// [`Error::Syntax`] if the amount is missing or another option was taken before.
-    pub fn take(&mut self, word: &[u8], options: &mut Cursor<'a>) -> Result<bool> {
-        let timing = Timing::from_word(word);
-        let said = match timing {
-            Some(timing) => Expiry::At(timing, options.required()?),
-            None if is(word, "KEEPTTL") => Expiry::Keep,
-            None if is(word, "PERSIST") => Expiry::Persist,
-            None => return Ok(false),
+    /// [`Error::Syntax`] if the amount is missing, or after a different option.
+    pub fn accept(&mut self, options: &mut Cursor<'a>) -> Result<bool> {
+        let said = if let Some(form) = TimeForm::accept(options) {
+            Expiry::At(form, options.required()?)
+        } else if options.accept("KEEPTTL") {
+            Expiry::Keep
+        } else if options.accept("PERSIST") {
+            Expiry::Persist
+        } else {
+            return Ok(false);
         };
-        // An option may be repeated; then its last amount counts.
-        let agrees = match *self {
-            Expiry::None => true,
-            Expiry::At(before, _) => timing == Some(before),
-            before => said == before,
+        // The same option may come again; then its last amount counts.
+        let agrees = match (*self, said) {
+            (Expiry::None, _) => true,
+            (Expiry::At(before, _), Expiry::At(form, _)) => before == form,
+            (before, said) => before == said,
         };
         *self = said;
         if agrees { Ok(true) } else { Err(Error::Syntax) }

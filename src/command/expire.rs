@@ -4,6 +4,7 @@
 //! view's rule, not one of these commands.
 
 use super::args::{Cursor, integer, is};
+use super::deadline::TimeForm;
 use super::{Command, Family};
 use crate::error::{Error, Result};
 use crate::journal::effect::Cause;
@@ -44,14 +45,12 @@ const COMMANDS: &[Command] = &[
         .fast(),
 ];
 
-const MS_PER_S: i64 = 1000;
-
 fn expire(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    set_deadline(view, args, reply, view.now_ms() as i64, MS_PER_S, "expire")
+    set_deadline(view, args, reply, TimeForm::SECONDS, "expire")
 }
 
 fn expireat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    set_deadline(view, args, reply, 0, MS_PER_S, "expireat")
+    set_deadline(view, args, reply, TimeForm::UNIX_SECONDS, "expireat")
 }
 
 fn expiretime(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -70,11 +69,11 @@ fn persist(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
 }
 
 fn pexpire(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    set_deadline(view, args, reply, view.now_ms() as i64, 1, "pexpire")
+    set_deadline(view, args, reply, TimeForm::MILLISECONDS, "pexpire")
 }
 
 fn pexpireat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    set_deadline(view, args, reply, 0, 1, "pexpireat")
+    set_deadline(view, args, reply, TimeForm::UNIX_MILLISECONDS, "pexpireat")
 }
 
 fn pexpiretime(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -138,19 +137,17 @@ impl Conditions {
     }
 }
 
-/// EXPIRE and its relatives: the amount is counted from `base_ms`, in units of `unit_ms`.
+/// EXPIRE and its relatives.
 fn set_deadline(
     view: &mut View<'_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
-    base_ms: i64,
-    unit_ms: i64,
+    form: TimeForm,
     command: &'static str,
 ) -> Result {
     let name = args.get(1);
     let conditions = Conditions::parse(Cursor::new(args, 3))?;
-    let deadline_ms = integer(args.get(2))?.checked_mul(unit_ms);
-    let deadline_ms = deadline_ms.and_then(|ms| ms.checked_add(base_ms));
+    let deadline_ms = form.unix_ms(integer(args.get(2))?, view.now_ms());
     let deadline_ms = deadline_ms.ok_or(Error::InvalidExpire(command))?;
 
     let is_set = view

@@ -241,10 +241,7 @@ pub(super) fn find<'v>(view: &'v View<'_>, name: &[u8], key: &[u8]) -> Result<Op
 /// # Errors
 /// That the reply would be too large, if it would be of `bytes`.
 pub(super) fn check_fits(view: &View<'_>, bytes: usize) -> Result {
-    if bytes <= view.settings().reply_max_bytes {
-        return Ok(());
-    }
-    Err(Error::plain("the reply would be too large: use HSCAN, or ask for less"))
+    view.settings().check_reply_len(bytes, "HSCAN")
 }
 
 /// [`check_fits`] for something of each pair, without a walk where the namespace is small.

@@ -4,6 +4,7 @@
 //! most of these look at the type of what the name holds before they look at their options.
 
 use super::args::{Cursor, integer, is};
+use super::deadline::TimeForm;
 use super::hash::{check_values_fit, find};
 use super::{Command, Family};
 use crate::error::{Error, Result};
@@ -125,7 +126,7 @@ fn hgetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     let change = if options.accept("PERSIST") {
         Some(None)
     } else if let Some(form) = TimeForm::accept(&mut options) {
-        Some(Some(form.deadline_ms(view, options.required()?, "hgetex")?))
+        Some(Some(deadline_ms(view, form, options.required()?, "hgetex")?))
     } else {
         None
     };
@@ -239,7 +240,7 @@ fn expire(
     const DELETED: i64 = 2;
     let name = args.get(1);
     view.namespace(name)?;
-    let deadline_ms = form.deadline_ms(view, args.get(2), command)?;
+    let deadline_ms = deadline_ms(view, form, args.get(2), command)?;
     let condition = Condition::parse(args.get(3));
     let fields_at = if condition == Condition::Always { 3 } else { 4 };
     let keys = fields(args, fields_at, "Parameter `numFields` should be greater than 0")?;
@@ -306,40 +307,15 @@ fn free_expired(view: &mut View<'_>, name: &[u8], key: &[u8]) -> Result {
     view.delete_pair(name, key, Cause::Hexpired).map(|_| ())
 }
 
-/// How a time is given.
-#[derive(Clone, Copy)]
-struct TimeForm {
-    unit_ms: u64,
-    is_relative: bool,
-}
-
-impl TimeForm {
-    const SECONDS: TimeForm = TimeForm { unit_ms: 1000, is_relative: true };
-    const MILLISECONDS: TimeForm = TimeForm { unit_ms: 1, is_relative: true };
-    const UNIX_SECONDS: TimeForm = TimeForm { unit_ms: 1000, is_relative: false };
-    const UNIX_MILLISECONDS: TimeForm = TimeForm { unit_ms: 1, is_relative: false };
-
-    /// Steps over the word that announces a time, if there is one.
-    fn accept(options: &mut Cursor<'_>) -> Option<TimeForm> {
-        let forms = [
-            ("EX", TimeForm::SECONDS),
-            ("PX", TimeForm::MILLISECONDS),
-            ("EXAT", TimeForm::UNIX_SECONDS),
-            ("PXAT", TimeForm::UNIX_MILLISECONDS),
-        ];
-        forms.into_iter().find_map(|(word, form)| options.accept(word).then_some(form))
+/// The deadline in unix ms, perhaps one that has passed.
+fn deadline_ms(view: &View<'_>, form: TimeForm, arg: &[u8], command: &'static str) -> Result<u64> {
+    let amount = integer(arg)?;
+    if amount < 0 {
+        return Err(Error::plain("invalid expire time, must be >= 0"));
     }
-
-    /// The deadline in unix ms, perhaps one that has passed.
-    fn deadline_ms(self, view: &View<'_>, arg: &[u8], command: &'static str) -> Result<u64> {
-        let time = u64::try_from(integer(arg)?)
-            .map_err(|_| Error::plain("invalid expire time, must be >= 0"))?;
-        let base_ms = if self.is_relative { view.now_ms() } else { 0 };
-        time.checked_mul(self.unit_ms)
-            .and_then(|time_ms| time_ms.checked_add(base_ms))
-            .filter(|&deadline_ms| deadline_ms <= DEADLINE_MS_MAX)
-            .ok_or(Error::InvalidExpire(command))
-    }
+    let deadline_ms = form.unix_ms(amount, view.now_ms()).map(|at_ms| at_ms as u64);
+    let deadline_ms = deadline_ms.filter(|&deadline_ms| deadline_ms <= DEADLINE_MS_MAX);
+    deadline_ms.ok_or(Error::InvalidExpire(command))
 }
 
 /// When HEXPIRE and its relatives set a deadline.
@@ -391,7 +367,7 @@ impl SetOptions {
             if let Some(form) = TimeForm::accept(&mut options) {
                 check_only(&deadline, "EX, PX, EXAT, PXAT or KEEPTTL")?;
                 let arg = options.optional().ok_or(Error::plain("missing expire time"))?;
-                deadline = Some(NewDeadline::At(form.deadline_ms(view, arg, "hsetex")?));
+                deadline = Some(NewDeadline::At(deadline_ms(view, form, arg, "hsetex")?));
             } else if options.accept("KEEPTTL") {
                 check_only(&deadline, "EX, PX, EXAT, PXAT or KEEPTTL")?;
                 deadline = Some(NewDeadline::Keep);

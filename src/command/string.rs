@@ -3,8 +3,8 @@
 //! A value is bytes and nothing else; that Redis keeps some as integers shows in OBJECT ENCODING only.
 //! Names themselves and when they expire are in `generic` and `expire`.
 
-use super::args::{Cursor, integer, is};
-use super::deadline::{Expiry, Timing};
+use super::args::{Cursor, integer};
+use super::deadline::{Expiry, TimeForm};
 use super::{Command, Family};
 use crate::error::{Error, Result};
 use crate::journal::effect::Cause;
@@ -141,10 +141,10 @@ fn getex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let name = args.get(1);
     let mut expiry = Expiry::None;
     let mut options = Cursor::new(args, 2);
-    while let Some(word) = options.optional() {
-        if !expiry.take(word, &mut options)? || expiry == Expiry::Keep {
-            return Err(Error::Syntax);
-        }
+    while expiry.accept(&mut options)? {}
+    options.finish()?;
+    if expiry == Expiry::Keep {
+        return Err(Error::Syntax);
     }
     // As in Redis, the amount is not looked at when there is no value.
     let Some(value) = view.string(name)? else {
@@ -152,7 +152,7 @@ fn getex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         return Ok(());
     };
     let deadline_ms = match expiry {
-        Expiry::At(timing, amount) => Some(timing.deadline_ms(amount, view.now_ms(), "getex")?),
+        Expiry::At(form, amount) => Some(form.deadline_ms(amount, view.now_ms(), "getex")?),
         _ => None,
     };
 
@@ -232,7 +232,7 @@ fn msetnx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
 }
 
 fn psetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let deadline_ms = Timing::Px.deadline_ms(args.get(2), view.now_ms(), "psetex")?;
+    let deadline_ms = TimeForm::MILLISECONDS.deadline_ms(args.get(2), view.now_ms(), "psetex")?;
 
     view.put_string(args.get(1), args.get(3), NewDeadline::At(deadline_ms), Cause::Set);
     reply.ok();
@@ -261,7 +261,7 @@ fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 }
 
 fn setex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let deadline_ms = Timing::Ex.deadline_ms(args.get(2), view.now_ms(), "setex")?;
+    let deadline_ms = TimeForm::SECONDS.deadline_ms(args.get(2), view.now_ms(), "setex")?;
 
     view.put_string(args.get(1), args.get(3), NewDeadline::At(deadline_ms), Cause::Set);
     reply.ok();
@@ -325,14 +325,14 @@ impl SetOptions {
     fn parse(args: Args<'_>, now_ms: u64) -> Result<SetOptions> {
         let (mut condition, mut get, mut expiry) = (Condition::None, false, Expiry::None);
         let mut options = Cursor::new(args, 3);
-        while let Some(word) = options.optional() {
-            if is(word, "NX") && condition != Condition::Xx {
+        while options.left() > 0 {
+            if condition != Condition::Xx && options.accept("NX") {
                 condition = Condition::Nx;
-            } else if is(word, "XX") && condition != Condition::Nx {
+            } else if condition != Condition::Nx && options.accept("XX") {
                 condition = Condition::Xx;
-            } else if is(word, "GET") {
+            } else if options.accept("GET") {
                 get = true;
-            } else if !expiry.take(word, &mut options)? {
+            } else if !expiry.accept(&mut options)? {
                 return Err(Error::Syntax);
             }
         }
@@ -340,9 +340,7 @@ impl SetOptions {
             Expiry::None => NewDeadline::Clear,
             Expiry::Keep => NewDeadline::Keep,
             Expiry::Persist => return Err(Error::Syntax),
-            Expiry::At(timing, amount) => {
-                NewDeadline::At(timing.deadline_ms(amount, now_ms, "set")?)
-            }
+            Expiry::At(form, amount) => NewDeadline::At(form.deadline_ms(amount, now_ms, "set")?),
         };
         Ok(SetOptions { condition, get, deadline })
     }

@@ -268,7 +268,7 @@ async fn serve_one(
 fn refuse(door: Door, mut stream: std::net::TcpStream) {
     const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
     const FULL_HTTP: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-        content-type: application/json; charset=utf-8\r\ncontent-length: 89\r\nconnection: close\r\n\r\n\
+        content-type: application/json; charset=utf-8\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
         {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"max number of clients reached\"}";
     let _ = io::Write::write(&mut stream, if door == Door::Redis { FULL } else { FULL_HTTP });
 }

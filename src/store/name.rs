@@ -59,13 +59,13 @@ pub(super) enum Value {
 }
 
 impl NameEntry {
-    pub(super) fn new(name: &[u8], value: Value, now_ms: u64) -> Box<NameEntry> {
+    pub(super) fn new(name: &[u8], value: Value, used_ms: u64) -> Box<NameEntry> {
         Box::new(NameEntry {
             name: name.into(),
             deadline_ms: NEVER,
             kept: false,
             raw: false,
-            accessed_s: AtomicU32::new((now_ms / 1000) as u32),
+            accessed_s: AtomicU32::new((used_ms / 1000) as u32),
             value,
         })
     }
@@ -142,8 +142,8 @@ impl NameEntry {
 
     /// Remembers that it was used.
     #[inline]
-    pub(super) fn access(&self, now_ms: u64) {
-        self.accessed_s.store((now_ms / 1000) as u32, Relaxed);
+    pub(super) fn access(&self, used_ms: u64) {
+        self.accessed_s.store((used_ms / 1000) as u32, Relaxed);
     }
 
     pub(super) fn pairs(&self) -> Result<&Table<Pair>> {
@@ -170,8 +170,8 @@ impl NameEntry {
     }
 
     /// The same value and deadline under another name, without the kept mark.
-    pub(super) fn copied(&self, name: &[u8], now_ms: u64) -> Box<NameEntry> {
-        let mut copy = NameEntry::new(name, self.value.clone(), now_ms);
+    pub(super) fn copied(&self, name: &[u8], used_ms: u64) -> Box<NameEntry> {
+        let mut copy = NameEntry::new(name, self.value.clone(), used_ms);
         copy.deadline_ms = self.deadline_ms;
         copy.raw = self.raw;
         copy

@@ -27,6 +27,8 @@ pub struct Access<'a> {
     pub random_seed: u64,
     /// Whether use of a name counts as access (CLIENT NO-TOUCH).
     pub touch: bool,
+    /// When names are used, in unix ms. Unlike `now_ms` it does not stand still for a replay.
+    pub used_ms: u64,
     /// Limits and thresholds.
     pub settings: &'a Settings,
 }
@@ -61,7 +63,7 @@ impl Settings {
         if bytes <= self.reply_max_bytes {
             return Ok(());
         }
-        Err(Error::plain(format!("reply exceeds client-reply-max-bytes, use {instead} instead")))
+        Err(Error::plain(format!("the reply would be too large: use {instead}, or ask for less")))
     }
 }
 
@@ -299,7 +301,7 @@ impl<'a> View<'a> {
     fn entry(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let entry = self.look_up(db, name)?;
         if self.access.touch {
-            entry.access(self.access.now_ms);
+            entry.access(self.access.used_ms);
         }
         Some(entry)
     }

@@ -20,6 +20,8 @@ pub struct Pantry {
     child: Child,
     /// Of its HTTP door.
     pub address: SocketAddr,
+    /// Of its Redis door.
+    pub redis: SocketAddr,
 }
 
 impl Pantry {
@@ -33,20 +35,22 @@ impl Pantry {
         panic!("the server does not start with {flags:?}");
     }
 
-    /// `None` if somebody else took the port in between.
+    /// `None` if somebody else took a port in between.
     fn try_start(flags: &[&str]) -> Option<Pantry> {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let [http, redis] = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        let [http, redis] = [http, redis].map(|free| free.local_addr().unwrap());
         let child = Command::new(env!("CARGO_BIN_EXE_pantry"))
-            .args(["--port", "0", "--appendonly", "no", "--http-port", &free.port().to_string()])
+            .args(["--port", &redis.port().to_string(), "--http-port", &http.port().to_string()])
+            .args(["--appendonly", "no"])
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut pantry = Pantry { child, address: free };
+        let mut pantry = Pantry { child, address: http, redis };
         let deadline = Instant::now() + LONG;
         while Instant::now() < deadline && pantry.child.try_wait().unwrap().is_none() {
-            if TcpStream::connect(free).is_ok() {
+            if TcpStream::connect(http).is_ok() {
                 return Some(pantry);
             }
             std::thread::sleep(Duration::from_millis(10));

@@ -62,10 +62,10 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
     let patience = Duration::from_millis(config.http_body_timeout_ms);
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
+        .half_close(true)
         .header_read_timeout(Duration::from_millis(config.http_header_timeout_ms))
         .max_header_size(HEAD_MAX_BYTES)
         .max_buf_size(READ_AHEAD_MAX_BYTES)
-        .pipeline_flush(true)
         .serve_connection(Stall::new(TokioIo::new(stream), patience), service);
     let mut http = pin!(http);
     let (mut has_waker, mut is_stopping) = (false, false);
