@@ -17,6 +17,7 @@ mod hash_expiry;
 mod hash_random;
 mod help;
 mod info;
+mod introspect;
 mod keyspace;
 mod namespace;
 mod string;
@@ -44,6 +45,7 @@ pub const FAMILIES: &[Family] = &[
     hash::FAMILY,
     hash_expiry::FAMILY,
     info::FAMILY,
+    introspect::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
     string::FAMILY,
@@ -264,6 +266,44 @@ impl Spec {
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
         matches!(self.command.run, Run::Write(_))
+    }
+
+    /// Whether it stands under a container.
+    pub fn is_subcommand(&self) -> bool {
+        self.command.name.contains(' ')
+    }
+
+    /// Redis's names for its flags.
+    pub fn flag_names(&self) -> Vec<&'static str> {
+        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let flags = [
+            (self.is_write(), "write"),
+            (matches!(self.command.run, Run::Read(_)), "readonly"),
+            (denyoom, "denyoom"),
+            (admin, "admin"),
+            (loading, "loading"),
+            (fast, "fast"),
+            (no_auth, "no_auth"),
+            (no_multi, "no_multi"),
+        ];
+        flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
+    }
+
+    /// ACL categories, without `@`.
+    pub fn categories(&self) -> Vec<&'static str> {
+        let Flags { admin, fast, .. } = self.command.flags;
+        let is_container = matches!(self.command.run, Run::Container);
+        let categories = [
+            (!is_container && !self.family.category.is_empty(), self.family.category),
+            (matches!(self.command.run, Run::Read(_)), "read"),
+            (self.is_write(), "write"),
+            (admin, "admin"),
+            (admin, "dangerous"),
+            (fast, "fast"),
+            (!fast, "slow"),
+        ];
+        let derived = categories.iter().filter(|(is_in, _)| *is_in).map(|(_, name)| *name);
+        derived.chain(self.command.also.iter().copied()).collect()
     }
 }
 
