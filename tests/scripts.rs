@@ -127,7 +127,8 @@ fn play_line(line: &str, client: &mut String, harness: &mut Harness) -> String {
         *client = name.to_owned();
         return ok;
     }
-    let (command, sorted) = match (line.strip_prefix("sorted "), line.strip_prefix("sorted-pairs ")) {
+    let (command, sorted) = match (line.strip_prefix("sorted "), line.strip_prefix("sorted-pairs "))
+    {
         (Some(command), _) => (command, Some(false)),
         (_, Some(command)) => (command, Some(true)),
         _ => (line, None),
