@@ -252,6 +252,7 @@ impl<'s> Executor<'s> {
             now_ms: self.now_ms,
             random_seed: self.random,
             touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
             settings: self.settings,
         };
         match spec.command.run {
@@ -368,7 +369,8 @@ impl<'s> Executor<'s> {
             db: session.db,
             now_ms: self.now_ms,
             random_seed: self.random,
-            touch: false,
+            touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
             settings: self.settings,
         };
         let mut effects = Effects::default();

@@ -30,6 +30,8 @@ pub enum Error {
     InvalidExpire(&'static str),
     /// Not authenticated.
     NoAuth,
+    /// HELLO without authentication.
+    NoAuthHello,
     /// User name or password refused.
     WrongPass,
     /// The user may not do this.
@@ -61,7 +63,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::WrongType => "WRONGTYPE",
-            Error::NoAuth => "NOAUTH",
+            Error::NoAuth | Error::NoAuthHello => "NOAUTH",
             Error::WrongPass => "WRONGPASS",
             Error::NoPerm(_) => "NOPERM",
             Error::ExecAbort => "EXECABORT",
@@ -92,7 +94,7 @@ impl Error {
             | Error::NoProto
             | Error::ExecAbort
             | Error::WrongType => 400,
-            Error::NoAuth | Error::WrongPass => 401,
+            Error::NoAuth | Error::NoAuthHello | Error::WrongPass => 401,
             Error::NoPerm(_) => 403,
             Error::Loading | Error::Misconf(_) => 503,
             Error::OutOfMemory => 507,
@@ -114,6 +116,11 @@ impl fmt::Display for Error {
                 return write!(f, "invalid expire time in '{command}' command");
             }
             Error::NoAuth => "Authentication required.",
+            Error::NoAuthHello => {
+                "HELLO must be called with the client already authenticated, otherwise the HELLO \
+                 <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+                 select the RESP protocol version at the same time"
+            }
             Error::WrongPass => "invalid username-password pair or user is disabled.",
             Error::ExecAbort => "Transaction discarded because of previous errors.",
             Error::NoProto => "unsupported protocol version",

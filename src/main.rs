@@ -1,16 +1,25 @@
 //! The `pantry` binary: reads the configuration, starts the log, runs the server.
 
-use anyhow::Result;
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> Result<()> {
-    tracing_subscriber::fmt().init();
-    pantry::run(pantry::config::Config {
-        http_port: 0,
-        port: 7000,
-        threads: 1,
-        ..Default::default()
-    })
+fn main() -> ExitCode {
+    let loaded = match pantry::config::load(std::env::args_os()) {
+        Ok(loaded) => loaded,
+        Err(error) => return pantry::config::report(&error),
+    };
+    pantry::log::init(loaded.config.loglevel);
+    match pantry::run(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `eprintln!`, which panics when nobody reads.
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("pantry: {error:#}\n"),
+            );
+            ExitCode::FAILURE
+        }
+    }
 }

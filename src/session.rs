@@ -106,6 +106,7 @@ impl Session {
         }
         transaction.queue.push(Queued { spec, request });
         self.client.queued.store(transaction.queue.len() as u32, Relaxed);
+        self.client.queued_bytes.store(transaction.bytes, Relaxed);
         true
     }
 
@@ -119,6 +120,7 @@ impl Session {
     /// Ends the transaction, if there is one.
     pub fn take_transaction(&mut self) -> Option<Box<Transaction>> {
         self.client.queued.store(u32::MAX, Relaxed);
+        self.client.queued_bytes.store(0, Relaxed);
         self.transaction.take()
     }
 

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::number;
 use crate::resp::request::Args;
+use crate::store::DATABASES;
 
 /// Walks over arguments from a place on.
 pub struct Cursor<'a> {
@@ -73,4 +74,17 @@ pub fn is(arg: &[u8], word: &str) -> bool {
 /// [`Error::NotAnInteger`].
 pub fn integer(arg: &[u8]) -> Result<i64> {
     number::parse_i64(arg).ok_or(Error::NotAnInteger)
+}
+
+/// The number of a database, from 0.
+///
+/// # Errors
+/// [`Error::NotAnInteger`], or a text that says that there is no such database.
+pub fn database(arg: &[u8]) -> Result<usize> {
+    let number = i32::try_from(integer(arg)?).map_err(|_| {
+        let (min, max) = (i32::MIN, i32::MAX);
+        Error::plain(format!("value is out of range, value must between {min} and {max}"))
+    })?;
+    let number = usize::try_from(number).ok().filter(|&number| number < DATABASES);
+    number.ok_or(Error::plain("DB index is out of range"))
 }

@@ -4,8 +4,22 @@
 //! Everything else about a command follows from its row: arity and keys from the syntax line, what
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
+mod admin;
 pub mod args;
+mod client;
+mod config;
+mod connection;
+mod deadline;
+mod expire;
+mod generic;
+mod hash;
+mod hash_expiry;
+mod hash_random;
+mod help;
+mod info;
+mod keyspace;
 mod namespace;
+mod string;
 mod syntax;
 mod transaction;
 
@@ -20,7 +34,24 @@ use crate::store::View;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
-pub const FAMILIES: &[Family] = &[namespace::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    admin::FAMILY,
+    client::FAMILY,
+    config::FAMILY,
+    connection::FAMILY,
+    expire::FAMILY,
+    generic::FAMILY,
+    hash::FAMILY,
+    hash_expiry::FAMILY,
+    info::FAMILY,
+    keyspace::FAMILY,
+    namespace::FAMILY,
+    string::FAMILY,
+    transaction::FAMILY,
+];
+
+/// The version of Redis whose behaviour clients may expect.
+pub const REDIS_VERSION: &str = "8.0.0";
 
 /// Commands that belong together: one file, one ACL category.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +115,8 @@ pub struct Flags {
     pub not_queued: bool,
     /// Allowed while the store is loading.
     pub loading: bool,
+    /// Takes any number of arguments, although its syntax line names none.
+    pub any_arguments: bool,
 }
 
 impl Command {
@@ -129,6 +162,7 @@ impl Command {
             no_multi: false,
             not_queued: false,
             loading: false,
+            any_arguments: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -185,6 +219,12 @@ impl Command {
     /// May be used while the store is loading.
     pub const fn while_loading(mut self) -> Command {
         self.flags.loading = true;
+        self
+    }
+
+    /// Takes any number of arguments, although its syntax line names none.
+    pub const fn any_arguments(mut self) -> Command {
+        self.flags.any_arguments = true;
         self
     }
 

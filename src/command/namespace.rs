@@ -102,7 +102,7 @@ fn list(view: &View<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let mut names = Vec::new();
     view.each_name(|entry| {
         if entry.is_namespace() {
-            names.push(entry.name().to_vec());
+            names.push(entry.name());
         }
     });
 

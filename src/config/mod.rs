@@ -3,8 +3,14 @@
 //! Flags, the configuration file and CONFIG GET/SET all go through the table. What a setting does is
 //! decided where it is used.
 
+pub mod directive;
+pub mod format;
+mod load;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+pub use load::{Loaded, load, report};
 
 /// Every setting. Names follow the directives.
 #[derive(Debug, Clone)]

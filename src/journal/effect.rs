@@ -54,6 +54,8 @@ macro_rules! causes {
 causes! {
     /// HSET and its relatives.
     Hset = "hset",
+    /// HSETEX with a deadline, which to clients is `hset` and then `hexpire`.
+    Hsetex = "hset",
     /// HDEL, HGETDEL, NAMESPACE UNSET.
     Hdel = "hdel",
     /// HINCRBY.

@@ -1,5 +1,7 @@
-//! Requests that do not stand in a connection's buffer: queued by MULTI, or made by the HTTP door.
+//! Requests that do not stand in a connection's buffer: queued by MULTI, made by the HTTP door, or a
+//! line of a file.
 
+use super::inline;
 use super::request::{Args, Span};
 
 /// One request with its own memory.
@@ -18,6 +20,14 @@ impl OwnedRequest {
             request.bytes.extend_from_slice(arg);
         }
         request
+    }
+
+    /// The words of a line, quoted as in inline commands and redis.conf; `None` if a quote stays open
+    /// or a closing one is not followed by a blank.
+    pub fn from_line(line: &[u8]) -> Option<OwnedRequest> {
+        let mut request = OwnedRequest::default();
+        inline::split_words(line, &mut request.bytes, &mut request.spans).ok()?;
+        Some(request)
     }
 
     /// The arguments.

@@ -40,6 +40,8 @@ pub struct Client {
     pub last_command: AtomicU32,
     /// Commands queued by MULTI; -1 (as `u32`) outside.
     pub queued: AtomicU32,
+    /// Bytes of the commands queued by MULTI.
+    pub queued_bytes: AtomicUsize,
     /// Names watched.
     pub watching: AtomicU32,
     /// Bytes received that are no whole request yet.
@@ -125,6 +127,7 @@ impl Client {
             resp: AtomicU32::new(resp),
             last_command: AtomicU32::new(u32::MAX),
             queued: AtomicU32::new(u32::MAX),
+            queued_bytes: AtomicUsize::new(0),
             watching: AtomicU32::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::clients::Client;
 use super::worker::{self, Worker};
-use super::{Server, resp, signals};
+use super::{Server, http, resp, signals};
 use crate::config::Config;
 
 /// Time that connections have to end when the server stops.
@@ -142,6 +142,8 @@ async fn mind_time(server: Arc<Server>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.store.clock.slew();
+        let commands = server.sum(|metrics| &metrics.total_commands_processed);
+        server.rate.sample(commands, server.store.clock.now_ms());
         let timeout_ms = server.config().timeout_s.saturating_mul(1000);
         if timeout_ms == 0 {
             continue;
@@ -257,7 +259,7 @@ async fn serve_one(
     let stream = tokio::net::TcpStream::from_std(stream)?;
     match door {
         Door::Redis => resp::serve(stream, client, server).await,
-        Door::Http => drop(stream),
+        Door::Http => http::serve(stream, client, server).await,
     }
     Ok(())
 }
@@ -266,7 +268,7 @@ async fn serve_one(
 fn refuse(door: Door, mut stream: std::net::TcpStream) {
     const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
     const FULL_HTTP: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-        content-type: application/json; charset=utf-8\r\ncontent-length: 89\r\nconnection: close\r\n\r\n\
+        content-type: application/json; charset=utf-8\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
         {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"max number of clients reached\"}";
     let _ = io::Write::write(&mut stream, if door == Door::Redis { FULL } else { FULL_HTTP });
 }

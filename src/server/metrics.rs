@@ -55,6 +55,29 @@ pub struct Metrics {
     pub http_requests: Counter,
 }
 
+/// Commands per second, over the time between the last two samples.
+#[derive(Debug, Default)]
+pub struct Rate {
+    total: AtomicU64,
+    at_ms: AtomicU64,
+    per_second: AtomicU64,
+}
+
+impl Rate {
+    /// Takes a sample: `total` commands so far, at `now_ms`. One thread does this about once a second.
+    pub fn sample(&self, total: u64, now_ms: u64) {
+        let since_ms = now_ms.saturating_sub(self.at_ms.swap(now_ms, Relaxed)).max(1);
+        // CONFIG RESETSTAT makes the total smaller.
+        let more = total.saturating_sub(self.total.swap(total, Relaxed));
+        self.per_second.store(more.saturating_mul(1000) / since_ms, Relaxed);
+    }
+
+    /// The rate.
+    pub fn per_second(&self) -> u64 {
+        self.per_second.load(Relaxed)
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         let per_command = || command::table().specs.iter().map(|_| Counter::default()).collect();

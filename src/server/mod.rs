@@ -4,8 +4,10 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod http;
 pub mod listen;
 pub mod metrics;
+pub mod process;
 pub mod resp;
 mod signals;
 pub mod worker;
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::store::Store;
 use clients::Clients;
-use metrics::Metrics;
+use metrics::{Counter, Metrics, Rate};
 
 /// What all connections of both doors share.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Server {
     pub clients: Clients,
     /// One per worker thread, in their order.
     pub metrics: Vec<Arc<Metrics>>,
+    /// Commands per second.
+    pub rate: Rate,
     /// Forty hexadecimal digits, new at every start.
     pub run_id: String,
     /// When the process started, in unix ms.
@@ -55,6 +59,7 @@ impl Server {
             store,
             clients: Clients::default(),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
+            rate: Rate::default(),
             run_id: run_id(),
             started_ms,
             stop: CancellationToken::new(),
@@ -65,6 +70,11 @@ impl Server {
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
         }
+    }
+
+    /// One counter, over all worker threads.
+    pub fn sum(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
+        self.metrics.iter().map(|metrics| counter(metrics).get()).sum()
     }
 
     /// The configuration as it is now.
@@ -89,6 +99,7 @@ impl Server {
         let _one_at_a_time = self.config_change.lock();
         let mut config = Config::clone(&self.config());
         change(&mut config)?;
+        crate::log::set_level(config.loglevel);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

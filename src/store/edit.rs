@@ -6,7 +6,7 @@
 
 use super::name::{Name, NameEntry, NewDeadline, Value, put_pair};
 use super::table::{Entry, NEVER, Table};
-use super::view::View;
+use super::view::{Access, View};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
 
@@ -21,10 +21,14 @@ impl View<'_> {
         cause: Cause,
     ) -> Result<bool> {
         let now_ms = self.now_ms();
-        let (hasher, touch) = (self.hasher, self.access.touch);
+        let (hasher, Access { touch, used_ms, .. }) = (self.hasher, self.access);
         let put = self.update(name, |entry| {
             if touch {
-                entry.access(now_ms);
+                entry.access(used_ms);
+            }
+            // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
+            if entry.pairs()?.is_empty() {
+                entry.deadline_ms = NEVER;
             }
             Ok::<_, Error>(put_pair(entry.pairs_mut()?, hasher, key, value, deadline, now_ms))
         });
@@ -33,7 +37,11 @@ impl View<'_> {
             None => {
                 let mut pairs = Table::new(0);
                 let put = put_pair(&mut pairs, hasher, key, value, deadline, now_ms);
-                self.insert(self.db(), name, NameEntry::new(name, Value::Namespace(pairs), now_ms));
+                self.insert(
+                    self.db(),
+                    name,
+                    NameEntry::new(name, Value::Namespace(pairs), used_ms),
+                );
                 put
             }
         };
@@ -98,10 +106,12 @@ impl View<'_> {
 
     /// Puts a string in the place of whatever the name held.
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
-        let now_ms = self.now_ms();
-        let touch = self.access.touch;
+        let Access { touch, used_ms, .. } = self.access;
         let mut freed = None;
         let put = self.update(name, |entry| {
+            let existed = entry.kind().is_some();
+            let is_longer_now = cause == Cause::Append && entry.string().is_some();
+            entry.raw = is_longer_now || cause == Cause::Setrange;
             let old = if let Value::String(bytes) = &mut entry.value
                 && bytes.len() == value.len()
             {
@@ -111,24 +121,25 @@ impl View<'_> {
                 Some(std::mem::replace(&mut entry.value, Value::String(value.into())))
             };
             if touch {
-                entry.access(now_ms);
+                entry.access(used_ms);
             }
             if let Some(Value::Namespace(pairs)) = old {
                 freed = Some(Value::Namespace(pairs));
             }
             entry.kept = false;
             match deadline {
-                NewDeadline::Keep => {}
-                NewDeadline::Clear => entry.deadline_ms = NEVER,
+                NewDeadline::Keep if existed => {}
+                NewDeadline::Keep | NewDeadline::Clear => entry.deadline_ms = NEVER,
                 NewDeadline::At(at) => entry.deadline_ms = at,
             }
             entry.deadline_ms
         });
         if let Some(freed) = freed {
-            self.names.discard(NameEntry::new(name, freed, now_ms));
+            self.names.discard(NameEntry::new(name, freed, used_ms));
         }
         let deadline_ms = put.unwrap_or_else(|| {
-            let mut entry = NameEntry::new(name, Value::String(value.into()), now_ms);
+            let mut entry = NameEntry::new(name, Value::String(value.into()), used_ms);
+            entry.raw = cause == Cause::Setrange;
             if let NewDeadline::At(at) = deadline {
                 entry.deadline_ms = at;
             }
@@ -149,7 +160,11 @@ impl View<'_> {
         let existed = entry.kind().is_some() && !is_expired;
         self.names.discard(entry);
         let cause = if is_expired { Cause::Expired } else { cause };
-        self.record(name, cause, Effect::DropName { db: self.db() as u8, name });
+        self.effects.push(cause, Effect::DropName { db: self.db() as u8, name });
+        // An empty namespace that was kept: Redis clients could not see it come, nor see it go.
+        if existed || is_expired {
+            self.touched(self.db(), name);
+        }
         existed
     }
 
@@ -201,11 +216,10 @@ impl View<'_> {
     /// Copies a name, without its kept mark, over whatever is at the other place. `false` if there
     /// is nothing to copy.
     pub fn copy(&mut self, name: &[u8], to_db: usize, to: &[u8]) -> bool {
-        let now_ms = self.now_ms();
         let Some(entry) = self.peek(self.db(), name).filter(|entry| entry.kind().is_some()) else {
             return false;
         };
-        let copy = entry.copied(to, now_ms);
+        let copy = entry.copied(to, self.access.used_ms);
         self.clear_place(to_db, to);
         self.insert(to_db, to, copy);
         let effect = Effect::Copy { db: self.db() as u8, name, to_db: to_db as u8, to };
@@ -216,15 +230,12 @@ impl View<'_> {
 
     /// Makes two databases change places. All stripes must be held.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
-        self.names.touched(a, None);
-        self.names.touched(b, None);
         self.names.swap(a, b);
         self.effects.push(Cause::Swapdb, Effect::SwapDb { a: a as u8, b: b as u8 });
     }
 
     /// Empties a database. All stripes must be held.
     pub fn flush(&mut self, db: usize) {
-        self.names.touched(db, None);
         self.names.flush(db);
         self.effects.push(Cause::Flush, Effect::Flush { db: db as u8 });
     }
@@ -232,7 +243,7 @@ impl View<'_> {
     /// Makes the namespace stay when it is empty, and makes it if there is none. `true` if it was
     /// not there before, not even empty.
     pub fn keep(&mut self, name: &[u8], cause: Cause) -> Result<bool> {
-        let now_ms = self.now_ms();
+        let used_ms = self.access.used_ms;
         let kept = self.update(name, |entry| {
             entry.pairs()?;
             Ok::<_, Error>(std::mem::replace(&mut entry.kept, true))
@@ -242,7 +253,7 @@ impl View<'_> {
         }
         let created = self.peek(self.db(), name).is_none();
         if created {
-            let mut entry = NameEntry::new(name, Value::Namespace(Table::new(0)), now_ms);
+            let mut entry = NameEntry::new(name, Value::Namespace(Table::new(0)), used_ms);
             entry.kept = true;
             self.insert(self.db(), name, entry);
         }
@@ -302,6 +313,6 @@ impl View<'_> {
     #[inline]
     fn touched(&mut self, db: usize, name: &[u8]) {
         let name: Name<'_> = self.name(name);
-        self.names.touched(db, Some(name));
+        self.names.touched(db, name);
     }
 }

@@ -4,13 +4,12 @@
 //! they are let go, the effects that happened under them get their LSN first: the journal's order is
 //! the order clients saw. A `Held` is never kept across an await.
 
-use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::MutexGuard;
 
 use super::name::{Name, NameEntry};
-use super::names::Names;
+use super::names::{Names, Visit};
 use super::table::Entry;
 use super::watch::Watched;
 use super::{DATABASES, Db, DbStats, Garbage, Padded, STRIPES, Stats, Store, Stripe, stripe_of};
@@ -71,8 +70,7 @@ impl<'s> Held<'s> {
         let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
         for stripe in self.stripes() {
             for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
-                sum.names += db.visible;
-                sum.with_deadline += db.with_deadline;
+                sum.add(db.counts);
                 stats.bytes += db.names.bytes();
             }
         }
@@ -227,12 +225,7 @@ impl Names for Held<'_> {
         self.stripe_mut(name.hash).dbs[db].remove(name)
     }
 
-    fn scan(
-        &self,
-        db: usize,
-        from: u64,
-        visit: &mut dyn FnMut(u64, &NameEntry) -> ControlFlow<()>,
-    ) {
+    fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) {
         let first = stripe_of(from);
         let stripes: Vec<&Stripe> = self.stripes().collect();
         for (number, stripe) in stripes.iter().enumerate().skip(first) {
@@ -245,7 +238,7 @@ impl Names for Held<'_> {
     }
 
     fn visible(&self, db: usize) -> usize {
-        self.stripes().map(|stripe| stripe.dbs[db].visible).sum()
+        self.stripes().map(|stripe| stripe.dbs[db].counts.names).sum()
     }
 
     fn entries(&self, db: usize) -> usize {
@@ -266,21 +259,24 @@ impl Names for Held<'_> {
     fn flush(&mut self, db: usize) {
         let store = self.store;
         self.each(|stripe| {
+            stripe.watchers.touch_those(db, |name| stripe.dbs[db].shows(name));
             let old = std::mem::replace(&mut stripe.dbs[db], Db::new());
             store.discard(Garbage::Names(old.names));
         });
     }
 
     fn swap(&mut self, a: usize, b: usize) {
-        self.each(|stripe| stripe.dbs.swap(a, b));
+        self.each(|stripe| {
+            let changes = |name: Name<'_>| stripe.dbs[a].shows(name) || stripe.dbs[b].shows(name);
+            stripe.watchers.touch_those(a, changes);
+            stripe.watchers.touch_those(b, changes);
+            stripe.dbs.swap(a, b);
+        });
     }
 
     #[inline]
-    fn touched(&mut self, db: usize, name: Option<Name<'_>>) {
-        match name {
-            Some(name) => self.stripe(name.hash).watchers.touch(db, name),
-            None => self.stripes().for_each(|stripe| stripe.watchers.touch_all(db)),
-        }
+    fn touched(&mut self, db: usize, name: Name<'_>) {
+        self.stripe(name.hash).watchers.touch(db, name);
     }
 
     fn discard(&mut self, entry: Box<NameEntry>) {

@@ -86,10 +86,7 @@ struct Stripe {
 #[derive(Debug)]
 struct Db {
     names: Table<Box<NameEntry>>,
-    /// Names that Redis clients can see.
-    visible: usize,
-    /// Visible names with a deadline of their own.
-    with_deadline: usize,
+    counts: DbStats,
 }
 
 #[derive(Debug)]
@@ -105,6 +102,8 @@ pub struct DbStats {
     pub names: usize,
     /// Those with a deadline.
     pub with_deadline: usize,
+    /// Namespaces in which a pair may have a deadline.
+    pub with_pair_deadlines: usize,
 }
 
 /// Sums over the whole store.
@@ -171,42 +170,63 @@ impl Store {
 
 impl Db {
     fn new() -> Db {
-        Db { names: Table::new(STRIPE_BITS), visible: 0, with_deadline: 0 }
+        Db { names: Table::new(STRIPE_BITS), counts: DbStats::default() }
+    }
+
+    /// Whether Redis clients can see the name, unless it has expired.
+    fn shows(&self, name: Name<'_>) -> bool {
+        self.names.get(name.hash, name.bytes).is_some_and(|entry| entry.kind().is_some())
     }
 
     fn update(&mut self, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry)) -> bool {
-        let (visible, with_deadline) = (&mut self.visible, &mut self.with_deadline);
+        let counts = &mut self.counts;
         let updated = self.names.update(name.hash, name.bytes, |entry| {
             let before = entry.counts();
             change(entry);
-            let after = entry.counts();
-            *visible = *visible + after.0 - before.0;
-            *with_deadline = *with_deadline + after.1 - before.1;
+            counts.add(entry.counts());
+            counts.subtract(before);
         });
         updated.is_some()
     }
 
     fn insert(&mut self, name: Name<'_>, entry: Box<NameEntry>) {
-        let counts = entry.counts();
-        self.visible += counts.0;
-        self.with_deadline += counts.1;
+        self.counts.add(entry.counts());
         self.names.insert(name.hash, entry);
     }
 
     fn remove(&mut self, name: Name<'_>) -> Option<Box<NameEntry>> {
         let entry = self.names.remove(name.hash, name.bytes)?;
-        let counts = entry.counts();
-        self.visible -= counts.0;
-        self.with_deadline -= counts.1;
+        self.counts.subtract(entry.counts());
         Some(entry)
     }
 }
 
+impl DbStats {
+    fn add(&mut self, other: DbStats) {
+        self.names += other.names;
+        self.with_deadline += other.with_deadline;
+        self.with_pair_deadlines += other.with_pair_deadlines;
+    }
+
+    fn subtract(&mut self, other: DbStats) {
+        self.names -= other.names;
+        self.with_deadline -= other.with_deadline;
+        self.with_pair_deadlines -= other.with_pair_deadlines;
+    }
+}
+
 impl NameEntry {
-    /// What it adds to its database's counts of visible names and of those with a deadline.
-    fn counts(&self) -> (usize, usize) {
+    /// What it adds to its database's counts: nothing if Redis clients can not see it.
+    fn counts(&self) -> DbStats {
         let visible = self.kind().is_some();
-        (usize::from(visible), usize::from(visible && self.deadline_ms != NEVER))
+        let pairs = self.pairs().ok().filter(|_| visible);
+        DbStats {
+            names: usize::from(visible),
+            with_deadline: usize::from(visible && self.deadline_ms != NEVER),
+            with_pair_deadlines: usize::from(
+                pairs.is_some_and(|pairs| pairs.min_deadline_ms() != NEVER),
+            ),
+        }
     }
 }
 

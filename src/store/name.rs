@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::hash::Hasher;
 use super::pair::Pair;
+use super::segment::Slot;
 use super::table::{Entry, NEVER, Table};
 use crate::error::{Error, Result};
 
@@ -44,6 +45,8 @@ pub struct NameEntry {
     pub(super) name: Box<[u8]>,
     pub(super) deadline_ms: u64,
     pub(super) kept: bool,
+    /// The string was last changed in a part: Redis then shows no integer in it.
+    pub(super) raw: bool,
     accessed_s: AtomicU32,
     pub(super) value: Value,
 }
@@ -56,12 +59,13 @@ pub(super) enum Value {
 }
 
 impl NameEntry {
-    pub(super) fn new(name: &[u8], value: Value, now_ms: u64) -> Box<NameEntry> {
+    pub(super) fn new(name: &[u8], value: Value, used_ms: u64) -> Box<NameEntry> {
         Box::new(NameEntry {
             name: name.into(),
             deadline_ms: NEVER,
             kept: false,
-            accessed_s: AtomicU32::new((now_ms / 1000) as u32),
+            raw: false,
+            accessed_s: AtomicU32::new((used_ms / 1000) as u32),
             value,
         })
     }
@@ -79,6 +83,25 @@ impl NameEntry {
     /// Whether it stays when its last pair is gone.
     pub fn is_kept(&self) -> bool {
         self.kept
+    }
+
+    /// The string, if it holds one.
+    pub fn string(&self) -> Option<&[u8]> {
+        match &self.value {
+            Value::String(bytes) => Some(bytes),
+            Value::Namespace(_) => None,
+        }
+    }
+
+    /// Whether its string was last changed in a part, by APPEND or SETRANGE.
+    pub fn is_raw(&self) -> bool {
+        self.raw
+    }
+
+    /// Bytes it takes, its place in the table of names included. For a namespace, those of the
+    /// pairs too.
+    pub fn bytes(&self) -> usize {
+        size_of::<Slot<Box<NameEntry>>>() + self.heap_bytes()
     }
 
     /// Whether it holds pairs, or may: an empty namespace too.
@@ -119,8 +142,8 @@ impl NameEntry {
 
     /// Remembers that it was used.
     #[inline]
-    pub(super) fn access(&self, now_ms: u64) {
-        self.accessed_s.store((now_ms / 1000) as u32, Relaxed);
+    pub(super) fn access(&self, used_ms: u64) {
+        self.accessed_s.store((used_ms / 1000) as u32, Relaxed);
     }
 
     pub(super) fn pairs(&self) -> Result<&Table<Pair>> {
@@ -137,10 +160,20 @@ impl NameEntry {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        super::allocated(size_of::<NameEntry>())
+            + super::allocated(self.name.len())
+            + match &self.value {
+                Value::String(bytes) => super::allocated(bytes.len()),
+                Value::Namespace(pairs) => pairs.bytes(),
+            }
+    }
+
     /// The same value and deadline under another name, without the kept mark.
-    pub(super) fn copied(&self, name: &[u8], now_ms: u64) -> Box<NameEntry> {
-        let mut copy = NameEntry::new(name, self.value.clone(), now_ms);
+    pub(super) fn copied(&self, name: &[u8], used_ms: u64) -> Box<NameEntry> {
+        let mut copy = NameEntry::new(name, self.value.clone(), used_ms);
         copy.deadline_ms = self.deadline_ms;
+        copy.raw = self.raw;
         copy
     }
 }
@@ -151,6 +184,7 @@ impl Clone for NameEntry {
             name: self.name.clone(),
             deadline_ms: self.deadline_ms,
             kept: self.kept,
+            raw: self.raw,
             accessed_s: AtomicU32::new(self.accessed_s.load(Relaxed)),
             value: self.value.clone(),
         }
@@ -171,12 +205,7 @@ impl Entry for Box<NameEntry> {
     }
 
     fn heap_bytes(&self) -> usize {
-        super::allocated(size_of::<NameEntry>())
-            + super::allocated(self.name.len())
-            + match &self.value {
-                Value::String(bytes) => super::allocated(bytes.len()),
-                Value::Namespace(pairs) => pairs.bytes(),
-            }
+        NameEntry::heap_bytes(self)
     }
 }
 

@@ -8,6 +8,9 @@ use std::ops::ControlFlow;
 
 use super::name::{Name, NameEntry};
 
+/// Is shown entries with their hashes, until it breaks off.
+pub(super) type Visit<'v, 'n> = dyn FnMut(u64, &'n NameEntry) -> ControlFlow<()> + 'v;
+
 pub(super) trait Names {
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry>;
 
@@ -21,7 +24,7 @@ pub(super) trait Names {
     fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Box<NameEntry>>;
 
     /// Shows entries in hash order, from the first whose hash is at least `from`.
-    fn scan(&self, db: usize, from: u64, visit: &mut dyn FnMut(u64, &NameEntry) -> ControlFlow<()>);
+    fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>);
 
     /// Names that Redis clients can see.
     fn visible(&self, db: usize) -> usize;
@@ -30,11 +33,14 @@ pub(super) trait Names {
     fn entries(&self, db: usize) -> usize;
     fn nth(&self, db: usize, rank: usize) -> Option<&NameEntry>;
 
+    /// Empties a database; who watches a name in it learns that it changed.
     fn flush(&mut self, db: usize);
+
+    /// Makes two databases change places, as [`Names::flush`] says.
     fn swap(&mut self, a: usize, b: usize);
 
-    /// An effect on this name was recorded. All names of a database, if there is none.
-    fn touched(&mut self, db: usize, name: Option<Name<'_>>);
+    /// Who watches the name learns that it changed.
+    fn touched(&mut self, db: usize, name: Name<'_>);
 
     /// Frees what an edit took out.
     fn discard(&mut self, entry: Box<NameEntry>);

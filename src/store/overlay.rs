@@ -11,7 +11,7 @@ use super::DATABASES;
 use super::hash::Hasher;
 use super::held::Held;
 use super::name::{Name, NameEntry};
-use super::names::Names;
+use super::names::{Names, Visit};
 
 type Place = (usize, u64, Box<[u8]>);
 
@@ -51,12 +51,7 @@ impl<'h, 's> Overlay<'h, 's> {
     }
 
     /// Entries in hash order: the store's that were not changed, and the changed ones.
-    fn each(
-        &self,
-        db: usize,
-        from: u64,
-        visit: &mut dyn FnMut(u64, &NameEntry) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn each<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) -> ControlFlow<()> {
         let db = self.dbs[db];
         let mut changed = self
             .changed
@@ -115,12 +110,7 @@ impl Names for Overlay<'_, '_> {
         entry
     }
 
-    fn scan(
-        &self,
-        db: usize,
-        from: u64,
-        visit: &mut dyn FnMut(u64, &NameEntry) -> ControlFlow<()>,
-    ) {
+    fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) {
         // Where the scan ended is known to the visitor.
         let _ = self.each(db, from, visit);
     }
@@ -148,13 +138,13 @@ impl Names for Overlay<'_, '_> {
         let mut found = None;
         self.scan(db, 0, &mut |_, entry| {
             if left == 0 {
-                found = Some(entry.name().to_vec());
+                found = Some(entry);
                 return ControlFlow::Break(());
             }
             left -= 1;
             ControlFlow::Continue(())
         });
-        self.get(db, self.base.store.name(&found?))
+        found
     }
 
     fn flush(&mut self, db: usize) {
@@ -168,7 +158,7 @@ impl Names for Overlay<'_, '_> {
     }
 
     /// Nothing has changed for those who watch.
-    fn touched(&mut self, _db: usize, _name: Option<Name<'_>>) {}
+    fn touched(&mut self, _db: usize, _name: Name<'_>) {}
 
     fn discard(&mut self, _entry: Box<NameEntry>) {}
 }

@@ -84,24 +84,22 @@ impl super::Stripe {
             if db.names.min_deadline_ms() > slice.now_ms {
                 continue;
             }
-            let (mut visible, mut with_deadline) = (0, 0);
+            let counts = &mut db.counts;
             let mut budget = slice.budget;
             db.names.sweep(
                 slice.now_ms,
                 &mut budget,
                 &mut |entry, budget| {
-                    let before = entry.counts();
+                    counts.subtract(entry.counts());
                     let is_over = slice.reap_entry(number, entry, watchers, budget);
-                    let after = if is_over { (0, 0) } else { entry.counts() };
-                    visible += before.0 - after.0;
-                    with_deadline += before.1 - after.1;
+                    if !is_over {
+                        counts.add(entry.counts());
+                    }
                     is_over
                 },
                 &mut |entry| store.discard(Garbage::Name(entry)),
             );
             slice.budget = budget;
-            db.visible -= visible;
-            db.with_deadline -= with_deadline;
         }
         self.dbs.iter().map(|db| db.names.min_deadline_ms()).min().unwrap_or(super::NEVER)
     }

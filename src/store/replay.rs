@@ -19,7 +19,8 @@ impl Store {
                 db: effect.db(),
                 now_ms: 0,
                 random_seed: 0,
-                touch: false,
+                touch: true,
+                used_ms: self.clock.now_ms(),
                 settings: &Settings::NONE,
             };
             let mut view = View::live(&mut held, &mut recorded, access, None);

@@ -155,10 +155,10 @@ impl<T: Entry> Table<T> {
     }
 
     /// Shows entries in hash order, from the first whose hash is at least `from`.
-    pub fn scan(
-        &self,
+    pub fn scan<'t>(
+        &'t self,
         from: u64,
-        mut visit: impl FnMut(u64, &T) -> ControlFlow<()>,
+        mut visit: impl FnMut(u64, &'t T) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let Some(first) = self.directory_index(from) else { return ControlFlow::Continue(()) };
         let mut last = None;

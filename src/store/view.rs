@@ -27,6 +27,8 @@ pub struct Access<'a> {
     pub random_seed: u64,
     /// Whether use of a name counts as access (CLIENT NO-TOUCH).
     pub touch: bool,
+    /// When names are used, in unix ms. Unlike `now_ms` it does not stand still for a replay.
+    pub used_ms: u64,
     /// Limits and thresholds.
     pub settings: &'a Settings,
 }
@@ -52,6 +54,17 @@ impl Settings {
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
     };
+
+    /// Call before a reply that can be huge is begun.
+    ///
+    /// # Errors
+    /// If a reply of `bytes` is longer than a command may write; the text says to use `instead`.
+    pub fn check_reply_len(&self, bytes: usize, instead: &str) -> Result {
+        if bytes <= self.reply_max_bytes {
+            return Ok(());
+        }
+        Err(Error::plain(format!("the reply would be too large: use {instead}, or ask for less")))
+    }
 }
 
 /// One moment of the names a command may touch.
@@ -172,7 +185,7 @@ impl<'a> View<'a> {
 
     /// [`View::kind`] without counting as access.
     pub fn peek_kind(&self, name: &[u8]) -> Option<Kind> {
-        self.peek(self.access.db, name).and_then(NameEntry::kind)
+        self.header(name).and_then(NameEntry::kind)
     }
 
     /// The string a name holds.
@@ -196,20 +209,24 @@ impl<'a> View<'a> {
     /// The pairs of a namespace, of an empty one that is kept too.
     #[inline]
     pub fn kept_namespace(&self, name: &[u8]) -> Result<Option<Pairs<'_>>> {
-        let Some(entry) = self.entry(self.access.db, name) else { return Ok(None) };
-        let table = entry.pairs()?;
-        Ok(Some(Pairs { table, hasher: self.hasher, now_ms: self.access.now_ms, entry }))
+        self.entry(self.access.db, name).map(|entry| self.pairs(entry)).transpose()
     }
 
-    /// The live entry of a name, without counting as access: header facts for OBJECT and the like.
+    /// The pairs under a header.
+    pub fn pairs<'v>(&self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
+        let table = entry.pairs()?;
+        Ok(Pairs { table, hasher: self.hasher, now_ms: self.access.now_ms, entry })
+    }
+
+    /// The header of a name that exists for Redis clients, without counting as access.
     pub fn header(&self, name: &[u8]) -> Option<&NameEntry> {
-        self.peek(self.access.db, name).filter(|entry| entry.kind().is_some())
+        self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())
     }
 
     /// When the name expires, in unix ms: `None` without a name, `Some(None)` without a deadline.
+    /// Does not count as access.
     pub fn deadline_ms(&self, name: &[u8]) -> Option<Option<u64>> {
-        let entry = self.peek(self.access.db, name)?;
-        entry.kind().map(|_| entry.deadline_ms())
+        self.header(name).map(NameEntry::deadline_ms)
     }
 
     /// Names of the selected database that exist for Redis clients, expired ones that were not
@@ -226,7 +243,12 @@ impl<'a> View<'a> {
     /// Shows names that exist for Redis clients in hash order, from a cursor on (0: the first), until
     /// about `count` entries were looked at. Returns the cursor to go on with, 0 at the end. Names
     /// that stay are shown exactly once, whatever else comes and goes between calls.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&NameEntry)) -> u64 {
+    pub fn scan<'v>(
+        &'v self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(&'v NameEntry),
+    ) -> u64 {
         let now_ms = self.access.now_ms;
         let mut walk = Walk::new(count);
         self.names.scan(self.access.db, from_cursor(cursor), &mut |hash, entry| {
@@ -240,7 +262,7 @@ impl<'a> View<'a> {
     }
 
     /// Shows every live name, of empty kept namespaces too, in hash order.
-    pub fn each_name(&self, mut visit: impl FnMut(&NameEntry)) {
+    pub fn each_name<'v>(&'v self, mut visit: impl FnMut(&'v NameEntry)) {
         let now_ms = self.access.now_ms;
         self.names.scan(self.access.db, 0, &mut |_, entry| {
             if !entry.is_expired(now_ms) {
@@ -277,15 +299,20 @@ impl<'a> View<'a> {
 
     #[inline]
     fn entry(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
+        let entry = self.look_up(db, name)?;
+        if self.access.touch {
+            entry.access(self.access.used_ms);
+        }
+        Some(entry)
+    }
+
+    /// The live entry of a name; counts whether Redis clients find it.
+    #[inline]
+    fn look_up(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let mut lookups = self.lookups.get();
-        let entry = self.peek(db, name).filter(|entry| entry.kind().is_some() || entry.is_kept());
-        match entry {
-            Some(entry) => {
-                lookups.hits += 1;
-                if self.access.touch {
-                    entry.access(self.access.now_ms);
-                }
-            }
+        let entry = self.peek(db, name);
+        match entry.and_then(NameEntry::kind) {
+            Some(_) => lookups.hits += 1,
             None => lookups.misses += 1,
         }
         self.lookups.set(lookups);
@@ -349,8 +376,7 @@ impl<'v> Pairs<'v> {
         // The walk keeps where it stopped; how the scan ended says no more.
         let _ = self.table.scan(from_cursor(cursor), |hash, pair| {
             walk.step(hash)?;
-            // The table outlives the closure's borrow, so the pair is looked up by its key.
-            pairs.get_hashed(hash, pair.key()).into_iter().for_each(&mut visit);
+            pairs.alive(pair).into_iter().for_each(&mut visit);
             ControlFlow::Continue(())
         });
         walk.next
@@ -359,10 +385,6 @@ impl<'v> Pairs<'v> {
     /// The pair with `rank` pairs before it, counting as [`Pairs::len`] does; `None` if it expired.
     pub fn nth(&self, rank: usize) -> Option<Pair<'v>> {
         self.alive(self.table.nth(rank)?)
-    }
-
-    fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<Pair<'v>> {
-        self.alive(self.table.get(hash, key)?)
     }
 
     #[inline]

@@ -55,10 +55,14 @@ impl Watchers {
         }
     }
 
-    /// Every watched name of `db` for which `is_concerned` says so.
-    pub fn touch_all(&self, db: usize) {
-        for watcher in self.by_hash.values().flatten().filter(|watcher| watcher.db == db) {
-            watcher.mark.0.store(true, Relaxed);
+    /// Every watched name of `db` of which `is_changed` says so.
+    pub fn touch_those(&self, db: usize, is_changed: impl Fn(Name<'_>) -> bool) {
+        for (&hash, watchers) in &self.by_hash {
+            for watcher in watchers.iter().filter(|watcher| watcher.db == db) {
+                if is_changed(Name { bytes: &watcher.name, hash }) {
+                    watcher.mark.0.store(true, Relaxed);
+                }
+            }
         }
     }
 

@@ -111,7 +111,8 @@ pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
         let mut held = Held::new(store);
         held.lock_all();
         let mut effects = Effects::default();
-        let access = Access { db, now_ms, random_seed: 0, touch: false, settings: &Settings::NONE };
+        let (touch, used_ms, settings) = (false, now_ms, &Settings::NONE);
+        let access = Access { db, now_ms, random_seed: 0, touch, used_ms, settings };
         let view = View::live(&mut held, &mut effects, access, None);
         let mut names = Vec::new();
         view.each_name(|entry| names.push(entry.name().to_vec()));
