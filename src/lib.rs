@@ -1,1 +1,80 @@
 //! pantry: a namespaced key-value server with a Redis door and an HTTP door.
+//!
+//! # The map
+//!
+//! ```text
+//!    TCP 6379                     HTTP 8080
+//!  server/resp.rs              server/http/          doors: bytes <-> commands and replies
+//!          \                     /
+//!        session.rs     dispatch.rs                  the spine: look up, check, lock, run, count
+//!                  |
+//!             command/                               what the server can do; one family, one file
+//!                  |
+//!              store/                                the waist: typed operations on names and pairs
+//!                  |
+//!             journal/                               how a change is remembered, and who orders changes
+//! ```
+//!
+//! - [`config`]: every setting, and the one table of directives behind flags, file and CONFIG.
+//! - [`server`]: what all connections share; [`server::listen`] starts and stops, [`server::worker`]
+//!   is one thread's loop, [`server::resp`] and [`server::http`] are the doors.
+//! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3.
+//! - [`session`]: one client's state. [`dispatch`]: from a request to its handler and back.
+//! - [`command`]: the command table and the families. To add a command: one row and one function.
+//! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
+//! - [`journal`]: effects, their order, and the gate that replies pass.
+//! - [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//!
+//! # Invariants
+//!
+//! - A door knows bytes, arguments and replies; it does not know what a command means.
+//! - A command knows its arguments, a view and a reply writer; no protocol, lock, clock or table.
+//! - A handler parses everything, then acts. After an array's header nothing may fail.
+//! - Every change is an effect in absolute values. Replaying effects gives an equal store.
+//! - Stripes are taken in ascending order and never held across an await.
+//! - A reply leaves only when what it shows is as safe as the policy promises.
+//! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
+//! - An error is answered; only broken framing closes a connection.
+
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod dispatch;
+pub mod error;
+pub mod glob;
+pub mod journal;
+pub mod log;
+pub mod number;
+pub mod reply;
+pub mod resp;
+pub mod server;
+pub mod session;
+pub mod store;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use clock::Clock;
+use config::Loaded;
+use journal::Journal;
+use server::Server;
+use store::Store;
+
+/// Serves with this configuration until the process is asked to stop.
+///
+/// # Errors
+/// When the server can not start.
+pub fn run(Loaded { config, file }: Loaded) -> Result<()> {
+    if config.appendonly {
+        tracing::warn!(
+            "nothing is kept on disk yet: all data is in memory and ends with the process"
+        );
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if config.threads == 0 { cores() } else { config.threads };
+    let store = Store::new(Journal::discarding(), Clock::system());
+    let mut server = Server::new(config, store, threads);
+    server.config_file = file;
+    server::listen::serve(Arc::new(server))
+}

@@ -1,3 +1,25 @@
-//! The `pantry` binary. Everything it does is in the library; this file only calls it.
+//! The `pantry` binary: reads the configuration, starts the log, runs the server.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let loaded = match pantry::config::load(std::env::args_os()) {
+        Ok(loaded) => loaded,
+        Err(error) => return pantry::config::report(&error),
+    };
+    pantry::log::init(loaded.config.loglevel);
+    match pantry::run(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `eprintln!`, which panics when nobody reads.
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("pantry: {error:#}\n"),
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

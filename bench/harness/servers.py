@@ -1,0 +1,132 @@
+"""Starts the servers of a round with the same data, places them on CPUs, and ends them."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cells
+
+START_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs to run."""
+
+    bench: Path
+    redis: Path
+    pantry: Path | None
+
+
+@dataclass
+class Server:
+    """A running server. `http_port` is the same as `port` for a server that speaks only HTTP."""
+
+    name: str
+    process: subprocess.Popen
+    port: int
+    http_port: int
+
+    def place(self, cpus: set[int]) -> None:
+        """Lets every thread of the server run on these CPUs only."""
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            os.sched_setaffinity(int(thread), cpus)
+
+    def port_for(self, workload: str) -> int:
+        """Where this workload is to be sent."""
+        return self.http_port if workload.startswith("rest") else self.port
+
+
+def command_line(name: str, programs: Programs, port: int, http_port: int) -> list[str]:
+    """How a server is started. Nothing is written to disk by any of them."""
+    redis = [programs.redis, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+             "--loglevel", "warning"]
+    pantry = [programs.pantry, "--port", port, "--bind", "127.0.0.1", "--http-port", http_port,
+              "--http-bind", "127.0.0.1", "--appendonly", "no", "--loglevel", "warning", "--threads"]
+    lines = {
+        cells.REDIS: redis,
+        cells.REDIS_TWIN: redis,
+        cells.PANTRY: [*pantry, 1],
+        cells.PANTRY_TWO: [*pantry, 2],
+        cells.FLOOR_EPOLL: [programs.bench, "floor-epoll", "--port", port],
+        cells.FLOOR_TOKIO: [programs.bench, "floor-tokio", "--port", port],
+        cells.HELLO: [programs.bench, "hello", "--port", port],
+        cells.HELLO_TWIN: [programs.bench, "hello", "--port", port],
+    }
+    return [str(word) for word in lines[name]]
+
+
+class Round:
+    """Fresh processes of every server that a round of cells needs: `with Round(...) as servers`."""
+
+    def __init__(self, names: list[str], programs: Programs, cpus: set[int]):
+        self.names, self.programs, self.cpus = names, programs, cpus
+        self.servers: dict[str, Server] = {}
+        self.directory = Path(tempfile.mkdtemp(prefix="pantry-bench-"))
+
+    def __enter__(self) -> dict[str, Server]:
+        try:
+            for name in self.names:
+                self._start(name)
+            for name, server in self.servers.items():
+                if name in (cells.REDIS, cells.REDIS_TWIN, cells.PANTRY, cells.PANTRY_TWO):
+                    fill = [self.programs.bench, "fill", "--port", server.port]
+                    fill += ["--http-port", server.http_port] if server.http_port != server.port else []
+                    done = subprocess.run([str(word) for word in fill], capture_output=True, text=True)
+                    if done.returncode != 0:
+                        raise RuntimeError(f"{name} does not hold what it was given: {done.stderr.strip()}")
+            return self.servers
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_) -> None:
+        for server in self.servers.values():
+            server.process.terminate()
+        for server in self.servers.values():
+            try:
+                server.process.wait(START_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                server.process.kill()
+                server.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self, name: str) -> None:
+        port, http_port = free_ports(2)
+        both = name in (cells.PANTRY, cells.PANTRY_TWO)
+        log_path = self.directory / f"{len(self.servers)}.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command_line(name, self.programs, port, http_port), cwd=self.directory,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+        self.servers[name] = Server(name, process, port, http_port if both else port)
+        for one in {port, self.servers[name].http_port}:
+            if not accepts(process, one):
+                raise RuntimeError(f"{name} did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def accepts(process: subprocess.Popen, port: int) -> bool:
+    """Waits until the port accepts connections; false when the process ends or the time runs out."""
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < give_up:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            time.sleep(0.02)
+    return False

@@ -1,0 +1,66 @@
+//! The measuring tools behind `bench/run`, in one binary: a load generator, a filler, and the servers that show where the floor is.
+//!
+//! This is not the experiment: which servers meet, in what order, and what is made of the numbers is said in `bench/harness/`.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+mod accounting;
+mod driver;
+mod fill;
+mod floor_epoll;
+mod floor_reply;
+mod floor_tokio;
+mod hello;
+mod histogram;
+mod keyspace;
+mod measure;
+mod reply;
+mod workload;
+
+#[derive(Parser)]
+#[command(about = "Load generator and floor servers that pantry is measured with")]
+struct Cli {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    /// Put the same data into a RESP server, read every pair back and compare it
+    Fill(fill::Options),
+    /// Load two servers in turn; print one JSON line for each window
+    Load(measure::Options),
+    /// Floor: answer a constant per request, on plain epoll
+    FloorEpoll(Listen),
+    /// Floor: answer a constant per request, on one tokio current-thread runtime
+    FloorTokio(Listen),
+    /// Floor for REST: the same JSON body to every request, on hyper
+    Hello(Listen),
+}
+
+/// Where a floor server listens: always on 127.0.0.1.
+#[derive(clap::Args)]
+pub struct Listen {
+    /// TCP port
+    #[arg(long)]
+    pub port: u16,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().tool {
+        Tool::Fill(options) => fill::run(&options),
+        Tool::Load(options) => measure::run(&options),
+        Tool::FloorEpoll(listen) => floor_epoll::run(&listen),
+        Tool::FloorTokio(listen) => floor_tokio::run(&listen),
+        Tool::Hello(listen) => hello::run(&listen),
+    };
+    // One line and no backtrace: it becomes part of a result.
+    done.map_or_else(
+        |error| {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}

@@ -1,0 +1,79 @@
+//! The one source of time: wall clock at start plus monotonic time, or a clock that tests move.
+//!
+//! Deadlines are compared with this clock only. It never runs backwards; when the system's wall clock
+//! is set, it is followed slowly, so a jump neither kills nor revives pairs at once.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The share of a difference to the wall clock that one [`Clock::slew`] makes up for: 1/64.
+const SLEW_SHIFT: u32 = 6;
+
+/// Tells the unix time in ms.
+#[derive(Debug)]
+pub struct Clock(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    System { start: Instant, start_us: u64, offset_us: AtomicI64 },
+    Manual { now_ms: AtomicU64 },
+}
+
+impl Clock {
+    /// The system's time.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+    pub fn system() -> Clock {
+        Clock(Kind::System {
+            start: Instant::now(),
+            start_us: wall_us(),
+            offset_us: AtomicI64::new(0),
+        })
+    }
+
+    /// A clock that stands at `now_ms` until [`Clock::advance`].
+    pub fn manual(now_ms: u64) -> Clock {
+        Clock(Kind::Manual { now_ms: AtomicU64::new(now_ms) })
+    }
+
+    /// Unix time in ms.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        self.now_us() / 1000
+    }
+
+    /// Unix time in µs.
+    #[inline]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+    pub fn now_us(&self) -> u64 {
+        match &self.0 {
+            Kind::System { start, start_us, offset_us } => {
+                let since_us = start.elapsed().as_micros() as u64;
+                (start_us + since_us).saturating_add_signed(offset_us.load(Relaxed))
+            }
+            Kind::Manual { now_ms } => now_ms.load(Relaxed) * 1000,
+        }
+    }
+
+    /// Moves a manual clock. The system's clock is not moved.
+    pub fn advance(&self, by: Duration) {
+        if let Kind::Manual { now_ms } = &self.0 {
+            now_ms.fetch_add(by.as_millis() as u64, Relaxed);
+        }
+    }
+
+    /// Comes a little nearer to the system's wall clock. Call once a second: then the clock runs at
+    /// most a few per cent fast or slow while it follows a jump, and never backwards between calls.
+    pub fn slew(&self) {
+        if let Kind::System { offset_us, .. } = &self.0 {
+            const STEP_US_MAX: i64 = 20_000;
+            let behind_us = wall_us() as i64 - self.now_us() as i64;
+            let step_us = (behind_us >> SLEW_SHIFT).clamp(-STEP_US_MAX, STEP_US_MAX);
+            offset_us.fetch_add(step_us, Relaxed);
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+fn wall_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}

@@ -1,0 +1,90 @@
+//! Arguments that say when something expires: EX, PX, EXAT, PXAT, KEEPTTL, PERSIST and their amounts.
+//!
+//! What they do to a name or pair, and which of them a command has, is the command's matter.
+
+use super::args::{Cursor, integer};
+use crate::error::{Error, Result};
+
+/// How an amount of time says when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeForm {
+    unit_ms: i64,
+    is_relative: bool,
+}
+
+/// The one option about expiry that a command was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry<'a> {
+    /// None was given.
+    None,
+    /// KEEPTTL.
+    Keep,
+    /// PERSIST.
+    Persist,
+    /// A time, not yet read as a number.
+    At(TimeForm, &'a [u8]),
+}
+
+impl TimeForm {
+    /// EX, EXPIRE: seconds from now.
+    pub const SECONDS: TimeForm = TimeForm { unit_ms: 1000, is_relative: true };
+    /// PX, PEXPIRE: milliseconds from now.
+    pub const MILLISECONDS: TimeForm = TimeForm { unit_ms: 1, is_relative: true };
+    /// EXAT, EXPIREAT: a unix time in seconds.
+    pub const UNIX_SECONDS: TimeForm = TimeForm { unit_ms: 1000, is_relative: false };
+    /// PXAT, PEXPIREAT: a unix time in milliseconds.
+    pub const UNIX_MILLISECONDS: TimeForm = TimeForm { unit_ms: 1, is_relative: false };
+
+    /// Steps over the word that announces a time, if there is one.
+    pub fn accept(options: &mut Cursor<'_>) -> Option<TimeForm> {
+        let forms = [
+            ("EX", TimeForm::SECONDS),
+            ("PX", TimeForm::MILLISECONDS),
+            ("EXAT", TimeForm::UNIX_SECONDS),
+            ("PXAT", TimeForm::UNIX_MILLISECONDS),
+        ];
+        forms.into_iter().find_map(|(word, form)| options.accept(word).then_some(form))
+    }
+
+    /// The unix time in ms, perhaps one that has passed or lies before 1970; `None` beyond `i64`.
+    pub fn unix_ms(self, amount: i64, now_ms: u64) -> Option<i64> {
+        let base_ms = if self.is_relative { now_ms as i64 } else { 0 };
+        amount.checked_mul(self.unit_ms)?.checked_add(base_ms)
+    }
+
+    /// The deadline in unix ms, for commands that take positive amounts only.
+    ///
+    /// # Errors
+    /// [`Error::NotAnInteger`]; [`Error::InvalidExpire`] with the name of the command.
+    pub fn deadline_ms(self, amount: &[u8], now_ms: u64, command: &'static str) -> Result<u64> {
+        let amount = Some(integer(amount)?).filter(|&amount| amount > 0);
+        let deadline_ms = amount.and_then(|amount| self.unix_ms(amount, now_ms));
+        deadline_ms.map(|at_ms| at_ms as u64).ok_or(Error::InvalidExpire(command))
+    }
+}
+
+impl<'a> Expiry<'a> {
+    /// Steps over an option about expiry and its amount, if there is one, and says whether it did.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] if the amount is missing, or after a different option.
+    pub fn accept(&mut self, options: &mut Cursor<'a>) -> Result<bool> {
+        let said = if let Some(form) = TimeForm::accept(options) {
+            Expiry::At(form, options.required()?)
+        } else if options.accept("KEEPTTL") {
+            Expiry::Keep
+        } else if options.accept("PERSIST") {
+            Expiry::Persist
+        } else {
+            return Ok(false);
+        };
+        // The same option may come again; then its last amount counts.
+        let agrees = match (*self, said) {
+            (Expiry::None, _) => true,
+            (Expiry::At(before, _), Expiry::At(form, _)) => before == form,
+            (before, said) => before == said,
+        };
+        *self = said;
+        if agrees { Ok(true) } else { Err(Error::Syntax) }
+    }
+}

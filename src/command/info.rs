@@ -1,0 +1,232 @@
+//! INFO: what the server says of itself, in Redis's sections and fields. A field of Redis's that has
+//! no meaning here is left out, unless clients are known to need it.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Command, Family, REDIS_VERSION, table};
+use crate::dispatch::Context;
+use crate::error::Result;
+use crate::reply::Reply;
+use crate::resp::request::Args;
+use crate::server::metrics::{Counter, Metrics};
+use crate::server::{Server, process};
+use crate::store::Stats;
+
+/// The family.
+pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
+
+const COMMANDS: &[Command] = &[Command::session("INFO", "[section [section ...]]", info)
+    .about("1.0.0", "Returns what the server says of itself.")
+    .also(&["dangerous"])
+    .every_name()
+    .while_loading()];
+
+/// A part of INFO.
+struct Section {
+    title: &'static str,
+    /// Whether it is shown when no section is named.
+    is_default: bool,
+    write: fn(&mut Fields, &Facts<'_>),
+}
+
+const SECTIONS: &[Section] = &[
+    Section { title: "Server", is_default: true, write: server },
+    Section { title: "Clients", is_default: true, write: clients },
+    Section { title: "Memory", is_default: true, write: memory },
+    Section { title: "Persistence", is_default: true, write: persistence },
+    Section { title: "Stats", is_default: true, write: stats },
+    Section { title: "Replication", is_default: true, write: replication },
+    Section { title: "CPU", is_default: true, write: cpu },
+    Section { title: "Modules", is_default: true, write: |_, _| {} },
+    Section { title: "Commandstats", is_default: false, write: commandstats },
+    Section { title: "Cluster", is_default: true, write: cluster },
+    Section { title: "Keyspace", is_default: true, write: keyspace },
+];
+
+/// What sections are written from.
+struct Facts<'a> {
+    server: &'a Server,
+    store: &'a Stats,
+    now_us: u64,
+}
+
+#[derive(Default)]
+struct Fields(String);
+
+fn info(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let server = context.executor.server;
+    let stats = context.executor.held.stats();
+    let facts = Facts { server, store: &stats, now_us: server.store.clock.now_us() };
+    let mut fields = Fields::default();
+    for section in SECTIONS.iter().filter(|section| section.is_wanted(args)) {
+        if !fields.0.is_empty() {
+            fields.0.push_str("\r\n");
+        }
+        let _ = write!(fields.0, "# {}\r\n", section.title);
+        (section.write)(&mut fields, &facts);
+    }
+    reply.verbatim(&fields.0);
+    Ok(())
+}
+
+impl Section {
+    fn is_wanted(&self, args: Args<'_>) -> bool {
+        let names = |arg: &[u8]| match arg.to_ascii_lowercase().as_slice() {
+            b"all" | b"everything" => true,
+            b"default" => self.is_default,
+            arg => arg.eq_ignore_ascii_case(self.title.as_bytes()),
+        };
+        if args.len() == 1 { self.is_default } else { args.iter().skip(1).any(names) }
+    }
+}
+
+impl Fields {
+    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn add_some(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.add(name, value);
+        }
+    }
+
+    /// Bytes, and the same for people.
+    fn add_bytes(&mut self, name: &str, bytes: u64) {
+        self.add(name, bytes);
+        self.add(&format!("{name}_human"), human(bytes));
+    }
+}
+
+fn server(fields: &mut Fields, facts: &Facts<'_>) {
+    let (server, config) = (facts.server, facts.server.config());
+    let uptime_s = (facts.now_us / 1000).saturating_sub(server.started_ms) / 1000;
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    fields.add("redis_version", REDIS_VERSION);
+    fields.add("pantry_version", env!("CARGO_PKG_VERSION"));
+    fields.add("redis_mode", "standalone");
+    fields.add("os", process::system());
+    fields.add("arch_bits", usize::BITS);
+    fields.add("process_id", std::process::id());
+    fields.add("run_id", &server.run_id);
+    fields.add("tcp_port", config.port);
+    fields.add("http_port", config.http_port);
+    fields.add("worker_threads", server.metrics.len());
+    fields.add("server_time_usec", facts.now_us);
+    fields.add("uptime_in_seconds", uptime_s);
+    fields.add("uptime_in_days", uptime_s / (24 * 60 * 60));
+    fields.add_some("executable", std::env::current_exe().ok().map(path));
+    fields.add("config_file", server.config_file.clone().map(path).unwrap_or_default());
+}
+
+fn clients(fields: &mut Fields, facts: &Facts<'_>) {
+    let all = facts.server.clients.list();
+    let watching = all.iter().map(|client| client.watching.load(Relaxed));
+    fields.add("connected_clients", all.len());
+    let http = all.iter().filter(|client| client.resp.load(Relaxed) == 0);
+    fields.add("http_connected_clients", http.count());
+    fields.add("maxclients", facts.server.config().maxclients);
+    fields.add("blocked_clients", 0);
+    fields.add("tracking_clients", 0);
+    fields.add("pubsub_clients", 0);
+    fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
+    fields.add("total_watched_keys", watching.map(u64::from).sum::<u64>());
+}
+
+fn memory(fields: &mut Fields, facts: &Facts<'_>) {
+    let used = facts.store.bytes as u64;
+    let resident = process::resident_bytes();
+    fields.add_bytes("used_memory", used);
+    if let Some(resident) = resident {
+        fields.add_bytes("used_memory_rss", resident);
+    }
+    if let Some(bytes) = process::machine_bytes() {
+        fields.add_bytes("total_system_memory", bytes);
+    }
+    fields.add_bytes("maxmemory", 0);
+    fields.add("maxmemory_policy", "noeviction");
+    let ratio = resident.map(|resident| format!("{:.2}", resident as f64 / used.max(1) as f64));
+    fields.add_some("mem_fragmentation_ratio", ratio);
+    fields.add("mem_allocator", "mimalloc");
+    fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+}
+
+fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
+    fields.add("loading", u8::from(!facts.server.is_ready.load(Relaxed)));
+    fields.add("aof_enabled", 0);
+    fields.add("pantry_data_survives_restart", "no");
+}
+
+fn stats(fields: &mut Fields, facts: &Facts<'_>) {
+    let server = facts.server;
+    let sum = |counter: fn(&Metrics) -> &Counter| server.sum(counter);
+    fields.add("total_connections_received", sum(|of| &of.total_connections_received));
+    fields.add("total_commands_processed", sum(|of| &of.total_commands_processed));
+    fields.add("instantaneous_ops_per_sec", server.rate.per_second());
+    fields.add("total_net_input_bytes", sum(|of| &of.total_net_input_bytes));
+    fields.add("total_net_output_bytes", sum(|of| &of.total_net_output_bytes));
+    fields.add("rejected_connections", sum(|of| &of.rejected_connections));
+    fields.add("expired_keys", facts.store.expired_names);
+    fields.add("expired_subkeys", facts.store.expired_pairs);
+    fields.add("evicted_keys", 0);
+    fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
+    fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
+    fields.add("pubsub_channels", 0);
+    fields.add("pubsub_patterns", 0);
+    fields.add("total_error_replies", sum(|of| &of.total_error_replies));
+    fields.add("http_requests", sum(|of| &of.http_requests));
+}
+
+fn replication(fields: &mut Fields, _facts: &Facts<'_>) {
+    fields.add("role", "master");
+    fields.add("connected_slaves", 0);
+}
+
+fn cpu(fields: &mut Fields, _facts: &Facts<'_>) {
+    if let Some((user_s, system_s)) = process::cpu_seconds() {
+        fields.add("used_cpu_sys", format_args!("{system_s:.6}"));
+        fields.add("used_cpu_user", format_args!("{user_s:.6}"));
+    }
+}
+
+/// Commands are counted, not timed: `usec` is there, as 0, because programs that read this line want
+/// all of its fields.
+fn commandstats(fields: &mut Fields, facts: &Facts<'_>) {
+    for spec in &table().specs {
+        let sum = |counters: fn(&Metrics) -> &[Counter]| -> u64 {
+            facts.server.metrics.iter().map(|of| counters(of)[spec.index].get()).sum()
+        };
+        let (calls, failed) = (sum(|of| &of.calls), sum(|of| &of.failed));
+        let rejected = sum(|of| &of.rejected);
+        if calls + rejected > 0 {
+            let line = format_args!(
+                "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},\
+                 failed_calls={failed}"
+            );
+            fields.add(&format!("cmdstat_{}", spec.full_name), line);
+        }
+    }
+}
+
+fn cluster(fields: &mut Fields, _facts: &Facts<'_>) {
+    fields.add("cluster_enabled", 0);
+}
+
+fn keyspace(fields: &mut Fields, facts: &Facts<'_>) {
+    for (db, of) in facts.store.dbs.iter().enumerate().filter(|(_, of)| of.names > 0) {
+        let (keys, expires, subexpiry) = (of.names, of.with_deadline, of.with_pair_deadlines);
+        let line = format_args!("keys={keys},expires={expires},avg_ttl=0,subexpiry={subexpiry}");
+        fields.add(&format!("db{db}"), line);
+    }
+}
+
+/// A number of bytes as Redis writes it for people: `1.50K`.
+fn human(bytes: u64) -> String {
+    let units = [(1u64 << 40, 'T'), (1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')];
+    match units.iter().find(|(size, _)| bytes >= *size) {
+        Some((size, unit)) => format!("{:.2}{unit}", bytes as f64 / *size as f64),
+        None => format!("{bytes}B"),
+    }
+}

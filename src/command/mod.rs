@@ -1,0 +1,358 @@
+//! The command table: what the server can do, one family a file, its rows on top.
+//!
+//! A row has the command's name, the syntax line that Redis documents, its handler and a sentence.
+//! Everything else about a command follows from its row: arity and keys from the syntax line, what
+//! it may touch from the handler's type. To add a command, add one row and one function to a family.
+
+mod admin;
+pub mod args;
+mod client;
+mod config;
+mod connection;
+mod deadline;
+mod expire;
+mod generic;
+mod hash;
+mod hash_expiry;
+mod hash_random;
+mod help;
+mod info;
+mod keyspace;
+mod namespace;
+mod string;
+mod syntax;
+mod transaction;
+
+use std::sync::LazyLock;
+
+use crate::dispatch::Context;
+use crate::error::Result;
+use crate::reply::Reply;
+use crate::resp::request::Args;
+use crate::store::View;
+
+pub use syntax::Keys;
+
+/// All families. A new family adds a line.
+pub const FAMILIES: &[Family] = &[
+    admin::FAMILY,
+    client::FAMILY,
+    config::FAMILY,
+    connection::FAMILY,
+    expire::FAMILY,
+    generic::FAMILY,
+    hash::FAMILY,
+    hash_expiry::FAMILY,
+    info::FAMILY,
+    keyspace::FAMILY,
+    namespace::FAMILY,
+    string::FAMILY,
+    transaction::FAMILY,
+];
+
+/// The version of Redis whose behaviour clients may expect.
+pub const REDIS_VERSION: &str = "8.0.0";
+
+/// Commands that belong together: one file, one ACL category.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Redis's group name in COMMAND DOCS, `hash` for example.
+    pub group: &'static str,
+    /// The ACL category its commands share, without `@`.
+    pub category: &'static str,
+    /// The rows, sorted by name.
+    pub commands: &'static [Command],
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Command {
+    /// Upper case; a subcommand has its container's name before it: `CLIENT ID`.
+    pub name: &'static str,
+    /// What follows the name, as Redis documents it.
+    pub syntax: &'static str,
+    /// The handler.
+    pub run: Run,
+    /// The version of Redis that brought it, or of pantry for what Redis does not have.
+    pub since: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// What the row says beyond name, syntax and handler.
+    pub flags: Flags,
+    /// ACL categories beyond the family's and the derived ones.
+    pub also: &'static [&'static str],
+}
+
+/// A handler. Its type says what it may touch.
+#[derive(Debug, Clone, Copy)]
+pub enum Run {
+    /// Reads names; can not change them.
+    Read(fn(&View<'_>, Args<'_>, &mut Reply<'_>) -> Result),
+    /// Changes names.
+    Write(fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result),
+    /// Works on this connection or the server, not on names.
+    Session(fn(&mut Context<'_, '_>, Args<'_>, &mut Reply<'_>) -> Result),
+    /// Has subcommands and does nothing itself.
+    Container,
+}
+
+/// What a row can say about its command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// Constant or logarithmic time.
+    pub fast: bool,
+    /// Refused when memory is used up.
+    pub denyoom: bool,
+    /// Touches every name of a database, not those in its arguments.
+    pub every_name: bool,
+    /// Administrative.
+    pub admin: bool,
+    /// Allowed before authentication.
+    pub no_auth: bool,
+    /// Not allowed inside MULTI.
+    pub no_multi: bool,
+    /// Run at once inside MULTI instead of being queued.
+    pub not_queued: bool,
+    /// Allowed while the store is loading.
+    pub loading: bool,
+    /// Takes any number of arguments, although its syntax line names none.
+    pub any_arguments: bool,
+}
+
+impl Command {
+    /// A command that reads names.
+    pub const fn read(
+        name: &'static str,
+        syntax: &'static str,
+        handler: fn(&View<'_>, Args<'_>, &mut Reply<'_>) -> Result,
+    ) -> Command {
+        Command::new(name, syntax, Run::Read(handler))
+    }
+
+    /// A command that changes names.
+    pub const fn write(
+        name: &'static str,
+        syntax: &'static str,
+        handler: fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result,
+    ) -> Command {
+        Command::new(name, syntax, Run::Write(handler))
+    }
+
+    /// A command for this connection or the server.
+    pub const fn session(
+        name: &'static str,
+        syntax: &'static str,
+        handler: fn(&mut Context<'_, '_>, Args<'_>, &mut Reply<'_>) -> Result,
+    ) -> Command {
+        Command::new(name, syntax, Run::Session(handler))
+    }
+
+    /// A command that only has subcommands, whose rows follow it.
+    pub const fn container(name: &'static str) -> Command {
+        Command::new(name, "", Run::Container)
+    }
+
+    const fn new(name: &'static str, syntax: &'static str, run: Run) -> Command {
+        const NO_FLAGS: Flags = Flags {
+            fast: false,
+            denyoom: false,
+            every_name: false,
+            admin: false,
+            no_auth: false,
+            no_multi: false,
+            not_queued: false,
+            loading: false,
+            any_arguments: false,
+        };
+        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
+    }
+
+    /// The version of Redis it came with, and one sentence.
+    pub const fn about(mut self, since: &'static str, about: &'static str) -> Command {
+        self.since = since;
+        self.about = about;
+        self
+    }
+
+    /// Takes constant or logarithmic time.
+    pub const fn fast(mut self) -> Command {
+        self.flags.fast = true;
+        self
+    }
+
+    /// Is refused when memory is used up.
+    pub const fn denies_oom(mut self) -> Command {
+        self.flags.denyoom = true;
+        self
+    }
+
+    /// Touches every name of a database, not those in its arguments.
+    pub const fn every_name(mut self) -> Command {
+        self.flags.every_name = true;
+        self
+    }
+
+    /// Is for administrators.
+    pub const fn admin(mut self) -> Command {
+        self.flags.admin = true;
+        self
+    }
+
+    /// May be used before authentication.
+    pub const fn no_auth(mut self) -> Command {
+        self.flags.no_auth = true;
+        self
+    }
+
+    /// Is refused inside MULTI.
+    pub const fn no_multi(mut self) -> Command {
+        self.flags.no_multi = true;
+        self
+    }
+
+    /// Runs at once inside MULTI.
+    pub const fn not_queued(mut self) -> Command {
+        self.flags.not_queued = true;
+        self
+    }
+
+    /// May be used while the store is loading.
+    pub const fn while_loading(mut self) -> Command {
+        self.flags.loading = true;
+        self
+    }
+
+    /// Takes any number of arguments, although its syntax line names none.
+    pub const fn any_arguments(mut self) -> Command {
+        self.flags.any_arguments = true;
+        self
+    }
+
+    /// Has more ACL categories than its row implies.
+    pub const fn also(mut self, categories: &'static [&'static str]) -> Command {
+        self.also = categories;
+        self
+    }
+}
+
+/// A row with what was derived from it.
+#[derive(Debug)]
+pub struct Spec {
+    /// The row.
+    pub command: &'static Command,
+    /// Its family.
+    pub family: &'static Family,
+    /// Redis's arity: exact if positive, at least `-arity` if negative; the name counts.
+    pub arity: i32,
+    /// Where the names are in its arguments.
+    pub keys: Keys,
+    /// Its place in [`Table::specs`], for counters.
+    pub index: usize,
+    /// Lower case, `client|id` for a subcommand.
+    pub full_name: String,
+    /// Places of its subcommands in [`Table::specs`].
+    pub subcommands: Vec<usize>,
+}
+
+impl Spec {
+    /// Whether `args` may be the number of arguments, the name included.
+    #[inline]
+    pub fn accepts(&self, args: usize) -> bool {
+        if self.arity >= 0 { args == self.arity as usize } else { args >= -self.arity as usize }
+    }
+
+    /// Whether it can change data.
+    pub fn is_write(&self) -> bool {
+        matches!(self.command.run, Run::Write(_))
+    }
+}
+
+/// All commands, ready for look-up.
+#[derive(Debug)]
+pub struct Table {
+    /// Containers and their subcommands included, in the order of the families.
+    pub specs: Vec<Spec>,
+    /// Open addressing over packed names; `u16::MAX` is empty.
+    slots: Vec<u16>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
+
+/// The table of all commands.
+pub fn table() -> &'static Table {
+    &TABLE
+}
+
+impl Table {
+    fn build() -> Table {
+        let rows =
+            FAMILIES.iter().flat_map(|family| family.commands.iter().map(move |c| (c, family)));
+        let mut specs: Vec<Spec> = rows
+            .enumerate()
+            .map(|(index, (command, family))| Spec {
+                command,
+                family,
+                arity: syntax::arity(command),
+                keys: syntax::keys(command),
+                index,
+                full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
+                subcommands: Vec::new(),
+            })
+            .collect();
+        let mut table_slots = vec![u16::MAX; (specs.len() * 4).next_power_of_two().max(8)];
+        for index in 0..specs.len() {
+            let name = specs[index].command.name;
+            if let Some((container, _)) = name.split_once(' ') {
+                let at = specs.iter().position(|spec| spec.command.name == container);
+                if let Some(at) = at {
+                    specs[at].subcommands.push(index);
+                }
+                continue;
+            }
+            let mut slot = slot_of(pack(name.as_bytes()), table_slots.len());
+            while table_slots[slot] != u16::MAX {
+                slot = (slot + 1) % table_slots.len();
+            }
+            table_slots[slot] = index as u16;
+        }
+        Table { specs, slots: table_slots }
+    }
+
+    /// The command (not the subcommand) with this name, in any case.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&Spec> {
+        let mut slot = slot_of(pack(name), self.slots.len());
+        loop {
+            let spec = self.specs.get(self.slots[slot] as usize)?;
+            if spec.command.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(spec);
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    /// The subcommand of `container` with this name, in any case.
+    pub fn find_subcommand(&self, container: &Spec, name: &[u8]) -> Option<&Spec> {
+        let prefix = container.command.name.len() + 1;
+        container
+            .subcommands
+            .iter()
+            .map(|&index| &self.specs[index])
+            .find(|spec| spec.command.name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
+    }
+}
+
+/// The first 16 bytes of a name, letters in one case.
+#[inline]
+fn pack(name: &[u8]) -> u128 {
+    let mut packed = [0; 16];
+    let len = name.len().min(16);
+    packed[..len].copy_from_slice(&name[..len]);
+    u128::from_le_bytes(packed) | 0x2020_2020_2020_2020_2020_2020_2020_2020
+}
+
+#[inline]
+fn slot_of(packed: u128, slots: usize) -> usize {
+    let mixed = (packed as u64 ^ (packed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 40) as usize & (slots - 1)
+}

@@ -1,0 +1,88 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH. How a transaction is run is [`crate::dispatch`]'s matter.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Command, Family};
+use crate::dispatch::Context;
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::resp::request::Args;
+use crate::session::Transaction;
+
+/// The family.
+pub const FAMILY: Family =
+    Family { group: "transactions", category: "transaction", commands: COMMANDS };
+
+const COMMANDS: &[Command] = &[
+    Command::session("DISCARD", "", discard)
+        .about("2.0.0", "Discards a transaction.")
+        .fast()
+        .not_queued(),
+    Command::session("EXEC", "", exec)
+        .about("1.2.0", "Executes all commands in a transaction.")
+        .not_queued(),
+    Command::session("MULTI", "", multi)
+        .about("1.2.0", "Starts a transaction.")
+        .fast()
+        .not_queued(),
+    Command::session("UNWATCH", "", unwatch)
+        .about("2.2.0", "Forgets about watched keys of a transaction.")
+        .fast(),
+    Command::session("WATCH", "key [key ...]", watch)
+        .about("2.2.0", "Monitors changes to keys to determine the execution of a transaction.")
+        .fast()
+        .not_queued(),
+];
+
+fn multi(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if context.session.transaction.is_some() {
+        return Err(Error::plain("MULTI calls can not be nested"));
+    }
+    context.session.transaction = Some(Box::<Transaction>::default());
+    context.session.client.queued.store(0, Relaxed);
+    reply.ok();
+    Ok(())
+}
+
+fn exec(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if context.session.transaction.is_none() {
+        return Err(Error::plain("EXEC without MULTI"));
+    }
+    context.executor.exec(context.session, reply)
+}
+
+fn discard(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if context.session.take_transaction().is_none() {
+        return Err(Error::plain("DISCARD without MULTI"));
+    }
+    context.executor.unwatch(context.session);
+    reply.ok();
+    Ok(())
+}
+
+fn watch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if context.session.transaction.is_some() {
+        return Err(Error::plain("WATCH inside MULTI is not allowed"));
+    }
+    let (session, executor) = (&mut *context.session, &mut *context.executor);
+    let (store, db, now_ms) = (&executor.server.store, session.db, executor.now_ms());
+    let watch = session.watch.get_or_insert_default();
+    for bytes in args.iter().skip(1) {
+        if watch.names.iter().any(|(at, name, _)| *at == db && **name == *bytes) {
+            continue;
+        }
+        let name = store.name(bytes);
+        let had_expired = executor.held.has_expired(db, name, now_ms);
+        executor.held.watch(db, name, &watch.mark);
+        watch.names.push((db, bytes.into(), had_expired));
+    }
+    session.client.watching.store(watch.names.len() as u32, Relaxed);
+    reply.ok();
+    Ok(())
+}
+
+fn unwatch(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    context.executor.unwatch(context.session);
+    reply.ok();
+    Ok(())
+}

@@ -1,0 +1,412 @@
+//! The spine: looks a request up, checks it, takes the stripes it needs, runs it and counts it.
+//!
+//! Both doors come through here, so users, limits, transactions and counters exist once. An
+//! [`Executor`] runs the requests of one batch: consecutive commands on one stripe share its lock.
+//! It is made for a batch and dropped before any await.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::command::{self, Keys, Run, Spec};
+use crate::error::{Error, Result};
+use crate::journal::Lsn;
+use crate::journal::effect::Effects;
+use crate::reply::Reply;
+use crate::resp::request::Args;
+use crate::server::Server;
+use crate::server::metrics::Metrics;
+use crate::session::{ReplyMode, Session};
+use crate::store::view::Lookups;
+use crate::store::{Access, Held, Overlay, Settings, View};
+
+/// Commands that may run under one acquisition of a stripe, so that others get their turn.
+const COMMANDS_PER_LOCK_MAX: usize = 64;
+
+/// Runs one batch of requests.
+pub struct Executor<'s> {
+    /// What all connections share.
+    pub server: &'s Server,
+    /// The stripes held, if any.
+    pub held: Held<'s>,
+    effects: Effects,
+    settings: &'s Settings,
+    metrics: &'s Metrics,
+    clock_ms: u64,
+    now_ms: u64,
+    random: u64,
+    under_lock: usize,
+    /// Stripes were taken for a whole transaction and stay until it ends.
+    is_in_exec: bool,
+    over_overlay: bool,
+    touched: Lsn,
+}
+
+/// What a command for the connection or the server is run with.
+pub struct Context<'c, 's> {
+    /// This client.
+    pub session: &'c mut Session,
+    /// The batch it is in.
+    pub executor: &'c mut Executor<'s>,
+}
+
+impl<'s> Executor<'s> {
+    /// For one batch. `effects` must be empty; [`Executor::finish`] gives it back. `random` seeds
+    /// the commands' randomness.
+    pub fn new(
+        server: &'s Server,
+        metrics: &'s Metrics,
+        settings: &'s Settings,
+        effects: Effects,
+        random: u64,
+    ) -> Executor<'s> {
+        let clock_ms = server.store.clock.now_ms();
+        Executor {
+            server,
+            held: Held::new(&server.store),
+            effects,
+            settings,
+            metrics,
+            clock_ms,
+            now_ms: clock_ms,
+            random,
+            under_lock: 0,
+            is_in_exec: false,
+            over_overlay: false,
+            touched: 0,
+        }
+    }
+
+    /// Runs commands over an overlay and then replays their effects, instead of editing in place.
+    pub fn over_overlay(mut self) -> Self {
+        self.over_overlay = true;
+        self
+    }
+
+    /// Ends the batch: stripes are let go, and the session knows what its replies depend on.
+    pub fn finish(mut self, session: &mut Session) -> Effects {
+        self.release();
+        session.touched = session.touched.max(self.touched);
+        self.effects
+    }
+
+    /// The batch's moment, in unix ms.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Runs one request and writes its reply.
+    #[inline]
+    pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        let mark = reply.mark();
+        match self.resolve(session, args) {
+            Err(error) => {
+                session.abort_transaction();
+                self.metrics.total_error_replies.add(1);
+                reply.error(&error);
+            }
+            Ok(spec) if session.transaction.is_some() && !spec.command.flags.not_queued => {
+                self.queue(session, spec, args, reply);
+            }
+            Ok(spec) => self.call(session, spec, args, reply),
+        }
+        if session.reply_mode != ReplyMode::On {
+            match session.reply_mode {
+                ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+                ReplyMode::Skip => {
+                    session.reply_mode = ReplyMode::On;
+                    reply.rewind(mark);
+                }
+                ReplyMode::Off => reply.rewind(mark),
+                ReplyMode::On => {}
+            }
+        }
+    }
+
+    /// Runs a command that was looked up and checked.
+    pub fn call(
+        &mut self,
+        session: &mut Session,
+        spec: &'static Spec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        self.metrics.total_commands_processed.add(1);
+        self.metrics.calls[spec.index].add(1);
+        session.client.last_command.store(spec.index as u32, Relaxed);
+        let mark = reply.mark();
+        if let Err(error) = self.run(session, spec, args, reply) {
+            reply.rewind(mark);
+            reply.error(&error);
+            self.metrics.failed[spec.index].add(1);
+            self.metrics.total_error_replies.add(1);
+        }
+    }
+
+    /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.
+    pub fn exec(&mut self, session: &mut Session, reply: &mut Reply<'_>) -> Result {
+        let transaction = session.take_transaction().unwrap_or_default();
+        let watch = session.watch.take();
+        self.lock_for(session, &transaction.queue, watch.as_deref());
+        let is_dirty = watch.as_deref().is_some_and(|watch| self.is_dirty(watch));
+        if let Some(watch) = watch {
+            self.forget(&watch);
+            session.client.watching.store(0, Relaxed);
+        }
+        if transaction.is_aborted {
+            self.release();
+            return Err(Error::ExecAbort);
+        }
+        if is_dirty {
+            reply.null_array();
+        } else {
+            reply.array(transaction.queue.len());
+            self.is_in_exec = true;
+            for queued in &transaction.queue {
+                self.call(session, queued.spec, queued.request.args(), reply);
+            }
+            self.is_in_exec = false;
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// Ends WATCH.
+    pub fn unwatch(&mut self, session: &mut Session) {
+        if let Some(watch) = session.watch.take() {
+            self.release();
+            let store = &self.server.store;
+            self.held.lock_names(watch.names.iter().map(|(_, name, _)| store.name(name)));
+            self.forget(&watch);
+            self.release();
+            session.client.watching.store(0, Relaxed);
+        }
+    }
+
+    /// Looks the command up and checks what can be checked before it runs.
+    fn resolve(&self, session: &Session, args: Args<'_>) -> Result<&'static Spec> {
+        let table = command::table();
+        let Some(mut spec) = table.find(args.get(0)) else { return Err(unknown_command(args)) };
+        if !spec.subcommands.is_empty() && args.len() > 1 {
+            spec = match table.find_subcommand(spec, args.get(1)) {
+                Some(subcommand) => subcommand,
+                None if matches!(spec.command.run, Run::Container) => {
+                    return Err(unknown_subcommand(spec, args.get(1)));
+                }
+                None => spec,
+            };
+        }
+        if !spec.accepts(args.len()) {
+            self.metrics.rejected[spec.index].add(1);
+            return Err(Error::arity(&spec.full_name));
+        }
+        if !session.is_authenticated && !spec.command.flags.no_auth {
+            self.metrics.rejected[spec.index].add(1);
+            return Err(Error::NoAuth);
+        }
+        if !spec.command.flags.loading && !self.server.is_ready.load(Relaxed) {
+            self.metrics.rejected[spec.index].add(1);
+            return Err(Error::Loading);
+        }
+        Ok(spec)
+    }
+
+    fn queue(
+        &mut self,
+        session: &mut Session,
+        spec: &'static Spec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        let refusal = if spec.command.flags.no_multi {
+            Some(Error::plain("Command not allowed inside a transaction"))
+        } else if !session.queue(spec, args) {
+            Some(Error::plain("transaction too large: run EXEC or DISCARD"))
+        } else {
+            None
+        };
+        match refusal {
+            None => reply.simple("QUEUED"),
+            Some(error) => {
+                session.abort_transaction();
+                self.metrics.rejected[spec.index].add(1);
+                self.metrics.total_error_replies.add(1);
+                reply.error(&error);
+            }
+        }
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        session: &mut Session,
+        spec: &'static Spec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result {
+        if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
+            return self.run_over_overlay(session, spec, args, reply);
+        }
+        let known = self.lock(spec.keys, args);
+        self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let access = Access {
+            db: session.db,
+            now_ms: self.now_ms,
+            random_seed: self.random,
+            touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
+            settings: self.settings,
+        };
+        match spec.command.run {
+            Run::Read(handler) => {
+                let view = View::live(&mut self.held, &mut self.effects, access, known);
+                let result = handler(&view, args, reply);
+                let Lookups { hits, misses } = view.lookups();
+                self.metrics.keyspace_hits.add(u64::from(hits));
+                self.metrics.keyspace_misses.add(u64::from(misses));
+                result
+            }
+            Run::Write(handler) => {
+                let mut view = View::live(&mut self.held, &mut self.effects, access, known);
+                handler(&mut view, args, reply)
+            }
+            Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
+            Run::Container => Err(Error::arity(&spec.full_name)),
+        }
+    }
+
+    /// Takes the stripes a command needs, unless they are held. Returns the one name if it is one.
+    #[inline]
+    fn lock<'a>(&mut self, keys: Keys, args: Args<'a>) -> Option<crate::store::Name<'a>> {
+        let store = &self.server.store;
+        match keys {
+            Keys::One(at) => {
+                let name = store.name(args.get(at));
+                if !self.is_in_exec {
+                    self.under_lock += 1;
+                    if !self.held.is_exactly(name) || self.under_lock > COMMANDS_PER_LOCK_MAX {
+                        self.release();
+                        self.held.lock(name);
+                        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+                        self.under_lock = 1;
+                    }
+                }
+                return Some(name);
+            }
+            _ if self.is_in_exec => {}
+            Keys::None => self.release(),
+            Keys::Every => {
+                self.release();
+                self.held.lock_all();
+                self.now_ms = self.held.settle_now_ms(self.clock_ms);
+            }
+            Keys::Range { .. } => {
+                self.release();
+                let positions = keys.positions(args.len());
+                self.held.lock_names(positions.map(|at| store.name(args.get(at))));
+                self.now_ms = self.held.settle_now_ms(self.clock_ms);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn release(&mut self) {
+        self.touched = self.touched.max(self.held.release(&mut self.effects));
+    }
+
+    fn lock_for(
+        &mut self,
+        session: &Session,
+        queue: &[crate::session::Queued],
+        watch: Option<&crate::session::Watch>,
+    ) {
+        self.release();
+        let store = &self.server.store;
+        // An overlay replays under all stripes, so it must not hold any.
+        let needs_all = queue.iter().any(|queued| queued.spec.keys == Keys::Every);
+        if needs_all {
+            self.held.lock_all();
+        } else {
+            let queued = queue.iter().flat_map(|queued| {
+                let args = queued.request.args();
+                queued.spec.keys.positions(args.len()).map(move |at| args.get(at))
+            });
+            let watched = watch.into_iter().flat_map(|watch| &watch.names);
+            let names = queued.chain(watched.map(|(_, name, _)| &**name));
+            self.held.lock_names(names.map(|name| store.name(name)));
+        }
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        session.client.active_ms.store(self.clock_ms, Relaxed);
+    }
+
+    fn is_dirty(&self, watch: &crate::session::Watch) -> bool {
+        let store = &self.server.store;
+        watch.mark.is_dirty()
+            || watch.names.iter().any(|(db, name, had_expired)| {
+                !had_expired && self.held.has_expired(*db, store.name(name), self.now_ms)
+            })
+    }
+
+    fn forget(&mut self, watch: &crate::session::Watch) {
+        for (_, name, _) in &watch.names {
+            let name = self.server.store.name(name);
+            self.held.unwatch(name, &watch.mark);
+        }
+    }
+
+    #[cold]
+    fn run_over_overlay(
+        &mut self,
+        session: &Session,
+        spec: &'static Spec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result {
+        self.release();
+        self.held.lock_all();
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let access = Access {
+            db: session.db,
+            now_ms: self.now_ms,
+            random_seed: self.random,
+            touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
+            settings: self.settings,
+        };
+        let mut effects = Effects::default();
+        let mut overlay = Overlay::new(&self.held);
+        let mut view = View::overlay(&mut overlay, &mut effects, access);
+        let result = match spec.command.run {
+            Run::Read(handler) => handler(&view, args, reply),
+            Run::Write(handler) => handler(&mut view, args, reply),
+            Run::Session(_) | Run::Container => Ok(()),
+        };
+        self.release();
+        self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
+        result
+    }
+}
+
+fn unknown_command(args: Args<'_>) -> Error {
+    const SHOWN_BYTES_MAX: usize = 128;
+    let shown =
+        |arg: &[u8]| String::from_utf8_lossy(&arg[..arg.len().min(SHOWN_BYTES_MAX)]).into_owned();
+    let mut beginning = String::new();
+    for arg in args.iter().skip(1) {
+        if beginning.len() >= SHOWN_BYTES_MAX {
+            break;
+        }
+        beginning.push_str(&format!(
+            "'{}' ",
+            shown(&arg[..arg.len().min(SHOWN_BYTES_MAX - beginning.len())])
+        ));
+    }
+    let name = shown(args.get(0));
+    Error::plain(format!("unknown command '{name}', with args beginning with: {beginning}"))
+}
+
+fn unknown_subcommand(container: &Spec, name: &[u8]) -> Error {
+    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    let container = container.command.name;
+    Error::plain(format!("unknown subcommand '{shown}'. Try {container} HELP."))
+}

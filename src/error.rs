@@ -1,0 +1,133 @@
+//! Every error a client can be shown: its RESP code and text, and its HTTP status.
+//!
+//! Not for errors of starting and running the process; those are `anyhow` in [`crate::run`].
+//! Texts are Redis's where Redis has one. A new variant does not compile until both doors know it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a command answers when it fails.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// An error reply. `Display` gives the text after the code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// Anything that Redis reports with the plain `ERR` code; the text says what to do.
+    Plain(Cow<'static, str>),
+    /// The options of a command do not fit its syntax line.
+    Syntax,
+    /// An argument had to be a 64-bit signed integer.
+    NotAnInteger,
+    /// An argument or stored value had to be a float.
+    NotAFloat,
+    /// The name holds a value of the other type.
+    WrongType,
+    /// The name does not exist, and the command needs it to.
+    NoSuchKey,
+    /// The namespace does not exist, not even an empty one.
+    NoSuchNamespace,
+    /// The expire time of the named command is zero, negative where that is refused, or overflows.
+    InvalidExpire(&'static str),
+    /// Not authenticated.
+    NoAuth,
+    /// HELLO without authentication.
+    NoAuthHello,
+    /// User name or password refused.
+    WrongPass,
+    /// The user may not do this.
+    NoPerm(Cow<'static, str>),
+    /// EXEC without effect, because a queued command was refused.
+    ExecAbort,
+    /// HELLO asked for a protocol that is not spoken here.
+    NoProto,
+    /// The store is still being loaded.
+    Loading,
+    /// The memory limit is reached and nothing may be evicted.
+    OutOfMemory,
+    /// The journal cannot be written.
+    Misconf(Cow<'static, str>),
+}
+
+impl Error {
+    /// An error with the plain `ERR` code.
+    pub fn plain(text: impl Into<Cow<'static, str>>) -> Error {
+        Error::Plain(text.into())
+    }
+
+    /// Wrong number of arguments for `command` (lower case, `a|b` for a subcommand).
+    pub fn arity(command: &str) -> Error {
+        Error::Plain(format!("wrong number of arguments for '{command}' command").into())
+    }
+
+    /// The first word of the RESP error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::WrongType => "WRONGTYPE",
+            Error::NoAuth | Error::NoAuthHello => "NOAUTH",
+            Error::WrongPass => "WRONGPASS",
+            Error::NoPerm(_) => "NOPERM",
+            Error::ExecAbort => "EXECABORT",
+            Error::NoProto => "NOPROTO",
+            Error::Loading => "LOADING",
+            Error::OutOfMemory => "OOM",
+            Error::Misconf(_) => "MISCONF",
+            Error::Plain(_)
+            | Error::Syntax
+            | Error::NotAnInteger
+            | Error::NotAFloat
+            | Error::NoSuchKey
+            | Error::NoSuchNamespace
+            | Error::InvalidExpire(_) => "ERR",
+        }
+    }
+
+    /// The HTTP status that says the same.
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Error::Plain(_)
+            | Error::Syntax
+            | Error::NotAnInteger
+            | Error::NotAFloat
+            | Error::NoSuchKey
+            | Error::NoSuchNamespace
+            | Error::InvalidExpire(_)
+            | Error::NoProto
+            | Error::ExecAbort
+            | Error::WrongType => 400,
+            Error::NoAuth | Error::NoAuthHello | Error::WrongPass => 401,
+            Error::NoPerm(_) => 403,
+            Error::Loading | Error::Misconf(_) => 503,
+            Error::OutOfMemory => 507,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::Plain(text) | Error::NoPerm(text) | Error::Misconf(text) => text,
+            Error::Syntax => "syntax error",
+            Error::NotAnInteger => "value is not an integer or out of range",
+            Error::NotAFloat => "value is not a valid float",
+            Error::WrongType => "Operation against a key holding the wrong kind of value",
+            Error::NoSuchKey => "no such key",
+            Error::NoSuchNamespace => "no such namespace",
+            Error::InvalidExpire(command) => {
+                return write!(f, "invalid expire time in '{command}' command");
+            }
+            Error::NoAuth => "Authentication required.",
+            Error::NoAuthHello => {
+                "HELLO must be called with the client already authenticated, otherwise the HELLO \
+                 <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+                 select the RESP protocol version at the same time"
+            }
+            Error::WrongPass => "invalid username-password pair or user is disabled.",
+            Error::ExecAbort => "Transaction discarded because of previous errors.",
+            Error::NoProto => "unsupported protocol version",
+            Error::Loading => "Redis is loading the dataset in memory",
+            Error::OutOfMemory => "command not allowed when used memory > 'maxmemory'.",
+        })
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,336 @@
+//! The typed reply writer: handlers say *what* they answer, this file says how it looks on the wire.
+//!
+//! One [`Reply`] writes RESP2, RESP3, or a [`Captured`] tree for the HTTP door. It knows no command.
+//! A reply is written straight into the connection's output buffer; [`Reply::mark`] and
+//! [`Reply::rewind`] take back what a handler wrote before it failed.
+
+use crate::error::Error;
+
+/// Where replies go, and in which form.
+pub struct Reply<'a> {
+    sink: Sink<'a>,
+}
+
+enum Sink<'a> {
+    Resp2(&'a mut Vec<u8>),
+    Resp3(&'a mut Vec<u8>),
+    Capture(&'a mut Capture),
+}
+
+/// A place in the output that [`Reply::rewind`] can return to.
+#[derive(Clone, Copy)]
+pub struct Mark(usize);
+
+/// A reply as a tree, for doors that are not RESP.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Captured {
+    /// No value.
+    Null,
+    /// A signed integer.
+    Integer(i64),
+    /// A short status text such as `OK`.
+    Simple(String),
+    /// A byte string.
+    Bulk(Vec<u8>),
+    /// A truth value (RESP3) or 0 and 1.
+    Boolean(bool),
+    /// A floating point number.
+    Double(f64),
+    /// An error that stands inside an array.
+    Error(Error),
+    /// Arrays, sets and pushes.
+    Array(Vec<Captured>),
+    /// Keys and values in turn.
+    Map(Vec<(Captured, Captured)>),
+}
+
+/// Collects one [`Captured`] reply.
+#[derive(Default)]
+pub struct Capture {
+    done: Vec<Captured>,
+    open: Vec<Open>,
+}
+
+struct Open {
+    left: usize,
+    is_map: bool,
+    items: Vec<Captured>,
+}
+
+impl<'a> Reply<'a> {
+    /// Writes RESP into `out`: version 3 if `resp3`, else version 2.
+    pub fn resp(out: &'a mut Vec<u8>, resp3: bool) -> Reply<'a> {
+        Reply { sink: if resp3 { Sink::Resp3(out) } else { Sink::Resp2(out) } }
+    }
+
+    /// Builds a tree in `capture`.
+    pub fn capture(capture: &'a mut Capture) -> Reply<'a> {
+        Reply { sink: Sink::Capture(capture) }
+    }
+
+    /// Whether the client has RESP3's types.
+    pub fn is_resp3(&self) -> bool {
+        !matches!(self.sink, Sink::Resp2(_))
+    }
+
+    /// Where the output stands now.
+    pub fn mark(&self) -> Mark {
+        Mark(match &self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => out.len(),
+            Sink::Capture(capture) => capture.done.len(),
+        })
+    }
+
+    /// Forgets everything written since `mark`. For marks taken between whole replies only.
+    pub fn rewind(&mut self, mark: Mark) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => out.truncate(mark.0),
+            Sink::Capture(capture) => {
+                capture.done.truncate(mark.0);
+                capture.open.clear();
+            }
+        }
+    }
+
+    /// No value.
+    pub fn null(&mut self) {
+        match &mut self.sink {
+            Sink::Resp2(out) => out.extend_from_slice(b"$-1\r\n"),
+            Sink::Resp3(out) => out.extend_from_slice(b"_\r\n"),
+            Sink::Capture(capture) => capture.push(Captured::Null),
+        }
+    }
+
+    /// No array, where RESP2 tells the two apart.
+    pub fn null_array(&mut self) {
+        match &mut self.sink {
+            Sink::Resp2(out) => out.extend_from_slice(b"*-1\r\n"),
+            Sink::Resp3(out) => out.extend_from_slice(b"_\r\n"),
+            Sink::Capture(capture) => capture.push(Captured::Null),
+        }
+    }
+
+    /// `OK`.
+    pub fn ok(&mut self) {
+        self.simple("OK");
+    }
+
+    /// A status text; must not hold CR or LF.
+    pub fn simple(&mut self, text: &str) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => {
+                out.push(b'+');
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            Sink::Capture(capture) => capture.push(Captured::Simple(text.to_owned())),
+        }
+    }
+
+    /// A signed integer.
+    pub fn integer(&mut self, n: i64) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => {
+                if (0..10).contains(&n) {
+                    out.extend_from_slice(&[b':', b'0' + n as u8, b'\r', b'\n']);
+                } else {
+                    header(out, b':', n);
+                }
+            }
+            Sink::Capture(capture) => capture.push(Captured::Integer(n)),
+        }
+    }
+
+    /// A count as an integer.
+    pub fn count(&mut self, n: usize) {
+        self.integer(n as i64);
+    }
+
+    /// A byte string.
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => bulk(out, bytes),
+            Sink::Capture(capture) => capture.push(Captured::Bulk(bytes.to_vec())),
+        }
+    }
+
+    /// A byte string, or null.
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// Text for people: a verbatim string in RESP3.
+    pub fn verbatim(&mut self, text: &str) {
+        match &mut self.sink {
+            Sink::Resp2(out) => bulk(out, text.as_bytes()),
+            Sink::Resp3(out) => {
+                header(out, b'=', text.len() as i64 + 4);
+                out.extend_from_slice(b"txt:");
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            Sink::Capture(capture) => capture.push(Captured::Bulk(text.as_bytes().to_vec())),
+        }
+    }
+
+    /// A truth value; 0 or 1 in RESP2.
+    pub fn boolean(&mut self, yes: bool) {
+        match &mut self.sink {
+            Sink::Resp2(out) => header(out, b':', i64::from(yes)),
+            Sink::Resp3(out) => out.extend_from_slice(if yes { b"#t\r\n" } else { b"#f\r\n" }),
+            Sink::Capture(capture) => capture.push(Captured::Boolean(yes)),
+        }
+    }
+
+    /// A floating point number; a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        let text = || format!("{value}");
+        match &mut self.sink {
+            Sink::Resp2(out) => bulk(out, text().as_bytes()),
+            Sink::Resp3(out) => {
+                out.push(b',');
+                out.extend_from_slice(text().as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            Sink::Capture(capture) => capture.push(Captured::Double(value)),
+        }
+    }
+
+    /// Begins an array of `n` replies. Nothing may fail until they are written.
+    pub fn array(&mut self, n: usize) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => header(out, b'*', n as i64),
+            Sink::Capture(capture) => capture.open(n, false),
+        }
+    }
+
+    /// Begins a map of `n` keys, each followed by its value; a flat array in RESP2.
+    pub fn map(&mut self, n: usize) {
+        match &mut self.sink {
+            Sink::Resp2(out) => header(out, b'*', 2 * n as i64),
+            Sink::Resp3(out) => header(out, b'%', n as i64),
+            Sink::Capture(capture) => capture.open(2 * n, true),
+        }
+    }
+
+    /// Begins a set of `n` replies; an array in RESP2.
+    pub fn set(&mut self, n: usize) {
+        match &mut self.sink {
+            Sink::Resp2(out) => header(out, b'*', n as i64),
+            Sink::Resp3(out) => header(out, b'~', n as i64),
+            Sink::Capture(capture) => capture.open(n, false),
+        }
+    }
+
+    /// Begins an array of `n` pairs: nested arrays in RESP3, flat in RESP2. Call [`Reply::pair`]
+    /// before each pair.
+    pub fn pairs(&mut self, n: usize) {
+        self.array(if self.is_resp3() { n } else { 2 * n });
+    }
+
+    /// Begins one pair of [`Reply::pairs`].
+    pub fn pair(&mut self) {
+        if self.is_resp3() {
+            self.array(2);
+        }
+    }
+
+    /// An error reply. Line breaks in the text become blanks, so a reply can not be split.
+    pub fn error(&mut self, error: &Error) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => {
+                out.push(b'-');
+                out.extend_from_slice(error.code().as_bytes());
+                out.push(b' ');
+                let text = error.to_string();
+                out.extend(text.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
+                out.extend_from_slice(b"\r\n");
+            }
+            Sink::Capture(capture) => capture.push(Captured::Error(error.clone())),
+        }
+    }
+
+    /// Copies a reply that is already encoded for this client's protocol. RESP sinks only.
+    pub fn encoded(&mut self, bytes: &[u8]) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => out.extend_from_slice(bytes),
+            Sink::Capture(_) => {}
+        }
+    }
+}
+
+impl Capture {
+    /// The reply that was written, if one was.
+    pub fn take(&mut self) -> Option<Captured> {
+        self.open.clear();
+        self.done.pop()
+    }
+
+    fn open(&mut self, left: usize, is_map: bool) {
+        self.open.push(Open { left, is_map, items: Vec::new() });
+        self.close();
+    }
+
+    fn push(&mut self, item: Captured) {
+        match self.open.last_mut() {
+            Some(open) => {
+                open.items.push(item);
+                open.left -= 1;
+                self.close();
+            }
+            None => self.done.push(item),
+        }
+    }
+
+    fn close(&mut self) {
+        while self.open.last().is_some_and(|open| open.left == 0) {
+            let Some(open) = self.open.pop() else { return };
+            let whole = if open.is_map { as_map(open.items) } else { Captured::Array(open.items) };
+            match self.open.last_mut() {
+                Some(outer) => {
+                    outer.items.push(whole);
+                    outer.left -= 1;
+                }
+                None => self.done.push(whole),
+            }
+        }
+    }
+}
+
+fn as_map(items: Vec<Captured>) -> Captured {
+    let mut items = items.into_iter();
+    let mut pairs = Vec::with_capacity(items.len() / 2);
+    while let (Some(key), Some(value)) = (items.next(), items.next()) {
+        pairs.push((key, value));
+    }
+    Captured::Map(pairs)
+}
+
+fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = bytes.len();
+    out.reserve(len + 16);
+    if len < 10 {
+        out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
+    } else if len < 100 {
+        out.extend_from_slice(&[
+            b'$',
+            b'0' + (len / 10) as u8,
+            b'0' + (len % 10) as u8,
+            b'\r',
+            b'\n',
+        ]);
+    } else {
+        header(out, b'$', len as i64);
+    }
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn header(out: &mut Vec<u8>, kind: u8, n: i64) {
+    out.push(kind);
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}

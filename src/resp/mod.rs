@@ -1,0 +1,6 @@
+//! The Redis protocol as bytes: requests are parsed here. It knows no command, no data and no socket.
+
+mod inline;
+mod limits;
+pub mod owned;
+pub mod request;

@@ -1,0 +1,42 @@
+//! Requests that do not stand in a connection's buffer: queued by MULTI, made by the HTTP door, or a
+//! line of a file.
+
+use super::inline;
+use super::request::{Args, Span};
+
+/// One request with its own memory.
+#[derive(Debug, Clone, Default)]
+pub struct OwnedRequest {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl OwnedRequest {
+    /// A copy of arguments, the command's name first.
+    pub fn new<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> OwnedRequest {
+        let mut request = OwnedRequest::default();
+        for arg in args {
+            request.spans.push(Span::new(request.bytes.len(), arg.len()));
+            request.bytes.extend_from_slice(arg);
+        }
+        request
+    }
+
+    /// The words of a line, quoted as in inline commands and redis.conf; `None` if a quote stays open
+    /// or a closing one is not followed by a blank.
+    pub fn from_line(line: &[u8]) -> Option<OwnedRequest> {
+        let mut request = OwnedRequest::default();
+        inline::split_words(line, &mut request.bytes, &mut request.spans).ok()?;
+        Some(request)
+    }
+
+    /// The arguments.
+    pub fn args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+
+    /// Bytes it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+}

@@ -1,0 +1,160 @@
+//! Who is connected: what CLIENT LIST shows and CLIENT KILL ends.
+//!
+//! Each connection shares one [`Client`] with the registry; its own thread writes it, any thread may
+//! read it or ask the connection to close. Sockets are the doors' matter.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+/// All connected clients by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    last_id: AtomicU64,
+    connected: AtomicUsize,
+    by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
+}
+
+/// One connection, as others see it.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique, ascending.
+    pub id: u64,
+    /// The peer.
+    pub addr: SocketAddr,
+    /// This end.
+    pub laddr: SocketAddr,
+    /// When it connected, in unix ms.
+    pub since_ms: u64,
+    /// When it last sent something, in unix ms.
+    pub active_ms: AtomicU64,
+    /// Selected database.
+    pub db: AtomicU32,
+    /// RESP version; 0 for an HTTP client.
+    pub resp: AtomicU32,
+    /// Place in the command table of the last command; `u32::MAX` for none.
+    pub last_command: AtomicU32,
+    /// Commands queued by MULTI; -1 (as `u32`) outside.
+    pub queued: AtomicU32,
+    /// Bytes of the commands queued by MULTI.
+    pub queued_bytes: AtomicUsize,
+    /// Names watched.
+    pub watching: AtomicU32,
+    /// Bytes received that are no whole request yet.
+    pub query_bytes: AtomicUsize,
+    /// Bytes waiting to be sent.
+    pub output_bytes: AtomicUsize,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// What the client says of itself.
+    pub names: Mutex<ClientNames>,
+    is_killed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// What a client says of itself.
+#[derive(Debug, Default, Clone)]
+pub struct ClientNames {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+}
+
+impl Clients {
+    /// Registers a connection. `resp` is 0 for HTTP. `None` if there are `max` already.
+    pub fn connect(
+        &self,
+        (addr, laddr): (SocketAddr, SocketAddr),
+        resp: u32,
+        now_ms: u64,
+        max: usize,
+    ) -> Option<Arc<Client>> {
+        if self.connected.fetch_add(1, Relaxed) >= max {
+            self.connected.fetch_sub(1, Relaxed);
+            return None;
+        }
+        let client = Arc::new(Client::new(self.next_id(), (addr, laddr), resp, now_ms));
+        self.by_id.lock().insert(client.id, client.clone());
+        Some(client)
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn disconnect(&self, client: &Client) {
+        if self.by_id.lock().remove(&client.id).is_some() {
+            self.connected.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.connected.load(Relaxed)
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All connections, oldest first.
+    pub fn list(&self) -> Vec<Arc<Client>> {
+        self.by_id.lock().values().cloned().collect()
+    }
+
+    fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Relaxed) + 1
+    }
+}
+
+impl Client {
+    /// A client that is in no registry.
+    pub fn new(id: u64, (addr, laddr): (SocketAddr, SocketAddr), resp: u32, now_ms: u64) -> Client {
+        Client {
+            id,
+            addr,
+            laddr,
+            since_ms: now_ms,
+            active_ms: AtomicU64::new(now_ms),
+            db: AtomicU32::new(0),
+            resp: AtomicU32::new(resp),
+            last_command: AtomicU32::new(u32::MAX),
+            queued: AtomicU32::new(u32::MAX),
+            queued_bytes: AtomicUsize::new(0),
+            watching: AtomicU32::new(0),
+            query_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            names: Mutex::default(),
+            is_killed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
+    }
+
+    /// Asks the connection to close, without another word.
+    pub fn kill(&self) {
+        self.is_killed.store(true, Relaxed);
+        if let Some(waker) = self.waker.lock().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether somebody has asked it to close.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.is_killed.load(Relaxed)
+    }
+
+    /// Who to wake when it is to close.
+    pub fn set_waker(&self, waker: &Waker) {
+        *self.waker.lock() = Some(waker.clone());
+    }
+}

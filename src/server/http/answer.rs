@@ -1,0 +1,134 @@
+//! Answers: the response body type, and how JSON is written.
+//!
+//! Knows no route and no command; errors are in `problem`. Every answer is whole before its first byte
+//! leaves, so it has a `Content-Length`; each says that it must not be cached or taken for HTML.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Bytes, Frame, SizeHint};
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+
+/// Why no JSON can be made: never, since it is written to memory.
+const IN_MEMORY: &str = "writing JSON to memory";
+
+/// A response body: all of it, or nothing.
+#[derive(Debug, Default)]
+pub(super) struct Whole(Option<Bytes>);
+
+impl hyper::body::Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+/// What every handler returns.
+pub(super) type Answer = Response<Whole>;
+
+/// `body`, which is JSON already.
+pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Whole(Some(Bytes::from(body))));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// 204.
+pub(super) fn no_content() -> Answer {
+    let mut answer = Response::new(Whole::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
+/// Writes a JSON object, member by member, in the order of the calls.
+#[derive(Debug, Default)]
+pub(super) struct Object(Vec<u8>);
+
+impl Object {
+    /// A member whose value is JSON already.
+    pub(super) fn raw(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        self.0.extend_from_slice(value.as_bytes());
+    }
+
+    /// A string member.
+    pub(super) fn text(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        write_text(&mut self.0, value);
+    }
+
+    /// A string member, if there is one.
+    pub(super) fn optional_text(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// A string member from bytes that a Redis client may have written: what is not UTF-8 becomes
+    /// U+FFFD.
+    pub(super) fn bytes(&mut self, name: &'static str, value: &[u8]) {
+        self.text(name, &String::from_utf8_lossy(value));
+    }
+
+    /// A member whose value the caller appends.
+    pub(super) fn open(&mut self, name: &'static str) -> &mut Vec<u8> {
+        self.name(name);
+        &mut self.0
+    }
+
+    /// The whole object.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        if self.0.is_empty() {
+            self.0.push(b'{');
+        }
+        self.0.push(b'}');
+        self.0
+    }
+
+    fn name(&mut self, name: &'static str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        write_text(&mut self.0, name);
+        self.0.push(b':');
+    }
+}
+
+/// Appends a JSON string. The escapes are those of JavaScript's `JSON.stringify`.
+pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect(IN_MEMORY);
+}
+
+/// Appends an array, one element per item.
+pub(super) fn write_array<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}

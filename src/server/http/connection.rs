@@ -1,0 +1,215 @@
+//! One HTTP connection: hyper's loop with its limits, and the way of one request through the door.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header;
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+
+use super::answer::{self, Answer, Object};
+use super::cors::Cors;
+use super::problem::Problem;
+use super::stall::Stall;
+use super::{auth, body, host, target, v4};
+use crate::config::Config;
+use crate::error::Error;
+use crate::reply::Captured;
+use crate::resp::owned::OwnedRequest;
+use crate::server::Server;
+use crate::server::clients::Client;
+use crate::server::worker::Worker;
+use crate::session::Session;
+
+/// Longest request line and headers together; hyper takes at most 100 headers.
+const HEAD_MAX_BYTES: usize = 32 * 1024;
+/// What hyper may read ahead of what was asked for.
+const READ_AHEAD_MAX_BYTES: usize = 64 * 1024;
+
+const METHOD_OVERRIDE: &str = "x-http-method-override";
+
+struct Connection {
+    server: Arc<Server>,
+    local: SocketAddr,
+    /// Never locked across an await, nor by two.
+    session: Mutex<Session>,
+}
+
+/// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
+/// even then.
+pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) {
+    let config = server.config();
+    let connection = Arc::new(Connection {
+        server: server.clone(),
+        local: client.laddr,
+        session: Mutex::new(Session::new(client.clone(), false)),
+    });
+    let service = service_fn(move |request| {
+        let connection = connection.clone();
+        async move { Ok::<_, Infallible>(connection.answer(request).await) }
+    });
+    let patience = Duration::from_millis(config.http_body_timeout_ms);
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .half_close(true)
+        .header_read_timeout(Duration::from_millis(config.http_header_timeout_ms))
+        .max_header_size(HEAD_MAX_BYTES)
+        .max_buf_size(READ_AHEAD_MAX_BYTES)
+        .serve_connection(Stall::new(TokioIo::new(stream), patience), service);
+    let mut http = pin!(http);
+    let (mut has_waker, mut is_stopping) = (false, false);
+    let ended = std::future::poll_fn(|cx| {
+        if !std::mem::replace(&mut has_waker, true) {
+            client.set_waker(cx.waker());
+        }
+        if client.is_killed() && !is_stopping {
+            if !server.stop.is_cancelled() {
+                return Poll::Ready(Ok(()));
+            }
+            is_stopping = true;
+            http.as_mut().graceful_shutdown();
+        }
+        http.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(client = client.id, %error, "http connection ended");
+    }
+}
+
+impl Connection {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let config = self.server.config();
+        let cors = Cors(&config.http_cors_origins);
+        let (head, mut body) = request.into_parts();
+        if let Some(answer) = cors.preflight(&head.method, &head.headers) {
+            return answer;
+        }
+        Worker::with(|worker| worker.metrics.http_requests.add(1));
+        let answer = self.respond(&config, &head, &mut body).await;
+        body::discard(&head.headers, body);
+        let mut answer = answer.unwrap_or_else(Answer::from);
+        cors.mark(&head.headers, &mut answer);
+        answer
+    }
+
+    async fn respond(
+        &self,
+        config: &Config,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Answer, Problem> {
+        self.check(config, head)?;
+        if let Some(answer) = self.health(head) {
+            return Ok(answer);
+        }
+        let is_authenticated = auth::is_authenticated(&head.headers, &config.requirepass);
+        self.session.lock().is_authenticated = is_authenticated;
+        if !is_authenticated {
+            return Err(Error::NoAuth.into());
+        }
+        let method = overridden(&head.method, &head.headers)?;
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
+        if !takes_body && !matches!(head.method, Method::GET | Method::HEAD) {
+            return Err(Problem::no_route(&method, target));
+        }
+        let segments = target::segments(head.uri.path()).map_err(|_| Problem::bad_url(target))?;
+        let body = match takes_body {
+            true => body::read(&method, &head.headers, body, config).await?,
+            false => None,
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let request = v4::Request { method: &method, target, segments: &segments, query, body };
+        let answer = v4::respond(request, &mut Commands(self));
+        self.passed().await;
+        answer
+    }
+
+    /// Checks what every request must have.
+    fn check(&self, config: &Config, head: &Parts) -> Result<(), Problem> {
+        let Parts { version, uri, headers, .. } = head;
+        host::check(self.local, &config.http_allowed_hosts, *version, uri, headers)?;
+        if !is_framing_plain(headers) {
+            return Err(Problem::client_error().ending_connection());
+        }
+        let mut expected = headers.get_all(header::EXPECT).iter();
+        if expected.any(|it| !it.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            let text = "Only 100-continue can be expected";
+            return Err(Problem::new(StatusCode::EXPECTATION_FAILED, text));
+        }
+        Ok(())
+    }
+
+    /// Whether the process runs, and whether it can serve. Tells nothing about data, asks for no
+    /// password.
+    fn health(&self, head: &Parts) -> Option<Answer> {
+        let is_ready = self.server.is_ready.load(Relaxed);
+        let (status, text) = match head.uri.path() {
+            _ if !matches!(head.method, Method::GET | Method::HEAD) => return None,
+            "/health/live" => (StatusCode::OK, "live"),
+            "/health/ready" if is_ready => (StatusCode::OK, "ready"),
+            "/health/ready" => (StatusCode::SERVICE_UNAVAILABLE, "loading"),
+            _ => return None,
+        };
+        let mut body = Object::default();
+        body.text("status", text);
+        Some(answer::json(status, body.end()))
+    }
+
+    /// Waits until nothing that was shown can be lost in a crash.
+    async fn passed(&self) {
+        let touched = self.session.lock().touched;
+        let journal = &self.server.store.journal;
+        if !journal.has_passed(touched) {
+            journal.passed(touched).await;
+        }
+    }
+}
+
+/// Runs a route's commands in the connection's session.
+struct Commands<'a>(&'a Connection);
+
+impl v4::Commands for Commands<'_> {
+    fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
+        let request = OwnedRequest::new(args.iter().copied());
+        let mut session = self.0.session.lock();
+        match Worker::with(|worker| worker.capture(&mut session, request.args())) {
+            Some(Captured::Error(error)) => Err(error),
+            Some(reply) => Ok(reply),
+            None => Err(Error::plain("the command wrote no reply")),
+        }
+    }
+}
+
+/// Whether the end of the body is beyond doubt: `chunked` is the only coding, and named once.
+fn is_framing_plain(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let only = codings.next();
+    only.is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
+/// The method to route: that of the request, or the one a POST names in its override header, in any
+/// case; nothing there means GET, as it does behind Butler's proxy.
+fn overridden(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
+    let mut named = headers.get_all(METHOD_OVERRIDE).iter();
+    let routed = match (named.next(), named.next()) {
+        (None, _) => method.clone(),
+        _ if *method != Method::POST => method.clone(),
+        (Some(name), None) if name.is_empty() => Method::GET,
+        (Some(name), None) => Method::from_bytes(&name.as_bytes().to_ascii_uppercase())
+            .map_err(|_| Problem::client_error())?,
+        (Some(_), Some(_)) => return Err(Problem::client_error()),
+    };
+    if v4::is_known(&routed) { Ok(routed) } else { Err(Problem::client_error()) }
+}

@@ -1,0 +1,103 @@
+//! The `Host` header: exactly one, and on a loopback listener one that names this machine.
+//!
+//! A page on any site can make a browser talk to a server on the reader's own machine by giving its
+//! own name a loopback address (DNS rebinding). Such a request names the site in `Host`, so it is
+//! refused here. A listener on another address is reached by names that only its operator knows, so
+//! there every name is accepted.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::header::{self, HeaderMap};
+use hyper::{StatusCode, Uri, Version};
+
+use super::problem::Problem;
+
+/// Refuses a request without exactly one host, or for a host that the listener on `local` does not
+/// serve. `names` (without port) are served on loopback too.
+pub(super) fn check(
+    local: SocketAddr,
+    names: &[String],
+    version: Version,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().map_err(|_| Problem::client_error())?,
+        (None, _) if version < Version::HTTP_11 => return Ok(()),
+        _ => return Err(Problem::client_error()),
+    };
+    if uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host)) {
+        return Err(Problem::client_error());
+    }
+    if is_served(local, names, host) {
+        return Ok(());
+    }
+    let message = "This host name is not served here; see http-allowed-host";
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, message))
+}
+
+fn is_served(local: SocketAddr, names: &[String], host: &str) -> bool {
+    if !local.ip().to_canonical().is_loopback() {
+        return true;
+    }
+    let name = without_port(host);
+    let ip = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || names.iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            // A bare IPv6 address has colons of its own; with a port it must stand in brackets.
+            if name.contains(':') && !name.ends_with(']') { host } else { name }
+        }
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serves(local: &str, host: &str) -> bool {
+        is_served(local.parse().unwrap(), &["pantry.example".to_owned()], host)
+    }
+
+    #[test]
+    fn loopback_listeners_want_loopback_names() {
+        for host in [
+            "localhost",
+            "LocalHost:8080",
+            "127.0.0.1",
+            "127.9.9.9:1",
+            "[::1]:8080",
+            "[::1]",
+            "::1",
+            "[::ffff:127.0.0.1]:80",
+            "Pantry.Example:8080",
+        ] {
+            assert!(serves("127.0.0.1:8080", host), "{host}");
+        }
+        for host in [
+            "attacker.example",
+            "localhost.evil",
+            "127.0.0.1.evil",
+            "10.0.0.1",
+            "",
+            "[::2]:80",
+            "localhost:x",
+            "evil:1:80",
+        ] {
+            assert!(!serves("[::1]:8080", host), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_listeners_take_any_name() {
+        assert!(serves("0.0.0.0:8080", "anything.example"));
+        assert!(serves("10.0.0.1:8080", "anything.example"));
+    }
+}

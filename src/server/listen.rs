@@ -1,0 +1,293 @@
+//! Starting and stopping: worker threads, listening sockets, accepting and handing out connections.
+//!
+//! Each connection goes to the thread with the fewest. Accepting survives every error: a server
+//! that runs out of file descriptors serves those it has.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::clients::Client;
+use super::worker::{self, Worker};
+use super::{Server, http, resp, signals};
+use crate::config::Config;
+
+/// Time that connections have to end when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Pause after accept failed, so that a lack of file descriptors is no busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const BACKLOG: i32 = 511;
+
+/// Which door a listening socket belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Redis,
+    Http,
+}
+
+/// The threads that serve, and how many connections each has.
+struct Pool {
+    workers: Vec<(Handle, AtomicUsize)>,
+}
+
+/// Serves until the process is asked to stop.
+///
+/// # Errors
+/// When an address can not be listened on, or a thread not started.
+pub fn serve(server: Arc<Server>) -> Result<()> {
+    let config = server.config();
+    refuse_exposure(&config)?;
+    let allowed = signals::allow_clients(config.maxclients);
+    if allowed < config.maxclients {
+        tracing::warn!(maxclients = allowed, "the limit of open files allows fewer clients");
+        server.change_config(|config| {
+            config.maxclients = allowed;
+            anyhow::Ok(())
+        })?;
+    }
+    let workers = server.metrics.len();
+    let runtimes: Vec<Runtime> =
+        (0..workers).map(|_| event_loop()).collect::<io::Result<_>>().context("event loop")?;
+    let pool = Arc::new(Pool {
+        workers: runtimes.iter().map(|rt| (rt.handle().clone(), AtomicUsize::new(0))).collect(),
+    });
+    let mut runtimes = runtimes.into_iter();
+    let first = runtimes.next().context("no worker thread")?;
+    let mut threads = Vec::new();
+    for (index, runtime) in (1..).zip(runtimes) {
+        let server = server.clone();
+        let work = move || run_worker(&runtime, server, index, workers);
+        threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?);
+    }
+    Worker::install(server.clone(), 0);
+    first.block_on(run_first(server.clone(), pool, workers))?;
+    drop(first);
+    for thread in threads {
+        if thread.join().is_err() {
+            bail!("a worker thread panicked");
+        }
+    }
+    Ok(())
+}
+
+/// The first worker also listens, accepts, and minds signals and time.
+async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Result<()> {
+    let config = server.config();
+    let mut listeners = Vec::new();
+    for (door, addresses, port) in [
+        (Door::Redis, &config.bind, config.port),
+        (Door::Http, &config.http_bind, config.http_port),
+    ] {
+        for &address in addresses.iter().filter(|_| port != 0) {
+            listeners.push((door, listen(address, port)?));
+        }
+    }
+    if listeners.is_empty() {
+        bail!("port and http-port are both 0: there is no door to listen on");
+    }
+    for (door, listener) in listeners {
+        tracing::info!(address = %listener.local_addr()?, door = ?door, "listening");
+        tokio::spawn(accept(server.clone(), pool.clone(), door, listener));
+    }
+    tokio::spawn(mind_time(server.clone()));
+    tracing::info!("Ready to accept connections");
+    tokio::select! {
+        signal = signals::stop_requested() => tracing::info!(signal = signal?, "stopping"),
+        () = server.stop.cancelled() => tracing::info!("stopping on request"),
+        () = worker::reap(server.clone(), 0, workers) => {}
+    }
+    server.stop.cancel();
+    end_connections(&server).await;
+    tracing::info!("bye");
+    Ok(())
+}
+
+fn run_worker(runtime: &Runtime, server: Arc<Server>, index: usize, workers: usize) {
+    Worker::install(server.clone(), index);
+    runtime.block_on(async {
+        worker::reap(server.clone(), index, workers).await;
+        // Its connections end with the others; see `end_connections`.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, no_clients(&server)).await;
+    });
+}
+
+fn event_loop() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Tells every connection to end, and waits until they have, but not for ever.
+async fn end_connections(server: &Server) {
+    for client in server.clients.list() {
+        client.kill();
+    }
+    if tokio::time::timeout(STOP_TIMEOUT, no_clients(server)).await.is_err() {
+        tracing::warn!(clients = server.clients.len(), "connections cut");
+    }
+}
+
+async fn no_clients(server: &Server) {
+    while !server.clients.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Once a second: follows the wall clock, and closes Redis clients that idle beyond `timeout`.
+async fn mind_time(server: Arc<Server>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.store.clock.slew();
+        let commands = server.sum(|metrics| &metrics.total_commands_processed);
+        server.rate.sample(commands, server.store.clock.now_ms());
+        let timeout_ms = server.config().timeout_s.saturating_mul(1000);
+        if timeout_ms == 0 {
+            continue;
+        }
+        let now_ms = server.store.clock.now_ms();
+        let is_idle = |client: &Arc<Client>| {
+            client.resp.load(Relaxed) != 0
+                && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms
+        };
+        server.clients.list().iter().filter(|client| is_idle(client)).for_each(|c| c.kill());
+    }
+}
+
+fn listen(address: IpAddr, port: u16) -> Result<TcpListener> {
+    let at = SocketAddr::new(address, port);
+    let open = || -> io::Result<TcpListener> {
+        let domain = if at.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(cfg!(unix))?;
+        if at.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&at.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().with_context(|| {
+        format!("can not listen on {at}: is another server running there, or the address wrong?")
+    })
+}
+
+async fn accept(server: Arc<Server>, pool: Arc<Pool>, door: Door, listener: TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            () = server.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let taken = accepted.and_then(|(stream, addr)| Ok((stream.into_std()?, addr)));
+        match taken {
+            Ok((stream, addr)) => pool.hand_out(&server, door, stream, addr),
+            Err(error) => {
+                tracing::debug!(%error, "accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Pool {
+    /// Gives a connection to the thread that has the fewest.
+    fn hand_out(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        door: Door,
+        stream: std::net::TcpStream,
+        addr: SocketAddr,
+    ) {
+        let config = server.config();
+        let now_ms = server.store.clock.now_ms();
+        // Only the first worker accepts, so these counters are its own.
+        let metrics = &server.metrics[0];
+        let Ok(laddr) = stream.local_addr() else { return };
+        let resp = if door == Door::Redis { 2 } else { 0 };
+        let registered = server.clients.connect((addr, laddr), resp, now_ms, config.maxclients);
+        let Some(client) = registered else {
+            metrics.rejected_connections.add(1);
+            refuse(door, stream);
+            return;
+        };
+        metrics.total_connections_received.add(1);
+        let fewest =
+            self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.1.load(Relaxed));
+        let Some((index, (handle, count))) = fewest else { return };
+        count.fetch_add(1, Relaxed);
+        let seat = Seat { pool: self.clone(), server: server.clone(), client, index };
+        handle.spawn(async move {
+            let served = serve_one(stream, seat.client.clone(), seat.server.clone(), door).await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "connection");
+            }
+        });
+    }
+}
+
+/// A connection's place on its thread and in the registry; given back however it ends.
+struct Seat {
+    pool: Arc<Pool>,
+    server: Arc<Server>,
+    client: Arc<Client>,
+    index: usize,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.server.clients.disconnect(&self.client);
+        self.pool.workers[self.index].1.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn serve_one(
+    stream: std::net::TcpStream,
+    client: Arc<Client>,
+    server: Arc<Server>,
+    door: Door,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive_s = server.config().tcp_keepalive_s;
+    if keepalive_s > 0 {
+        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive_s));
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    }
+    let stream = tokio::net::TcpStream::from_std(stream)?;
+    match door {
+        Door::Redis => resp::serve(stream, client, server).await,
+        Door::Http => http::serve(stream, client, server).await,
+    }
+    Ok(())
+}
+
+/// Says why before it closes; whether the client hears it is the client's matter.
+fn refuse(door: Door, mut stream: std::net::TcpStream) {
+    const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
+    const FULL_HTTP: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+        content-type: application/json; charset=utf-8\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
+        {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"max number of clients reached\"}";
+    let _ = io::Write::write(&mut stream, if door == Door::Redis { FULL } else { FULL_HTTP });
+}
+
+/// Beyond loopback, a password is needed on both doors.
+fn refuse_exposure(config: &Config) -> Result<()> {
+    let doors =
+        [("bind", &config.bind, config.port), ("http-bind", &config.http_bind, config.http_port)];
+    for (directive, addresses, port) in doors {
+        let exposed = addresses.iter().find(|address| port != 0 && !address.is_loopback());
+        if let Some(address) = exposed
+            && config.protected_mode
+            && config.requirepass.is_empty()
+        {
+            bail!(
+                "{directive} {address} is reachable from other machines, and there is no password. \
+                 Set requirepass, bind to 127.0.0.1, or say protected-mode no."
+            );
+        }
+    }
+    Ok(())
+}

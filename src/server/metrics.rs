@@ -1,0 +1,118 @@
+//! Counters of one worker thread: written by that thread alone, read by anyone who sums them.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::command;
+
+/// A number that one thread counts up and others may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the thread that owns the counter may call this: it is no atomic addition.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Back to zero. A concurrent [`Counter::add`] may undo it.
+    pub fn reset(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// What one worker counts. Names are those of INFO's fields.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Commands run.
+    pub total_commands_processed: Counter,
+    /// Connections taken, both doors.
+    pub total_connections_received: Counter,
+    /// Connections refused because of `maxclients`.
+    pub rejected_connections: Counter,
+    /// Bytes read from Redis clients.
+    pub total_net_input_bytes: Counter,
+    /// Bytes written to Redis clients.
+    pub total_net_output_bytes: Counter,
+    /// Reads of names that were there.
+    pub keyspace_hits: Counter,
+    /// Reads of names that were not.
+    pub keyspace_misses: Counter,
+    /// Error replies.
+    pub total_error_replies: Counter,
+    /// Calls by place in the command table.
+    pub calls: Vec<Counter>,
+    /// Calls that ended with an error, likewise.
+    pub failed: Vec<Counter>,
+    /// Calls refused before they ran, likewise.
+    pub rejected: Vec<Counter>,
+    /// HTTP requests.
+    pub http_requests: Counter,
+}
+
+/// Commands per second, over the time between the last two samples.
+#[derive(Debug, Default)]
+pub struct Rate {
+    total: AtomicU64,
+    at_ms: AtomicU64,
+    per_second: AtomicU64,
+}
+
+impl Rate {
+    /// Takes a sample: `total` commands so far, at `now_ms`. One thread does this about once a second.
+    pub fn sample(&self, total: u64, now_ms: u64) {
+        let since_ms = now_ms.saturating_sub(self.at_ms.swap(now_ms, Relaxed)).max(1);
+        // CONFIG RESETSTAT makes the total smaller.
+        let more = total.saturating_sub(self.total.swap(total, Relaxed));
+        self.per_second.store(more.saturating_mul(1000) / since_ms, Relaxed);
+    }
+
+    /// The rate.
+    pub fn per_second(&self) -> u64 {
+        self.per_second.load(Relaxed)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let per_command = || command::table().specs.iter().map(|_| Counter::default()).collect();
+        Metrics {
+            total_commands_processed: Counter::default(),
+            total_connections_received: Counter::default(),
+            rejected_connections: Counter::default(),
+            total_net_input_bytes: Counter::default(),
+            total_net_output_bytes: Counter::default(),
+            keyspace_hits: Counter::default(),
+            keyspace_misses: Counter::default(),
+            total_error_replies: Counter::default(),
+            calls: per_command(),
+            failed: per_command(),
+            rejected: per_command(),
+            http_requests: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Back to zero (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        let single = [
+            &self.total_commands_processed,
+            &self.total_connections_received,
+            &self.rejected_connections,
+            &self.total_net_input_bytes,
+            &self.total_net_output_bytes,
+            &self.keyspace_hits,
+            &self.keyspace_misses,
+            &self.total_error_replies,
+            &self.http_requests,
+        ];
+        let per_command = self.calls.iter().chain(&self.failed).chain(&self.rejected);
+        single.into_iter().chain(per_command).for_each(Counter::reset);
+    }
+}

@@ -1,0 +1,115 @@
+//! The process: what all connections share, and the doors.
+//!
+//! [`Server`] holds store, configuration, clients and counters. Doors are in [`resp`] and `http`;
+//! nothing here knows what a command means.
+
+pub mod clients;
+pub mod http;
+pub mod listen;
+pub mod metrics;
+pub mod process;
+pub mod resp;
+mod signals;
+pub mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::store::Store;
+use clients::Clients;
+use metrics::{Counter, Metrics, Rate};
+
+/// What all connections of both doors share.
+#[derive(Debug)]
+pub struct Server {
+    /// All data.
+    pub store: Store,
+    /// All connected clients.
+    pub clients: Clients,
+    /// One per worker thread, in their order.
+    pub metrics: Vec<Arc<Metrics>>,
+    /// Commands per second.
+    pub rate: Rate,
+    /// Forty hexadecimal digits, new at every start.
+    pub run_id: String,
+    /// When the process started, in unix ms.
+    pub started_ms: u64,
+    /// Cancelled when the server is to stop.
+    pub stop: CancellationToken,
+    /// False while the store is being loaded.
+    pub is_ready: AtomicBool,
+    /// Whether expired pairs and names are freed in the background.
+    pub active_expire: AtomicBool,
+    /// The configuration file's path, if there was one.
+    pub config_file: Option<std::path::PathBuf>,
+    config: RwLock<Arc<Config>>,
+    config_version: AtomicU64,
+    config_change: Mutex<()>,
+}
+
+impl Server {
+    /// A server that no door leads to yet.
+    pub fn new(config: Config, store: Store, workers: usize) -> Server {
+        let started_ms = store.clock.now_ms();
+        Server {
+            store,
+            clients: Clients::default(),
+            metrics: (0..workers).map(|_| Arc::default()).collect(),
+            rate: Rate::default(),
+            run_id: run_id(),
+            started_ms,
+            stop: CancellationToken::new(),
+            is_ready: AtomicBool::new(true),
+            active_expire: AtomicBool::new(true),
+            config_file: None,
+            config: RwLock::new(Arc::new(config)),
+            config_version: AtomicU64::new(1),
+            config_change: Mutex::new(()),
+        }
+    }
+
+    /// One counter, over all worker threads.
+    pub fn sum(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
+        self.metrics.iter().map(|metrics| counter(metrics).get()).sum()
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().clone()
+    }
+
+    /// Grows with every change of the configuration, so that who keeps a copy knows when it is old.
+    #[inline]
+    pub fn config_version(&self) -> u64 {
+        self.config_version.load(Ordering::Acquire)
+    }
+
+    /// Changes the configuration, all or nothing.
+    ///
+    /// # Errors
+    /// Those of `change`; nothing is changed then.
+    pub fn change_config<E>(
+        &self,
+        change: impl FnOnce(&mut Config) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _one_at_a_time = self.config_change.lock();
+        let mut config = Config::clone(&self.config());
+        change(&mut config)?;
+        crate::log::set_level(config.loglevel);
+        *self.config.write() = Arc::new(config);
+        self.config_version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn run_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let word = |n: u64| format!("{:016x}", RandomState::new().hash_one(n));
+    let mut id: String = (0..3).map(word).collect();
+    id.truncate(40);
+    id
+}

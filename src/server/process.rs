@@ -1,0 +1,43 @@
+//! What the operating system says of this process. Nothing where it does not say it the Linux way.
+
+use std::fs::read_to_string;
+
+/// Clock ticks per second in /proc; Linux fixes it for user space.
+const TICKS_PER_S: f64 = 100.0;
+
+/// Resident memory in bytes.
+pub fn resident_bytes() -> Option<u64> {
+    let status = read_to_string("/proc/self/status").ok()?;
+    kib(&status, "VmRSS:")
+}
+
+/// Memory of the machine in bytes.
+pub fn machine_bytes() -> Option<u64> {
+    kib(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+/// Seconds of processor time used so far: in the program, and in the kernel for it.
+pub fn cpu_seconds() -> Option<(f64, f64)> {
+    let stat = read_to_string("/proc/self/stat").ok()?;
+    // The program's name, in brackets, may hold anything; numbers begin after it.
+    let (_, numbers) = stat.rsplit_once(')')?;
+    let mut numbers = numbers.split_whitespace().skip(11);
+    let mut seconds = || Some(numbers.next()?.parse::<f64>().ok()? / TICKS_PER_S);
+    Some((seconds()?, seconds()?))
+}
+
+/// Name and release of the operating system, and the machine's architecture.
+pub fn system() -> String {
+    let line = |path| read_to_string(path).map(|text| text.trim().to_owned());
+    let arch = std::env::consts::ARCH;
+    match (line("/proc/sys/kernel/ostype"), line("/proc/sys/kernel/osrelease")) {
+        (Ok(name), Ok(release)) => format!("{name} {release} {arch}"),
+        _ => format!("{} {arch}", std::env::consts::OS),
+    }
+}
+
+/// The number after `label`, which is in KiB, in bytes.
+fn kib(text: &str, label: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}

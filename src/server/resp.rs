@@ -1,0 +1,241 @@
+//! The Redis door: one connection's bytes in, replies out.
+//!
+//! What has arrived is read once, run as one batch, and answered with one write. A connection whose
+//! replies are not read is not served on: nothing is executed while output waits. It knows frames
+//! and sockets; commands, sessions and stripes are the executor's matter.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Server;
+use super::clients::Client;
+use super::worker::{INPUT_BYTES, Worker};
+use crate::dispatch::Executor;
+use crate::error::Error;
+use crate::reply::Reply;
+use crate::resp::request::{Limits, Parsed, RequestParser};
+use crate::session::Session;
+
+/// Output after which a batch is sent before more is executed.
+const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
+/// Batches a connection may run before others of its thread get their turn.
+const BATCHES_PER_TURN: usize = 4;
+
+/// Serves one client until it leaves, is closed or killed.
+pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) {
+    let is_open = server.config().requirepass.is_empty();
+    let mut connection = Connection {
+        stream,
+        session: Session::new(client.clone(), is_open),
+        parser: RequestParser::new(),
+        input: Vec::new(),
+        has_more: false,
+        output: Vec::new(),
+        sent: 0,
+    };
+    client.resp.store(2, Relaxed);
+    std::future::poll_fn(|cx| {
+        client.set_waker(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    while let Turn::Gate = std::future::poll_fn(|cx| connection.poll(&server, cx)).await {
+        server.store.journal.passed(connection.session.touched).await;
+    }
+    connection.leave();
+}
+
+struct Connection {
+    stream: TcpStream,
+    session: Session,
+    parser: RequestParser,
+    /// The beginning of a request that is not complete, or requests that wait for their turn.
+    input: Vec<u8>,
+    /// `input` may hold a complete request.
+    has_more: bool,
+    /// What could not be sent yet, from `sent` on.
+    output: Vec<u8>,
+    sent: usize,
+}
+
+/// Why a connection stopped running.
+enum Turn {
+    /// It is over.
+    Close,
+    /// Its replies must wait until the journal's mark has passed what they show.
+    Gate,
+}
+
+impl Connection {
+    /// Reads, runs and answers until the socket has nothing more or takes nothing more.
+    fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<Turn> {
+        let mut batches = 0;
+        loop {
+            if self.session.client.is_killed() {
+                return Poll::Ready(Turn::Close);
+            }
+            if !self.output.is_empty() {
+                if !server.store.journal.has_passed(self.session.touched) {
+                    return Poll::Ready(Turn::Gate);
+                }
+                if ready!(self.poll_flush(cx)).is_err() {
+                    return Poll::Ready(Turn::Close);
+                }
+            }
+            if self.session.should_close {
+                return Poll::Ready(Turn::Close);
+            }
+            if batches == BATCHES_PER_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            batches += 1;
+            let ran = Worker::with(|worker| self.poll_batch(server, worker, cx));
+            if ready!(ran).is_err() {
+                return Poll::Ready(Turn::Close);
+            }
+        }
+    }
+
+    /// Reads what has arrived, runs it, and sends what the socket takes.
+    fn poll_batch(
+        &mut self,
+        server: &Server,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut input = std::mem::take(&mut worker.input);
+        // After a panic in a command the buffer was lost.
+        input.resize(INPUT_BYTES, 0);
+        let ran = self.poll_input(worker, &mut input, cx);
+        worker.input = input;
+        ready!(ran)?;
+        worker.metrics.total_net_output_bytes.add(worker.output.len() as u64);
+        let mut sent = 0;
+        let mut result = Ok(());
+        if server.store.journal.has_passed(self.session.touched) {
+            while sent < worker.output.len() {
+                match Pin::new(&mut self.stream).poll_write(cx, &worker.output[sent..]) {
+                    Poll::Ready(Ok(n)) => sent += n,
+                    Poll::Ready(Err(error)) => {
+                        result = Err(error);
+                        break;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+        }
+        if sent < worker.output.len() {
+            self.output.extend_from_slice(&worker.output[sent..]);
+            self.session.client.output_bytes.store(self.output.len(), Relaxed);
+        }
+        worker.clear_output();
+        Poll::Ready(result)
+    }
+
+    /// Runs what waits, or else what the socket has. Replies are in `worker.output` then.
+    fn poll_input(
+        &mut self,
+        worker: &mut Worker,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut arrived: &[u8] = &[];
+        if !self.has_more {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            worker.metrics.total_net_input_bytes.add(read.filled().len() as u64);
+            let len = read.filled().len();
+            arrived = &buffer[..len];
+        }
+        if self.input.is_empty() {
+            let used = self.run(worker, arrived);
+            self.input.extend_from_slice(&arrived[used..]);
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(arrived);
+            let used = self.run(worker, &input);
+            if used < input.len() {
+                input.drain(..used);
+                self.input = input;
+            }
+        }
+        self.session.client.query_bytes.store(self.input.len(), Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Runs requests at the start of `input`; returns the bytes that are done with.
+    fn run(&mut self, worker: &mut Worker, input: &[u8]) -> usize {
+        let mut output = std::mem::take(&mut worker.output);
+        let parser = &mut self.parser;
+        let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
+            run_requests(executor, session, parser, limits, input, &mut output)
+        });
+        worker.output = output;
+        self.has_more = has_more;
+        used
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.output.len() {
+            self.sent +=
+                ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]))?;
+        }
+        self.output = Vec::new();
+        self.sent = 0;
+        self.session.client.output_bytes.store(0, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Undoes what the session has registered elsewhere.
+    fn leave(&mut self) {
+        if self.session.watch.is_some() {
+            Worker::with(|worker| {
+                worker.run(&mut self.session, |executor, session, _| executor.unwatch(session));
+            });
+        }
+    }
+}
+
+/// Runs requests until `input` holds no complete one or enough output has gathered. Returns the bytes
+/// used, and whether a complete request may be left.
+fn run_requests(
+    executor: &mut Executor<'_>,
+    session: &mut Session,
+    parser: &mut RequestParser,
+    limits: &Limits,
+    input: &[u8],
+    output: &mut Vec<u8>,
+) -> (usize, bool) {
+    let mut used = 0;
+    while !session.should_close {
+        if output.len() >= BATCH_OUTPUT_BYTES {
+            return (used, true);
+        }
+        let limits = if session.is_authenticated { limits } else { &Limits::UNAUTHENTICATED };
+        match parser.parse(&input[used..], limits) {
+            Ok(Parsed::Request { consumed }) => {
+                let args = parser.args(&input[used..]);
+                executor.execute(session, args, &mut Reply::resp(output, session.resp3));
+                used += consumed;
+            }
+            Ok(Parsed::Incomplete { consumed, .. }) => return (used + consumed, false),
+            Err(error) => {
+                if let Some(text) = error.reply() {
+                    Reply::resp(output, session.resp3).error(&Error::plain(text));
+                }
+                session.should_close = true;
+            }
+        }
+    }
+    (input.len(), false)
+}

@@ -1,0 +1,132 @@
+//! One client's state: who it is, what it selected, its transaction.
+//!
+//! A session belongs to one connection of one door and is never shared. What commands do with it is
+//! in `command/`; how they are run is in [`crate::dispatch`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::command::Spec;
+use crate::journal::Lsn;
+use crate::resp::owned::OwnedRequest;
+use crate::resp::request::Args;
+use crate::server::clients::Client;
+use crate::store::Watched;
+
+/// Most bytes of commands that MULTI queues.
+const QUEUE_BYTES_MAX: usize = 1 << 30;
+
+/// One client's state.
+#[derive(Debug)]
+pub struct Session {
+    /// What others see of it.
+    pub client: Arc<Client>,
+    /// The selected database.
+    pub db: usize,
+    /// Whether it speaks RESP3.
+    pub resp3: bool,
+    /// Whether it has given the password, or none is needed.
+    pub is_authenticated: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// Close the connection when what was written has been sent.
+    pub should_close: bool,
+    /// Its replies show the state at this LSN; they wait until the journal's mark has passed it.
+    pub touched: Lsn,
+    /// Set by MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// Set by WATCH.
+    pub watch: Option<Box<Watch>>,
+}
+
+/// CLIENT REPLY's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    On,
+    /// None is sent.
+    Off,
+    /// The reply of the command after CLIENT REPLY SKIP is not sent.
+    SkipNext,
+    /// This command's reply is not sent.
+    Skip,
+}
+
+/// Commands queued since MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// In their order.
+    pub queue: Vec<Queued>,
+    /// A command was refused, so EXEC will be too.
+    pub is_aborted: bool,
+    bytes: usize,
+}
+
+/// One queued command.
+#[derive(Debug)]
+pub struct Queued {
+    /// Its row.
+    pub spec: &'static Spec,
+    /// Its arguments.
+    pub request: OwnedRequest,
+}
+
+/// Names watched since WATCH.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Dirty when one of them changed.
+    pub mark: Watched,
+    /// Database, name, and whether something of it had expired already.
+    pub names: Vec<(usize, Box<[u8]>, bool)>,
+}
+
+impl Session {
+    /// A new client's session.
+    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Session {
+        Session {
+            client,
+            db: 0,
+            resp3: false,
+            is_authenticated,
+            reply_mode: ReplyMode::On,
+            should_close: false,
+            touched: 0,
+            transaction: None,
+            watch: None,
+        }
+    }
+
+    /// Queues a command; `false` if the queue is full.
+    pub fn queue(&mut self, spec: &'static Spec, args: Args<'_>) -> bool {
+        let Some(transaction) = &mut self.transaction else { return false };
+        let request = OwnedRequest::new(args.iter());
+        transaction.bytes += request.heap_bytes() + size_of::<Queued>();
+        if transaction.bytes > QUEUE_BYTES_MAX {
+            return false;
+        }
+        transaction.queue.push(Queued { spec, request });
+        self.client.queued.store(transaction.queue.len() as u32, Relaxed);
+        self.client.queued_bytes.store(transaction.bytes, Relaxed);
+        true
+    }
+
+    /// A command was refused: EXEC will be, too.
+    pub fn abort_transaction(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.is_aborted = true;
+        }
+    }
+
+    /// Ends the transaction, if there is one.
+    pub fn take_transaction(&mut self) -> Option<Box<Transaction>> {
+        self.client.queued.store(u32::MAX, Relaxed);
+        self.client.queued_bytes.store(0, Relaxed);
+        self.transaction.take()
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.db.store(db as u32, Relaxed);
+    }
+}

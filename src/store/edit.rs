@@ -1,0 +1,318 @@
+//! The changes a command can make: each edits an entry and records the effect with its cause.
+//!
+//! What an edit means is written here once, for the live store and for overlays. The rules of
+//! section "names that stay" live here too: a namespace whose last pair goes is removed, unless it is
+//! kept. Only [`View`] leads here.
+
+use super::name::{Name, NameEntry, NewDeadline, Value, put_pair};
+use super::table::{Entry, NEVER, Table};
+use super::view::{Access, View};
+use crate::error::{Error, Result};
+use crate::journal::effect::{Cause, Effect};
+
+impl View<'_> {
+    /// Puts a pair, making the namespace if there is none. `true` if the key was not there.
+    pub fn put_pair(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+        cause: Cause,
+    ) -> Result<bool> {
+        let now_ms = self.now_ms();
+        let (hasher, Access { touch, used_ms, .. }) = (self.hasher, self.access);
+        let put = self.update(name, |entry| {
+            if touch {
+                entry.access(used_ms);
+            }
+            // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
+            if entry.pairs()?.is_empty() {
+                entry.deadline_ms = NEVER;
+            }
+            Ok::<_, Error>(put_pair(entry.pairs_mut()?, hasher, key, value, deadline, now_ms))
+        });
+        let (created, deadline_ms) = match put {
+            Some(put) => put?,
+            None => {
+                let mut pairs = Table::new(0);
+                let put = put_pair(&mut pairs, hasher, key, value, deadline, now_ms);
+                self.insert(
+                    self.db(),
+                    name,
+                    NameEntry::new(name, Value::Namespace(pairs), used_ms),
+                );
+                put
+            }
+        };
+        let db = self.db() as u8;
+        self.record(name, cause, Effect::PutPair { db, name, key, value, deadline_ms });
+        Ok(created)
+    }
+
+    /// Deletes a pair, and the name with its last pair unless it is kept. `true` if it was there.
+    pub fn delete_pair(&mut self, name: &[u8], key: &[u8], cause: Cause) -> Result<bool> {
+        let now_ms = self.now_ms();
+        let hash = self.hasher.hash(key);
+        let deleted = self.update(name, |entry| {
+            let pairs = entry.pairs_mut()?;
+            let pair = pairs.remove(hash, key);
+            let is_over = pairs.is_empty() && !entry.kept;
+            Ok::<_, Error>(pair.map(|pair| (Entry::deadline_ms(&pair) > now_ms, is_over)))
+        });
+        let Some((was_alive, is_over)) = deleted.transpose()?.flatten() else { return Ok(false) };
+        if is_over {
+            let name = self.name(name);
+            self.names.remove(self.access.db, name);
+        }
+        let cause = if was_alive { cause } else { Cause::Hexpired };
+        let db = self.db() as u8;
+        self.record(name, cause, Effect::DeletePair { db, name, key });
+        Ok(was_alive)
+    }
+
+    /// Gives a pair another deadline, or none. `true` if the pair was there. A deadline that has
+    /// passed deletes the pair.
+    pub fn set_pair_deadline(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        deadline_ms: Option<u64>,
+        cause: Cause,
+    ) -> Result<bool> {
+        let now_ms = self.now_ms();
+        if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+            return self.delete_pair(name, key, Cause::Hdel);
+        }
+        let deadline_ms = deadline_ms.unwrap_or(NEVER);
+        let hash = self.hasher.hash(key);
+        let set = self.update(name, |entry| {
+            let is_set = entry.pairs_mut()?.update(hash, key, |pair| {
+                let is_alive = Entry::deadline_ms(pair) > now_ms;
+                if is_alive {
+                    pair.set_deadline(deadline_ms);
+                }
+                is_alive
+            });
+            Ok::<_, Error>(is_set == Some(true))
+        });
+        let is_set = set.transpose()?.unwrap_or(false);
+        if is_set {
+            let db = self.db() as u8;
+            self.record(name, cause, Effect::PairDeadline { db, name, key, deadline_ms });
+        }
+        Ok(is_set)
+    }
+
+    /// Puts a string in the place of whatever the name held.
+    pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
+        let Access { touch, used_ms, .. } = self.access;
+        let mut freed = None;
+        let put = self.update(name, |entry| {
+            let existed = entry.kind().is_some();
+            let is_longer_now = cause == Cause::Append && entry.string().is_some();
+            entry.raw = is_longer_now || cause == Cause::Setrange;
+            let old = if let Value::String(bytes) = &mut entry.value
+                && bytes.len() == value.len()
+            {
+                bytes.copy_from_slice(value);
+                None
+            } else {
+                Some(std::mem::replace(&mut entry.value, Value::String(value.into())))
+            };
+            if touch {
+                entry.access(used_ms);
+            }
+            if let Some(Value::Namespace(pairs)) = old {
+                freed = Some(Value::Namespace(pairs));
+            }
+            entry.kept = false;
+            match deadline {
+                NewDeadline::Keep if existed => {}
+                NewDeadline::Keep | NewDeadline::Clear => entry.deadline_ms = NEVER,
+                NewDeadline::At(at) => entry.deadline_ms = at,
+            }
+            entry.deadline_ms
+        });
+        if let Some(freed) = freed {
+            self.names.discard(NameEntry::new(name, freed, used_ms));
+        }
+        let deadline_ms = put.unwrap_or_else(|| {
+            let mut entry = NameEntry::new(name, Value::String(value.into()), used_ms);
+            entry.raw = cause == Cause::Setrange;
+            if let NewDeadline::At(at) = deadline {
+                entry.deadline_ms = at;
+            }
+            let deadline_ms = entry.deadline_ms;
+            self.insert(self.db(), name, entry);
+            deadline_ms
+        });
+        let db = self.db() as u8;
+        self.record(name, cause, Effect::PutString { db, name, value, deadline_ms });
+    }
+
+    /// Removes a name, what it held and its kept mark. `true` if it existed for Redis clients.
+    pub fn drop_name(&mut self, name: &[u8], cause: Cause) -> bool {
+        let now_ms = self.now_ms();
+        let hashed = self.name(name);
+        let Some(entry) = self.names.remove(self.access.db, hashed) else { return false };
+        let is_expired = entry.is_expired(now_ms);
+        let existed = entry.kind().is_some() && !is_expired;
+        self.names.discard(entry);
+        let cause = if is_expired { Cause::Expired } else { cause };
+        self.effects.push(cause, Effect::DropName { db: self.db() as u8, name });
+        // An empty namespace that was kept: Redis clients could not see it come, nor see it go.
+        if existed || is_expired {
+            self.touched(self.db(), name);
+        }
+        existed
+    }
+
+    /// Gives a name another deadline, or none. `true` if the name exists for Redis clients. A
+    /// deadline that has passed removes the name.
+    pub fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<u64>, cause: Cause) -> bool {
+        let now_ms = self.now_ms();
+        if self.kind(name).is_none() {
+            return false;
+        }
+        if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+            return self.drop_name(name, Cause::Del);
+        }
+        let deadline_ms = deadline_ms.unwrap_or(NEVER);
+        self.update(name, |entry| entry.deadline_ms = deadline_ms);
+        let db = self.db() as u8;
+        self.record(name, cause, Effect::NameDeadline { db, name, deadline_ms });
+        true
+    }
+
+    /// Renames what is there, header and kept mark included, over whatever `to` was. `false` if
+    /// there is nothing that Redis clients can see. Costs the same for any size.
+    pub fn rename(&mut self, name: &[u8], to: &[u8]) -> bool {
+        if self.kind(name).is_none() {
+            return false;
+        }
+        if name != to {
+            self.displace(self.db(), self.db(), name, to);
+        }
+        let db = self.db() as u8;
+        self.record(name, Cause::Rename, Effect::Rename { db, name, to });
+        self.touched(self.db(), to);
+        true
+    }
+
+    /// Moves a name to another database. `false` if it is not there, or there already.
+    pub fn move_name(&mut self, name: &[u8], to_db: usize) -> bool {
+        let db = self.db();
+        if self.kind(name).is_none() || self.kind_in(to_db, name).is_some() {
+            return false;
+        }
+        self.displace(db, to_db, name, name);
+        let effect = Effect::Move { db: db as u8, name, to_db: to_db as u8 };
+        self.record(name, Cause::Move, effect);
+        self.touched(to_db, name);
+        true
+    }
+
+    /// Copies a name, without its kept mark, over whatever is at the other place. `false` if there
+    /// is nothing to copy.
+    pub fn copy(&mut self, name: &[u8], to_db: usize, to: &[u8]) -> bool {
+        let Some(entry) = self.peek(self.db(), name).filter(|entry| entry.kind().is_some()) else {
+            return false;
+        };
+        let copy = entry.copied(to, self.access.used_ms);
+        self.clear_place(to_db, to);
+        self.insert(to_db, to, copy);
+        let effect = Effect::Copy { db: self.db() as u8, name, to_db: to_db as u8, to };
+        self.effects.push(Cause::CopyTo, effect);
+        self.touched(to_db, to);
+        true
+    }
+
+    /// Makes two databases change places. All stripes must be held.
+    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        self.names.swap(a, b);
+        self.effects.push(Cause::Swapdb, Effect::SwapDb { a: a as u8, b: b as u8 });
+    }
+
+    /// Empties a database. All stripes must be held.
+    pub fn flush(&mut self, db: usize) {
+        self.names.flush(db);
+        self.effects.push(Cause::Flush, Effect::Flush { db: db as u8 });
+    }
+
+    /// Makes the namespace stay when it is empty, and makes it if there is none. `true` if it was
+    /// not there before, not even empty.
+    pub fn keep(&mut self, name: &[u8], cause: Cause) -> Result<bool> {
+        let used_ms = self.access.used_ms;
+        let kept = self.update(name, |entry| {
+            entry.pairs()?;
+            Ok::<_, Error>(std::mem::replace(&mut entry.kept, true))
+        });
+        if kept.transpose()? == Some(true) {
+            return Ok(false);
+        }
+        let created = self.peek(self.db(), name).is_none();
+        if created {
+            let mut entry = NameEntry::new(name, Value::Namespace(Table::new(0)), used_ms);
+            entry.kept = true;
+            self.insert(self.db(), name, entry);
+        }
+        self.effects.push(cause, Effect::Keep { db: self.db() as u8, name });
+        Ok(created)
+    }
+
+    /// Changes a live entry; an expired one is removed first.
+    fn update<R>(&mut self, name: &[u8], change: impl FnOnce(&mut NameEntry) -> R) -> Option<R> {
+        let now_ms = self.now_ms();
+        let hashed = self.name(name);
+        let mut change = Some(change);
+        let mut result = None;
+        let mut is_expired = false;
+        self.names.update(self.access.db, hashed, &mut |entry| {
+            is_expired = entry.is_expired(now_ms);
+            if !is_expired {
+                result = change.take().map(|change| change(entry));
+            }
+        });
+        if is_expired {
+            self.drop_name(name, Cause::Expired);
+        }
+        result
+    }
+
+    fn insert(&mut self, db: usize, name: &[u8], entry: Box<NameEntry>) {
+        let name = self.name(name);
+        self.names.insert(db, name, entry);
+    }
+
+    /// Takes an entry from one place and puts it at another, over what is there.
+    fn displace(&mut self, db: usize, to_db: usize, name: &[u8], to: &[u8]) {
+        self.clear_place(to_db, to);
+        let hashed = self.name(name);
+        if let Some(mut entry) = self.names.remove(db, hashed) {
+            if name != to {
+                entry.name = to.into();
+            }
+            self.insert(to_db, to, entry);
+        }
+    }
+
+    fn clear_place(&mut self, db: usize, name: &[u8]) {
+        let name = self.name(name);
+        if let Some(old) = self.names.remove(db, name) {
+            self.names.discard(old);
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, name: &[u8], cause: Cause, effect: Effect<'_>) {
+        self.effects.push(cause, effect);
+        self.touched(self.db(), name);
+    }
+
+    #[inline]
+    fn touched(&mut self, db: usize, name: &[u8]) {
+        let name: Name<'_> = self.name(name);
+        self.names.touched(db, name);
+    }
+}

@@ -1,0 +1,29 @@
+//! The seeded hash of names and keys: whoever chooses keys can not choose collisions.
+
+use std::hash::{BuildHasher, Hasher as _, RandomState};
+
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+
+/// Hashes byte strings with a secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Hasher {
+    seed: u64,
+    shared: &'static SharedSeed,
+}
+
+impl Hasher {
+    /// A hash function chosen by the operating system's randomness. Lives as long as the process.
+    pub fn random() -> Hasher {
+        let shared = SharedSeed::from_u64(RandomState::new().hash_one(0u64));
+        Hasher { seed: RandomState::new().hash_one(1u64), shared: Box::leak(Box::new(shared)) }
+    }
+
+    /// The hash of `bytes`.
+    #[inline]
+    pub fn hash(self, bytes: &[u8]) -> u64 {
+        let mut hasher = SeedableRandomState::with_seed(self.seed, self.shared).build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,285 @@
+//! The stripes a thread holds, and through them the live store as [`Names`].
+//!
+//! Stripes are taken in ascending order, so threads can not wait for each other in a circle. When
+//! they are let go, the effects that happened under them get their LSN first: the journal's order is
+//! the order clients saw. A `Held` is never kept across an await.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use parking_lot::MutexGuard;
+
+use super::name::{Name, NameEntry};
+use super::names::{Names, Visit};
+use super::table::Entry;
+use super::watch::Watched;
+use super::{DATABASES, Db, DbStats, Garbage, Padded, STRIPES, Stats, Store, Stripe, stripe_of};
+use crate::journal::Lsn;
+use crate::journal::effect::Effects;
+
+/// Locked stripes of a store.
+pub struct Held<'s> {
+    pub(super) store: &'s Store,
+    guards: Guards<'s>,
+}
+
+enum Guards<'s> {
+    None,
+    One(usize, MutexGuard<'s, Stripe>),
+    /// Ascending by stripe number.
+    Many(Vec<(usize, MutexGuard<'s, Stripe>)>),
+}
+
+impl<'s> Held<'s> {
+    /// Holds nothing yet.
+    pub fn new(store: &'s Store) -> Self {
+        Held { store, guards: Guards::None }
+    }
+
+    /// Whether the stripe of `name`, and no other, is held.
+    #[inline]
+    pub fn is_exactly(&self, name: Name<'_>) -> bool {
+        matches!(self.guards, Guards::One(held, _) if held == stripe_of(name.hash))
+    }
+
+    /// Takes the stripe of one name. Nothing may be held.
+    #[inline]
+    pub fn lock(&mut self, name: Name<'_>) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        let stripe = stripe_of(name.hash);
+        self.guards = Guards::One(stripe, self.store.stripes[stripe].stripe.lock());
+    }
+
+    /// Takes the stripes of several names. Nothing may be held.
+    pub fn lock_names<'n>(&mut self, names: impl Iterator<Item = Name<'n>>) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        let mut stripes: Vec<usize> = names.map(|name| stripe_of(name.hash)).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        self.lock_stripes(stripes.into_iter());
+    }
+
+    /// Takes all stripes. Nothing may be held.
+    pub fn lock_all(&mut self) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        self.lock_stripes(0..STRIPES);
+    }
+
+    /// Sums over the whole store. All stripes must be held.
+    pub fn stats(&self) -> Stats {
+        let store = self.store;
+        let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
+        for stripe in self.stripes() {
+            for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
+                sum.add(db.counts);
+                stats.bytes += db.names.bytes();
+            }
+        }
+        stats.bytes += STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+        stats.expired_names = store.expired_names.load(Relaxed);
+        stats.expired_pairs = store.expired_pairs.load(Relaxed);
+        stats.lazyfree_pending = store.garbage.lock().len();
+        stats
+    }
+
+    /// Whether something under the name expired and was not reaped. The name must be held.
+    pub fn has_expired(&self, db: usize, name: Name<'_>, now_ms: u64) -> bool {
+        self.get(db, name).is_some_and(|entry| entry.has_expired(now_ms))
+    }
+
+    /// Takes one stripe by its number. Nothing may be held.
+    pub(super) fn lock_number(&mut self, stripe: usize) {
+        self.lock_stripes(stripe..stripe + 1);
+    }
+
+    /// Reaps the one stripe that is held.
+    pub(super) fn reap(&mut self, slice: &mut super::reap::Slice<'_>) -> u64 {
+        let store = self.store;
+        let mut min_deadline_ms = super::NEVER;
+        self.each(|stripe| min_deadline_ms = min_deadline_ms.min(stripe.reap(store, slice)));
+        min_deadline_ms
+    }
+
+    /// Lets go; the effects get their LSN and are cleared. Returns the highest LSN of anything that
+    /// was held: replies that depend on it wait until the journal's mark has passed it.
+    #[inline]
+    pub fn release(&mut self, effects: &mut Effects) -> Lsn {
+        let mut touched = 0;
+        if !effects.is_empty() {
+            touched = self.store.journal.append(effects.as_bytes());
+            effects.clear();
+            self.each(|stripe| stripe.lsn = touched);
+        } else {
+            self.each(|stripe| touched = touched.max(stripe.lsn));
+        }
+        self.guards = Guards::None;
+        touched
+    }
+
+    /// The time for what is held: the clock's, but never earlier than these stripes have seen.
+    #[inline]
+    pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {
+        let mut now_ms = clock_ms;
+        self.each(|stripe| now_ms = now_ms.max(stripe.now_ms));
+        self.each(|stripe| stripe.now_ms = now_ms);
+        now_ms
+    }
+
+    /// Marks `mark` when `name` changes. The name's stripe must be held.
+    pub fn watch(&mut self, db: usize, name: Name<'_>, mark: &Watched) {
+        self.stripe_mut(name.hash).watchers.add(db, name, mark);
+    }
+
+    /// Ends [`Held::watch`].
+    pub fn unwatch(&mut self, name: Name<'_>, mark: &Watched) {
+        self.stripe_mut(name.hash).watchers.remove(name, mark);
+    }
+
+    fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
+        let lock = |stripe: usize| (stripe, self.store.stripes[stripe].stripe.lock());
+        self.guards = Guards::Many(stripes.map(lock).collect());
+    }
+
+    #[inline]
+    fn each(&mut self, mut visit: impl FnMut(&mut Stripe)) {
+        match &mut self.guards {
+            Guards::None => {}
+            Guards::One(_, stripe) => visit(stripe),
+            Guards::Many(stripes) => stripes.iter_mut().for_each(|(_, stripe)| visit(stripe)),
+        }
+    }
+
+    fn stripes(&self) -> impl Iterator<Item = &Stripe> {
+        let (one, many) = match &self.guards {
+            Guards::None => (None, &[][..]),
+            Guards::One(_, stripe) => (Some(&**stripe), &[][..]),
+            Guards::Many(stripes) => (None, &stripes[..]),
+        };
+        one.into_iter().chain(many.iter().map(|(_, stripe)| &**stripe))
+    }
+
+    /// The held stripe of a hash. A name whose stripe is not held is a mistake in the command's
+    /// row; it must not read or change anything unlocked.
+    #[inline]
+    fn stripe(&self, hash: u64) -> &Stripe {
+        let wanted = stripe_of(hash);
+        match &self.guards {
+            Guards::One(held, stripe) if *held == wanted => stripe,
+            Guards::Many(stripes) => match stripes.binary_search_by_key(&wanted, |held| held.0) {
+                Ok(at) => &stripes[at].1,
+                Err(_) => panic!("stripe {wanted} is not held"),
+            },
+            _ => panic!("stripe {wanted} is not held"),
+        }
+    }
+
+    #[inline]
+    fn stripe_mut(&mut self, hash: u64) -> &mut Stripe {
+        let wanted = stripe_of(hash);
+        match &mut self.guards {
+            Guards::One(held, stripe) if *held == wanted => stripe,
+            Guards::Many(stripes) => match stripes.binary_search_by_key(&wanted, |held| held.0) {
+                Ok(at) => &mut stripes[at].1,
+                Err(_) => panic!("stripe {wanted} is not held"),
+            },
+            _ => panic!("stripe {wanted} is not held"),
+        }
+    }
+
+    /// Lets the reaper know that something of this stripe expires at `deadline_ms`.
+    #[inline]
+    fn note_deadline(&self, hash: u64, deadline_ms: u64) {
+        let hint = &self.store.stripes[stripe_of(hash)].min_deadline_ms;
+        if deadline_ms < hint.load(Relaxed) {
+            hint.store(deadline_ms, Relaxed);
+        }
+    }
+}
+
+impl Names for Held<'_> {
+    #[inline]
+    fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
+        self.stripe(name.hash).dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
+    }
+
+    #[inline]
+    fn update(
+        &mut self,
+        db: usize,
+        name: Name<'_>,
+        change: &mut dyn FnMut(&mut NameEntry),
+    ) -> bool {
+        let db = &mut self.stripe_mut(name.hash).dbs[db];
+        let found = db.update(name, change);
+        let deadline_ms = db.names.min_deadline_ms();
+        self.note_deadline(name.hash, deadline_ms);
+        found
+    }
+
+    fn insert(&mut self, db: usize, name: Name<'_>, entry: Box<NameEntry>) {
+        let deadline_ms = Entry::deadline_ms(&entry);
+        self.stripe_mut(name.hash).dbs[db].insert(name, entry);
+        self.note_deadline(name.hash, deadline_ms);
+    }
+
+    fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Box<NameEntry>> {
+        self.stripe_mut(name.hash).dbs[db].remove(name)
+    }
+
+    fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) {
+        let first = stripe_of(from);
+        let stripes: Vec<&Stripe> = self.stripes().collect();
+        for (number, stripe) in stripes.iter().enumerate().skip(first) {
+            let from = if number == first { from } else { 0 };
+            let table = &stripe.dbs[db].names;
+            if table.scan(from, |hash, entry| visit(hash, entry)).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn visible(&self, db: usize) -> usize {
+        self.stripes().map(|stripe| stripe.dbs[db].counts.names).sum()
+    }
+
+    fn entries(&self, db: usize) -> usize {
+        self.stripes().map(|stripe| stripe.dbs[db].names.len()).sum()
+    }
+
+    fn nth(&self, db: usize, mut rank: usize) -> Option<&NameEntry> {
+        for stripe in self.stripes() {
+            let names = &stripe.dbs[db].names;
+            if rank < names.len() {
+                return names.nth(rank).map(|entry| &**entry);
+            }
+            rank -= names.len();
+        }
+        None
+    }
+
+    fn flush(&mut self, db: usize) {
+        let store = self.store;
+        self.each(|stripe| {
+            stripe.watchers.touch_those(db, |name| stripe.dbs[db].shows(name));
+            let old = std::mem::replace(&mut stripe.dbs[db], Db::new());
+            store.discard(Garbage::Names(old.names));
+        });
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.each(|stripe| {
+            let changes = |name: Name<'_>| stripe.dbs[a].shows(name) || stripe.dbs[b].shows(name);
+            stripe.watchers.touch_those(a, changes);
+            stripe.watchers.touch_those(b, changes);
+            stripe.dbs.swap(a, b);
+        });
+    }
+
+    #[inline]
+    fn touched(&mut self, db: usize, name: Name<'_>) {
+        self.stripe(name.hash).watchers.touch(db, name);
+    }
+
+    fn discard(&mut self, entry: Box<NameEntry>) {
+        self.store.discard(Garbage::Name(entry));
+    }
+}

@@ -1,0 +1,246 @@
+//! The store: every name of every database, in stripes that worker threads share.
+//!
+//! This file has the stripes and what they hold. Around it: [`view`] and its edits are the waist that
+//! commands see; `held` takes stripes' locks; `overlay` lets a command run without touching the
+//! store; `reap` frees what expired; `table`, `pair` and `name` are how things lie in memory.
+//! Commands and doors never see a stripe, a lock or a table.
+
+mod edit;
+mod hash;
+mod held;
+mod name;
+mod names;
+mod overlay;
+mod pair;
+mod reap;
+mod replay;
+mod segment;
+pub mod table;
+pub mod view;
+mod watch;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+pub use hash::Hasher;
+pub use held::Held;
+pub use name::{Kind, Name, NameEntry, NewDeadline};
+pub use overlay::Overlay;
+pub use table::NEVER;
+pub use view::{Access, Settings, View};
+pub use watch::Watched;
+
+use crate::clock::Clock;
+use crate::journal::{Journal, Lsn};
+use table::{Entry as _, Table};
+use watch::Watchers;
+
+/// Number of databases (SELECT).
+pub const DATABASES: usize = 16;
+
+/// `log2` of the number of stripes: leading hash bits that choose one.
+const STRIPE_BITS: u8 = 8;
+const STRIPES: usize = 1 << STRIPE_BITS;
+
+/// Cursors have this many bits, so that clients which parse them as doubles lose nothing.
+const CURSOR_BITS: u32 = 53;
+
+/// What takes more memory than this is freed in slices, away from the command that dropped it.
+const FREE_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+
+/// All data, shared by all threads.
+#[derive(Debug)]
+pub struct Store {
+    hasher: Hasher,
+    stripes: Box<[Padded]>,
+    /// Orders and remembers what happens here.
+    pub journal: Journal,
+    /// The time all deadlines are compared with.
+    pub clock: Clock,
+    garbage: Mutex<Vec<Garbage>>,
+    expired_pairs: AtomicU64,
+    expired_names: AtomicU64,
+}
+
+/// A stripe on cache lines of its own, with what may be read without its lock.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Padded {
+    /// Nothing in the stripe expires earlier; may be too early, never too late.
+    min_deadline_ms: AtomicU64,
+    stripe: Mutex<Stripe>,
+}
+
+/// The names of all databases whose hash begins with the stripe's number.
+#[derive(Debug)]
+struct Stripe {
+    dbs: Vec<Db>,
+    watchers: Watchers,
+    /// LSN of the last effect on anything here.
+    lsn: Lsn,
+    /// Time never runs backwards for what lives here.
+    now_ms: u64,
+}
+
+#[derive(Debug)]
+struct Db {
+    names: Table<Box<NameEntry>>,
+    counts: DbStats,
+}
+
+#[derive(Debug)]
+enum Garbage {
+    Name(Box<NameEntry>),
+    Names(Table<Box<NameEntry>>),
+}
+
+/// What is in one database.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct DbStats {
+    /// Names that exist for Redis clients.
+    pub names: usize,
+    /// Those with a deadline.
+    pub with_deadline: usize,
+    /// Namespaces in which a pair may have a deadline.
+    pub with_pair_deadlines: usize,
+}
+
+/// Sums over the whole store.
+#[derive(Debug, Default, Clone)]
+pub struct Stats {
+    /// Per database.
+    pub dbs: Vec<DbStats>,
+    /// Bytes of names, pairs, values and tables.
+    pub bytes: usize,
+    /// Names freed because their deadline passed.
+    pub expired_names: u64,
+    /// Pairs freed because their deadline passed.
+    pub expired_pairs: u64,
+    /// Large values waiting to be freed in the background.
+    pub lazyfree_pending: usize,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(journal: Journal, clock: Clock) -> Store {
+        let stripe = |_| Padded {
+            min_deadline_ms: AtomicU64::new(NEVER),
+            stripe: Mutex::new(Stripe {
+                dbs: (0..DATABASES).map(|_| Db::new()).collect(),
+                watchers: Watchers::default(),
+                lsn: 0,
+                now_ms: 0,
+            }),
+        };
+        Store {
+            hasher: Hasher::random(),
+            stripes: (0..STRIPES).map(stripe).collect(),
+            journal,
+            clock,
+            garbage: Mutex::default(),
+            expired_pairs: AtomicU64::new(0),
+            expired_names: AtomicU64::new(0),
+        }
+    }
+
+    /// Hashes a name.
+    #[inline]
+    pub fn name<'a>(&self, bytes: &'a [u8]) -> Name<'a> {
+        Name { bytes, hash: self.hasher.hash(bytes) }
+    }
+
+    /// Forgets the counts of expired names and pairs.
+    pub fn reset_stats(&self) {
+        self.expired_names.store(0, Relaxed);
+        self.expired_pairs.store(0, Relaxed);
+    }
+
+    /// Frees an entry: small ones at once, others later in slices.
+    fn discard(&self, garbage: Garbage) {
+        let bytes = match &garbage {
+            Garbage::Name(entry) => entry.heap_bytes(),
+            Garbage::Names(names) => names.bytes(),
+        };
+        if bytes > FREE_AT_ONCE_BYTES_MAX {
+            self.garbage.lock().push(garbage);
+        }
+    }
+}
+
+impl Db {
+    fn new() -> Db {
+        Db { names: Table::new(STRIPE_BITS), counts: DbStats::default() }
+    }
+
+    /// Whether Redis clients can see the name, unless it has expired.
+    fn shows(&self, name: Name<'_>) -> bool {
+        self.names.get(name.hash, name.bytes).is_some_and(|entry| entry.kind().is_some())
+    }
+
+    fn update(&mut self, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry)) -> bool {
+        let counts = &mut self.counts;
+        let updated = self.names.update(name.hash, name.bytes, |entry| {
+            let before = entry.counts();
+            change(entry);
+            counts.add(entry.counts());
+            counts.subtract(before);
+        });
+        updated.is_some()
+    }
+
+    fn insert(&mut self, name: Name<'_>, entry: Box<NameEntry>) {
+        self.counts.add(entry.counts());
+        self.names.insert(name.hash, entry);
+    }
+
+    fn remove(&mut self, name: Name<'_>) -> Option<Box<NameEntry>> {
+        let entry = self.names.remove(name.hash, name.bytes)?;
+        self.counts.subtract(entry.counts());
+        Some(entry)
+    }
+}
+
+impl DbStats {
+    fn add(&mut self, other: DbStats) {
+        self.names += other.names;
+        self.with_deadline += other.with_deadline;
+        self.with_pair_deadlines += other.with_pair_deadlines;
+    }
+
+    fn subtract(&mut self, other: DbStats) {
+        self.names -= other.names;
+        self.with_deadline -= other.with_deadline;
+        self.with_pair_deadlines -= other.with_pair_deadlines;
+    }
+}
+
+impl NameEntry {
+    /// What it adds to its database's counts: nothing if Redis clients can not see it.
+    fn counts(&self) -> DbStats {
+        let visible = self.kind().is_some();
+        let pairs = self.pairs().ok().filter(|_| visible);
+        DbStats {
+            names: usize::from(visible),
+            with_deadline: usize::from(visible && self.deadline_ms != NEVER),
+            with_pair_deadlines: usize::from(
+                pairs.is_some_and(|pairs| pairs.min_deadline_ms() != NEVER),
+            ),
+        }
+    }
+}
+
+/// The stripe of a hash.
+#[inline]
+fn stripe_of(hash: u64) -> usize {
+    (hash >> (64 - STRIPE_BITS)) as usize
+}
+
+/// Bytes the allocator takes for a request of `len` bytes: about what its size classes round to.
+fn allocated(len: usize) -> usize {
+    match len {
+        0 => 0,
+        1..=128 => len.next_multiple_of(16),
+        _ => len.next_multiple_of(len.next_power_of_two() / 8),
+    }
+}

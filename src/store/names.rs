@@ -1,0 +1,47 @@
+//! Where a view's names live: the seam between commands and what orders their changes.
+//!
+//! The live store edits in place under locks ([`super::held::Held`]); an overlay collects changes
+//! over a store it may only read ([`super::overlay::Overlay`]). Both hold whole entries; what an edit
+//! means is written once, in [`super::edit`].
+
+use std::ops::ControlFlow;
+
+use super::name::{Name, NameEntry};
+
+/// Is shown entries with their hashes, until it breaks off.
+pub(super) type Visit<'v, 'n> = dyn FnMut(u64, &'n NameEntry) -> ControlFlow<()> + 'v;
+
+pub(super) trait Names {
+    fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry>;
+
+    /// Changes an entry; `false` if there is none. `change` must keep its name.
+    fn update(&mut self, db: usize, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry))
+    -> bool;
+
+    /// Adds an entry that is not there.
+    fn insert(&mut self, db: usize, name: Name<'_>, entry: Box<NameEntry>);
+
+    fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Box<NameEntry>>;
+
+    /// Shows entries in hash order, from the first whose hash is at least `from`.
+    fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>);
+
+    /// Names that Redis clients can see.
+    fn visible(&self, db: usize) -> usize;
+
+    /// All entries, and the one with `rank` entries before it.
+    fn entries(&self, db: usize) -> usize;
+    fn nth(&self, db: usize, rank: usize) -> Option<&NameEntry>;
+
+    /// Empties a database; who watches a name in it learns that it changed.
+    fn flush(&mut self, db: usize);
+
+    /// Makes two databases change places, as [`Names::flush`] says.
+    fn swap(&mut self, a: usize, b: usize);
+
+    /// Who watches the name learns that it changed.
+    fn touched(&mut self, db: usize, name: Name<'_>);
+
+    /// Frees what an edit took out.
+    fn discard(&mut self, entry: Box<NameEntry>);
+}

@@ -1,0 +1,144 @@
+//! Active expiry and background freeing, in slices that hold one stripe for a bounded time.
+//!
+//! A slice frees what has expired in one stripe until its budget is used up, and records each as an
+//! effect. Who calls, how often and on which thread is the server's matter.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::name::{Name, NameEntry, Value};
+use super::table::Entry;
+use super::watch::Watchers;
+use super::{Garbage, Hasher, Held, STRIPES, Store};
+use crate::journal::effect::{Cause, Effect, Effects};
+
+/// Slots of tables that one slice looks at.
+const SLICE_SLOTS: isize = 4096;
+
+impl Store {
+    /// Number of stripes, for those who share the reaping.
+    pub fn stripes(&self) -> usize {
+        STRIPES
+    }
+
+    /// Whether something in the stripe has expired. Takes no lock; may say yes in vain.
+    pub fn is_due(&self, stripe: usize, now_ms: u64) -> bool {
+        self.stripes[stripe].min_deadline_ms.load(Relaxed) <= now_ms
+    }
+
+    /// Frees expired pairs and names of one stripe. `true` if there may be more.
+    pub fn reap_slice(&self, stripe: usize, now_ms: u64) -> bool {
+        let mut effects = Effects::default();
+        let mut held = Held::new(self);
+        held.lock_number(stripe);
+        let now_ms = held.settle_now_ms(now_ms);
+        let mut slice = Slice {
+            now_ms,
+            hasher: self.hasher,
+            effects: &mut effects,
+            pairs: 0,
+            names: 0,
+            budget: SLICE_SLOTS,
+        };
+        let min_deadline_ms = held.reap(&mut slice);
+        self.expired_pairs.fetch_add(slice.pairs, Relaxed);
+        self.expired_names.fetch_add(slice.names, Relaxed);
+        self.stripes[stripe].min_deadline_ms.store(min_deadline_ms, Relaxed);
+        held.release(&mut effects);
+        min_deadline_ms <= now_ms
+    }
+
+    /// Frees a part of what was dropped. `true` if there is more.
+    pub fn free_slice(&self) -> bool {
+        let Some(mut garbage) = self.garbage.lock().pop() else { return false };
+        let has_more = match &mut garbage {
+            Garbage::Name(entry) => entry.free_part(),
+            Garbage::Names(names) => {
+                let entries = names.pop_segment();
+                let has_more = entries.is_some();
+                entries.into_iter().flatten().for_each(|entry| self.discard(Garbage::Name(entry)));
+                has_more
+            }
+        };
+        if has_more {
+            self.garbage.lock().push(garbage);
+        }
+        true
+    }
+}
+
+/// What one slice works with and counts.
+pub(super) struct Slice<'e> {
+    now_ms: u64,
+    hasher: Hasher,
+    effects: &'e mut Effects,
+    pairs: u64,
+    names: u64,
+    budget: isize,
+}
+
+impl super::Stripe {
+    /// Reaps until the budget is used up; returns the earliest deadline that is left.
+    pub(super) fn reap(&mut self, store: &Store, slice: &mut Slice<'_>) -> u64 {
+        let watchers = &self.watchers;
+        for (number, db) in self.dbs.iter_mut().enumerate() {
+            if db.names.min_deadline_ms() > slice.now_ms {
+                continue;
+            }
+            let counts = &mut db.counts;
+            let mut budget = slice.budget;
+            db.names.sweep(
+                slice.now_ms,
+                &mut budget,
+                &mut |entry, budget| {
+                    counts.subtract(entry.counts());
+                    let is_over = slice.reap_entry(number, entry, watchers, budget);
+                    if !is_over {
+                        counts.add(entry.counts());
+                    }
+                    is_over
+                },
+                &mut |entry| store.discard(Garbage::Name(entry)),
+            );
+            slice.budget = budget;
+        }
+        self.dbs.iter().map(|db| db.names.min_deadline_ms()).min().unwrap_or(super::NEVER)
+    }
+}
+
+impl Slice<'_> {
+    /// Frees what has expired of one name; `true` if the name goes too.
+    fn reap_entry(
+        &mut self,
+        db: usize,
+        entry: &mut NameEntry,
+        watchers: &Watchers,
+        budget: &mut isize,
+    ) -> bool {
+        let hash = self.hasher.hash(&entry.name);
+        watchers.touch(db, Name { bytes: &entry.name, hash });
+        let name = &entry.name;
+        if entry.deadline_ms <= self.now_ms {
+            self.names += 1;
+            self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
+            return true;
+        }
+        let Value::Namespace(pairs) = &mut entry.value else { return false };
+        let (effects, count) = (&mut *self.effects, &mut self.pairs);
+        pairs.sweep(self.now_ms, budget, &mut |_, _| true, &mut |pair| {
+            *count += 1;
+            let effect = Effect::DeletePair { db: db as u8, name, key: pair.key() };
+            effects.push(Cause::Hexpired, effect);
+        });
+        pairs.is_empty() && !entry.kept
+    }
+}
+
+impl NameEntry {
+    /// Frees up to one segment of pairs; `false` when none is left.
+    fn free_part(&mut self) -> bool {
+        match &mut self.value {
+            Value::String(_) => false,
+            Value::Namespace(pairs) => pairs.pop_segment().is_some(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Applies effects to a store: what recovery does, and what tests compare with.
+
+use super::name::NewDeadline;
+use super::view::View;
+use super::{Access, Held, NEVER, Settings, Store};
+use crate::error::Result;
+use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
+
+impl Store {
+    /// Applies encoded effects, all under one lock, as one batch of this store's journal.
+    pub fn replay(&self, encoded: &[u8]) -> Result<(), Damaged> {
+        let effects: Vec<(Cause, Effect<'_>)> = Decoder::new(encoded).collect::<Result<_, _>>()?;
+        let mut held = Held::new(self);
+        held.lock_all();
+        let mut recorded = Effects::default();
+        for (cause, effect) in effects {
+            // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
+            let access = Access {
+                db: effect.db(),
+                now_ms: 0,
+                random_seed: 0,
+                touch: true,
+                used_ms: self.clock.now_ms(),
+                settings: &Settings::NONE,
+            };
+            let mut view = View::live(&mut held, &mut recorded, access, None);
+            view.apply(cause, effect).map_err(|_| Damaged)?;
+        }
+        held.release(&mut recorded);
+        Ok(())
+    }
+}
+
+impl Effect<'_> {
+    fn db(&self) -> usize {
+        usize::from(match *self {
+            Effect::PutPair { db, .. }
+            | Effect::DeletePair { db, .. }
+            | Effect::PairDeadline { db, .. }
+            | Effect::PutString { db, .. }
+            | Effect::DropName { db, .. }
+            | Effect::NameDeadline { db, .. }
+            | Effect::Rename { db, .. }
+            | Effect::Copy { db, .. }
+            | Effect::Move { db, .. }
+            | Effect::SwapDb { a: db, .. }
+            | Effect::Flush { db }
+            | Effect::Keep { db, .. } => db,
+        })
+    }
+}
+
+impl View<'_> {
+    fn apply(&mut self, cause: Cause, effect: Effect<'_>) -> Result {
+        match effect {
+            Effect::PutPair { name, key, value, deadline_ms, .. } => {
+                self.put_pair(name, key, value, new_deadline(deadline_ms), cause)?;
+            }
+            Effect::DeletePair { name, key, .. } => {
+                self.delete_pair(name, key, cause)?;
+            }
+            Effect::PairDeadline { name, key, deadline_ms, .. } => {
+                self.set_pair_deadline(name, key, some_deadline(deadline_ms), cause)?;
+            }
+            Effect::PutString { name, value, deadline_ms, .. } => {
+                self.put_string(name, value, new_deadline(deadline_ms), cause);
+            }
+            Effect::DropName { name, .. } => {
+                self.drop_name(name, cause);
+            }
+            Effect::NameDeadline { name, deadline_ms, .. } => {
+                self.set_deadline(name, some_deadline(deadline_ms), cause);
+            }
+            Effect::Rename { name, to, .. } => {
+                self.rename(name, to);
+            }
+            Effect::Copy { name, to_db, to, .. } => {
+                self.copy(name, usize::from(to_db), to);
+            }
+            Effect::Move { name, to_db, .. } => {
+                self.move_name(name, usize::from(to_db));
+            }
+            Effect::SwapDb { a, b } => self.swap_dbs(usize::from(a), usize::from(b)),
+            Effect::Flush { db } => self.flush(usize::from(db)),
+            Effect::Keep { name, .. } => {
+                self.keep(name, cause)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn new_deadline(deadline_ms: u64) -> NewDeadline {
+    if deadline_ms == NEVER { NewDeadline::Clear } else { NewDeadline::At(deadline_ms) }
+}
+
+fn some_deadline(deadline_ms: u64) -> Option<u64> {
+    (deadline_ms != NEVER).then_some(deadline_ms)
+}

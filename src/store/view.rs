@@ -1,0 +1,428 @@
+//! The waist: what a command can see and do to names and pairs.
+//!
+//! A [`View`] shows one moment (`now_ms`) of the names a command may touch. Reading is in this file;
+//! changes, each recorded as an effect with its cause, are in `edit.rs`. Nothing that has expired is
+//! ever shown. Commands know no stripes, locks, tables, clocks or randomness but what is here.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use super::hash::Hasher;
+use super::name::{Kind, Name, NameEntry, Value};
+use super::names::Names;
+use super::pair::Pair as StoredPair;
+use super::table::{Entry, NEVER, Table};
+use super::{CURSOR_BITS, Held, Overlay};
+use crate::error::{Error, Result};
+use crate::journal::effect::Effects;
+
+/// What a command is run with, besides the names it touches.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    /// The selected database.
+    pub db: usize,
+    /// The moment, in unix ms.
+    pub now_ms: u64,
+    /// Source of this command's randomness.
+    pub random_seed: u64,
+    /// Whether use of a name counts as access (CLIENT NO-TOUCH).
+    pub touch: bool,
+    /// When names are used, in unix ms. Unlike `now_ms` it does not stand still for a replay.
+    pub used_ms: u64,
+    /// Limits and thresholds.
+    pub settings: &'a Settings,
+}
+
+/// What of the configuration concerns names and pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest string or value that a command may build.
+    pub string_len_max_bytes: usize,
+    /// Longest reply that a command may write.
+    pub reply_max_bytes: usize,
+    /// Pairs up to which OBJECT ENCODING calls a namespace a listpack.
+    pub hash_max_listpack_entries: usize,
+    /// Bytes of a key or value up to which it does.
+    pub hash_max_listpack_value_bytes: usize,
+}
+
+impl Settings {
+    /// No limits at all, for replaying what was allowed once.
+    pub const NONE: Settings = Settings {
+        string_len_max_bytes: usize::MAX,
+        reply_max_bytes: usize::MAX,
+        hash_max_listpack_entries: usize::MAX,
+        hash_max_listpack_value_bytes: usize::MAX,
+    };
+
+    /// Call before a reply that can be huge is begun.
+    ///
+    /// # Errors
+    /// If a reply of `bytes` is longer than a command may write; the text says to use `instead`.
+    pub fn check_reply_len(&self, bytes: usize, instead: &str) -> Result {
+        if bytes <= self.reply_max_bytes {
+            return Ok(());
+        }
+        Err(Error::plain(format!("the reply would be too large: use {instead}, or ask for less")))
+    }
+}
+
+/// One moment of the names a command may touch.
+pub struct View<'a> {
+    pub(super) names: &'a mut dyn Names,
+    pub(super) effects: &'a mut Effects,
+    pub(super) hasher: Hasher,
+    pub(super) access: Access<'a>,
+    random: Cell<u64>,
+    lookups: Cell<Lookups>,
+    /// The name that was hashed to find the stripe, so that it is not hashed twice.
+    known: Option<Name<'a>>,
+}
+
+/// How often names that were asked for were there.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Lookups {
+    /// They were.
+    pub hits: u32,
+    /// They were not.
+    pub misses: u32,
+}
+
+/// A pair that is alive.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'v> {
+    /// Its key (Redis: field).
+    pub key: &'v [u8],
+    /// Its value.
+    pub value: &'v [u8],
+    /// When it expires, in unix ms.
+    pub deadline_ms: Option<u64>,
+}
+
+/// The pairs of one namespace.
+#[derive(Clone, Copy)]
+pub struct Pairs<'v> {
+    table: &'v Table<StoredPair>,
+    hasher: Hasher,
+    now_ms: u64,
+    entry: &'v NameEntry,
+}
+
+impl<'a> View<'a> {
+    /// Over the live store, edited in place. The names must be held.
+    pub fn live(
+        held: &'a mut Held<'_>,
+        effects: &'a mut Effects,
+        access: Access<'a>,
+        known: Option<Name<'a>>,
+    ) -> View<'a> {
+        let hasher = held.store.hasher;
+        View::new(held, effects, hasher, access, known)
+    }
+
+    /// Over an overlay, which collects changes and touches nothing.
+    pub fn overlay(
+        overlay: &'a mut Overlay<'_, '_>,
+        effects: &'a mut Effects,
+        access: Access<'a>,
+    ) -> View<'a> {
+        let hasher = overlay.hasher();
+        View::new(overlay, effects, hasher, access, None)
+    }
+
+    fn new(
+        names: &'a mut dyn Names,
+        effects: &'a mut Effects,
+        hasher: Hasher,
+        access: Access<'a>,
+        known: Option<Name<'a>>,
+    ) -> View<'a> {
+        let random = Cell::new(access.random_seed);
+        View { names, effects, hasher, access, random, lookups: Cell::default(), known }
+    }
+
+    /// How often names that were asked for were there, so far.
+    pub fn lookups(&self) -> Lookups {
+        self.lookups.get()
+    }
+
+    /// Limits and thresholds.
+    pub fn settings(&self) -> &Settings {
+        self.access.settings
+    }
+
+    /// The selected database.
+    pub fn db(&self) -> usize {
+        self.access.db
+    }
+
+    /// The moment that deadlines are compared with, in unix ms.
+    pub fn now_ms(&self) -> u64 {
+        self.access.now_ms
+    }
+
+    /// A random number below `bound`, which must not be 0.
+    pub fn random_below(&self, bound: usize) -> usize {
+        // splitmix64: state steps by a constant, output is a mix of it.
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        ((u128::from(z) * bound as u128) >> 64) as usize
+    }
+
+    /// What the name holds, for Redis clients: an empty namespace does not exist.
+    pub fn kind(&self, name: &[u8]) -> Option<Kind> {
+        self.kind_in(self.access.db, name)
+    }
+
+    /// [`View::kind`] in another database.
+    pub fn kind_in(&self, db: usize, name: &[u8]) -> Option<Kind> {
+        self.entry(db, name).and_then(NameEntry::kind)
+    }
+
+    /// [`View::kind`] without counting as access.
+    pub fn peek_kind(&self, name: &[u8]) -> Option<Kind> {
+        self.header(name).and_then(NameEntry::kind)
+    }
+
+    /// The string a name holds.
+    pub fn string(&self, name: &[u8]) -> Result<Option<&[u8]>> {
+        match self.entry(self.access.db, name) {
+            None => Ok(None),
+            Some(entry) => match &entry.value {
+                Value::String(bytes) => Ok(Some(bytes)),
+                Value::Namespace(pairs) if pairs.is_empty() => Ok(None),
+                Value::Namespace(_) => Err(Error::WrongType),
+            },
+        }
+    }
+
+    /// The pairs of a namespace that Redis clients can see.
+    #[inline]
+    pub fn namespace(&self, name: &[u8]) -> Result<Option<Pairs<'_>>> {
+        Ok(self.kept_namespace(name)?.filter(|pairs| !pairs.table.is_empty()))
+    }
+
+    /// The pairs of a namespace, of an empty one that is kept too.
+    #[inline]
+    pub fn kept_namespace(&self, name: &[u8]) -> Result<Option<Pairs<'_>>> {
+        self.entry(self.access.db, name).map(|entry| self.pairs(entry)).transpose()
+    }
+
+    /// The pairs under a header.
+    pub fn pairs<'v>(&self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
+        let table = entry.pairs()?;
+        Ok(Pairs { table, hasher: self.hasher, now_ms: self.access.now_ms, entry })
+    }
+
+    /// The header of a name that exists for Redis clients, without counting as access.
+    pub fn header(&self, name: &[u8]) -> Option<&NameEntry> {
+        self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())
+    }
+
+    /// When the name expires, in unix ms: `None` without a name, `Some(None)` without a deadline.
+    /// Does not count as access.
+    pub fn deadline_ms(&self, name: &[u8]) -> Option<Option<u64>> {
+        self.header(name).map(NameEntry::deadline_ms)
+    }
+
+    /// Names of the selected database that exist for Redis clients, expired ones that were not
+    /// reaped included.
+    pub fn len(&self) -> usize {
+        self.names.visible(self.access.db)
+    }
+
+    /// Whether [`View::len`] is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shows names that exist for Redis clients in hash order, from a cursor on (0: the first), until
+    /// about `count` entries were looked at. Returns the cursor to go on with, 0 at the end. Names
+    /// that stay are shown exactly once, whatever else comes and goes between calls.
+    pub fn scan<'v>(
+        &'v self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(&'v NameEntry),
+    ) -> u64 {
+        let now_ms = self.access.now_ms;
+        let mut walk = Walk::new(count);
+        self.names.scan(self.access.db, from_cursor(cursor), &mut |hash, entry| {
+            walk.step(hash)?;
+            if entry.kind().is_some() && !entry.is_expired(now_ms) {
+                visit(entry);
+            }
+            ControlFlow::Continue(())
+        });
+        walk.next
+    }
+
+    /// Shows every live name, of empty kept namespaces too, in hash order.
+    pub fn each_name<'v>(&'v self, mut visit: impl FnMut(&'v NameEntry)) {
+        let now_ms = self.access.now_ms;
+        self.names.scan(self.access.db, 0, &mut |_, entry| {
+            if !entry.is_expired(now_ms) {
+                visit(entry);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// A random name that exists for Redis clients.
+    pub fn random_name(&self) -> Option<&[u8]> {
+        const TRIES: usize = 100;
+        let (db, now_ms) = (self.access.db, self.access.now_ms);
+        let entries = self.names.entries(db);
+        if entries == 0 || self.is_empty() {
+            return None;
+        }
+        let is_alive = |entry: &&NameEntry| entry.kind().is_some() && !entry.is_expired(now_ms);
+        let draw = |_| self.names.nth(db, self.random_below(entries)).filter(is_alive);
+        let drawn = (0..TRIES).find_map(draw);
+        // Among very many expired or empty names, the first that is alive will do.
+        drawn
+            .or_else(|| (0..entries).find_map(|rank| self.names.nth(db, rank).filter(is_alive)))
+            .map(NameEntry::name)
+    }
+
+    #[inline]
+    pub(super) fn name<'n>(&self, bytes: &'n [u8]) -> Name<'n> {
+        match self.known {
+            Some(known) if std::ptr::eq(known.bytes, bytes) => Name { bytes, hash: known.hash },
+            _ => Name { bytes, hash: self.hasher.hash(bytes) },
+        }
+    }
+
+    #[inline]
+    fn entry(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
+        let entry = self.look_up(db, name)?;
+        if self.access.touch {
+            entry.access(self.access.used_ms);
+        }
+        Some(entry)
+    }
+
+    /// The live entry of a name; counts whether Redis clients find it.
+    #[inline]
+    fn look_up(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
+        let mut lookups = self.lookups.get();
+        let entry = self.peek(db, name);
+        match entry.and_then(NameEntry::kind) {
+            Some(_) => lookups.hits += 1,
+            None => lookups.misses += 1,
+        }
+        self.lookups.set(lookups);
+        entry
+    }
+
+    #[inline]
+    pub(super) fn peek(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
+        let entry = self.names.get(db, self.name(name))?;
+        (!entry.is_expired(self.access.now_ms)).then_some(entry)
+    }
+}
+
+impl<'v> Pairs<'v> {
+    /// The pair with this key.
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
+        self.alive(self.table.get(self.hasher.hash(key), key)?)
+    }
+
+    /// Number of pairs, expired ones that were not reaped included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether [`Pairs::len`] is 0.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Bytes of the pairs and their table.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
+    /// Whether any pair may have a deadline.
+    pub fn has_deadlines(&self) -> bool {
+        self.table.min_deadline_ms() != NEVER
+    }
+
+    /// The header of the name.
+    pub fn header(&self) -> &'v NameEntry {
+        self.entry
+    }
+
+    /// The live pairs, in hash order.
+    pub fn iter(&self) -> impl Iterator<Item = Pair<'v>> {
+        let pairs = *self;
+        self.table.iter().filter_map(move |pair| pairs.alive(pair))
+    }
+
+    /// Number of live pairs. Walks them if any may have expired.
+    pub fn count(&self) -> usize {
+        if self.table.min_deadline_ms() > self.now_ms { self.len() } else { self.iter().count() }
+    }
+
+    /// Shows pairs as [`View::scan`] shows names.
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Pair<'v>)) -> u64 {
+        let pairs = *self;
+        let mut walk = Walk::new(count);
+        // The walk keeps where it stopped; how the scan ended says no more.
+        let _ = self.table.scan(from_cursor(cursor), |hash, pair| {
+            walk.step(hash)?;
+            pairs.alive(pair).into_iter().for_each(&mut visit);
+            ControlFlow::Continue(())
+        });
+        walk.next
+    }
+
+    /// The pair with `rank` pairs before it, counting as [`Pairs::len`] does; `None` if it expired.
+    pub fn nth(&self, rank: usize) -> Option<Pair<'v>> {
+        self.alive(self.table.nth(rank)?)
+    }
+
+    #[inline]
+    fn alive(&self, pair: &'v StoredPair) -> Option<Pair<'v>> {
+        let deadline_ms = pair.deadline_ms();
+        (deadline_ms > self.now_ms).then(|| Pair {
+            key: pair.key(),
+            value: pair.value(),
+            deadline_ms: (deadline_ms != NEVER).then_some(deadline_ms),
+        })
+    }
+}
+
+/// Decides where a scan stops. A cursor is the leading bits of a hash; entries that share them come
+/// in one call.
+struct Walk {
+    left: usize,
+    last: Option<u64>,
+    next: u64,
+}
+
+impl Walk {
+    fn new(count: usize) -> Walk {
+        Walk { left: count.max(1), last: None, next: 0 }
+    }
+
+    fn step(&mut self, hash: u64) -> ControlFlow<()> {
+        let position = hash >> (64 - CURSOR_BITS);
+        if self.last != Some(position) && self.left == 0 {
+            self.next = position;
+            return ControlFlow::Break(());
+        }
+        self.last = Some(position);
+        self.left = self.left.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+}
+
+fn from_cursor(cursor: u64) -> u64 {
+    cursor.checked_shl(64 - CURSOR_BITS).unwrap_or(0)
+}

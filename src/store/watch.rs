@@ -1,0 +1,76 @@
+//! WATCH: who wants to know that a name changed. One registry per stripe, skipped when empty.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::name::Name;
+
+/// Set when a watched name changes; shared by a session and the stripes it watches.
+#[derive(Debug, Default, Clone)]
+pub struct Watched(Arc<AtomicBool>);
+
+impl Watched {
+    /// Whether anything that is watched with this mark has changed.
+    pub fn is_dirty(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    fn is(&self, other: &Watched) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    by_hash: HashMap<u64, Vec<Watcher>>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    db: usize,
+    name: Box<[u8]>,
+    mark: Watched,
+}
+
+impl Watchers {
+    pub fn add(&mut self, db: usize, name: Name<'_>, mark: &Watched) {
+        let watcher = Watcher { db, name: name.bytes.into(), mark: mark.clone() };
+        self.by_hash.entry(name.hash).or_default().push(watcher);
+    }
+
+    pub fn remove(&mut self, name: Name<'_>, mark: &Watched) {
+        if let Some(watchers) = self.by_hash.get_mut(&name.hash) {
+            watchers.retain(|watcher| !watcher.mark.is(mark));
+            if watchers.is_empty() {
+                self.by_hash.remove(&name.hash);
+            }
+        }
+    }
+
+    #[inline]
+    pub fn touch(&self, db: usize, name: Name<'_>) {
+        if !self.by_hash.is_empty() {
+            self.mark(db, name);
+        }
+    }
+
+    /// Every watched name of `db` of which `is_changed` says so.
+    pub fn touch_those(&self, db: usize, is_changed: impl Fn(Name<'_>) -> bool) {
+        for (&hash, watchers) in &self.by_hash {
+            for watcher in watchers.iter().filter(|watcher| watcher.db == db) {
+                if is_changed(Name { bytes: &watcher.name, hash }) {
+                    watcher.mark.0.store(true, Relaxed);
+                }
+            }
+        }
+    }
+
+    fn mark(&self, db: usize, name: Name<'_>) {
+        for watcher in self.by_hash.get(&name.hash).into_iter().flatten() {
+            if watcher.db == db && *watcher.name == *name.bytes {
+                watcher.mark.0.store(true, Relaxed);
+            }
+        }
+    }
+}

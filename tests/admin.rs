@@ -1,0 +1,143 @@
+//! What scripts can not show: what INFO says by default, and what happens to the process and the connection.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use pantry::journal::Journal;
+use support::Harness;
+
+fn harness() -> Harness {
+    Harness::new(Journal::discarding())
+}
+
+#[test]
+fn info_has_the_fields_that_clients_and_exporters_read() {
+    let mut harness = harness();
+    harness.run("SET color red");
+    let info = harness.run("INFO");
+    for section in ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU"] {
+        assert!(info.contains(&format!("# {section}\\r\\n")), "{section} in {info}");
+    }
+    for field in [
+        "redis_version:8.0.0",
+        "pantry_version:0.1.0",
+        "redis_mode:standalone",
+        "tcp_port:6379",
+        "http_port:8080",
+        "uptime_in_seconds:0",
+        "connected_clients:1",
+        "maxclients:10000",
+        "total_commands_processed:2",
+        "role:master",
+        "db0:keys=1,expires=0,avg_ttl=0,subexpiry=0",
+    ] {
+        assert!(info.contains(&format!("{field}\\r\\n")), "{field} in {info}");
+    }
+    assert!(info.contains(&format!("run_id:{}\\r\\n", harness.server.run_id)));
+    assert!(!info.contains("cmdstat_"), "counts of commands are only shown when asked for");
+    let all = harness.run("INFO everything");
+    assert!(all.contains("cmdstat_set:calls=1,") && all.contains("# CPU"));
+}
+
+#[test]
+fn used_memory_grows_with_the_data() {
+    let mut harness = harness();
+    let used = |harness: &mut Harness| -> u64 {
+        let info = harness.run("INFO memory");
+        let (_, rest) = info.split_once("used_memory:").unwrap();
+        rest.split_once("\\r").unwrap().0.parse().unwrap()
+    };
+    let before = used(&mut harness);
+    harness.run(&format!("SET big {}", "x".repeat(1_000_000)));
+    let after = used(&mut harness);
+    assert!((1_000_000..1_300_000).contains(&(after - before)), "{before} {after}");
+    harness.run("DEL big");
+    assert!(used(&mut harness) < after - 1_000_000);
+}
+
+#[test]
+fn info_inside_a_transaction_sees_what_went_before() {
+    let mut harness = harness();
+    harness.run("MULTI");
+    harness.run("SET color red");
+    harness.run("INFO keyspace");
+    assert!(harness.run("EXEC").contains("db0:keys=1,"));
+}
+
+#[test]
+fn debug_must_be_allowed() {
+    let mut harness = harness();
+    let forbid = |config: &mut pantry::config::Config| -> Result<(), ()> {
+        config.enable_debug_command = false;
+        Ok(())
+    };
+    harness.server.change_config(forbid).unwrap();
+    for command in ["DEBUG SLEEP 0", "DEBUG SET-ACTIVE-EXPIRE 0", "DEBUG HELP"] {
+        assert!(harness.run(command).starts_with("(error) ERR DEBUG command not allowed."));
+    }
+}
+
+#[test]
+fn shutdown_stops_the_server_and_quit_ends_the_connection() {
+    let mut harness = harness();
+    harness.run("SHUTDOWN LATER");
+    assert!(!harness.server.stop.is_cancelled());
+    harness.run("PING");
+    assert!(!harness.session("a").unwrap().should_close);
+    harness.run("QUIT");
+    assert!(harness.session("a").unwrap().should_close);
+    harness.execute("b", &[b"SHUTDOWN".to_vec(), b"NOSAVE".to_vec()]);
+    assert!(harness.server.stop.is_cancelled());
+    assert!(harness.session("b").unwrap().should_close);
+}
+
+#[test]
+fn client_kill_reaches_the_connection() {
+    let mut harness = harness();
+    assert_eq!(
+        harness.run("CLIENT KILL TYPE NORMAL"),
+        "(integer) 0",
+        "there is only the one that asks"
+    );
+    harness.execute("b", &[b"PING".to_vec()]);
+    assert_eq!(harness.run("CLIENT KILL TYPE NORMAL"), "(integer) 1");
+    assert!(harness.session("b").unwrap().client.is_killed());
+    assert!(!harness.session("a").unwrap().client.is_killed());
+    assert_eq!(harness.run("CLIENT KILL TYPE NORMAL"), "(integer) 0", "it is on its way out");
+    harness.run("CLIENT KILL TYPE NORMAL SKIPME NO");
+    assert!(harness.session("a").unwrap().should_close);
+}
+
+#[test]
+fn reads_do_not_count_as_access_with_no_touch() {
+    let mut harness = harness();
+    harness.run("SET color red");
+    harness.advance(std::time::Duration::from_secs(60));
+    harness.run("CLIENT NO-TOUCH ON");
+    harness.run("GET color");
+    assert_eq!(harness.run("OBJECT IDLETIME color"), "(integer) 60");
+    harness.run("CLIENT NO-TOUCH OFF");
+    harness.run("GET color");
+    assert_eq!(harness.run("OBJECT IDLETIME color"), "(integer) 0");
+}
+
+#[test]
+fn passwords_of_any_length_are_compared_in_full() {
+    let mut harness = harness();
+    let long = "p".repeat(512);
+    harness.run("PING");
+    assert_eq!(harness.run(&format!("CONFIG SET requirepass {long}")), "OK");
+    let mut auth = |password: &str| {
+        let words = [b"AUTH".to_vec(), password.as_bytes().to_vec()];
+        support::render::render(&harness.execute("b", &words))
+    };
+    assert!(auth(&long[1..]).starts_with("(error) WRONGPASS"));
+    assert!(auth(&format!("{long}p")).starts_with("(error) WRONGPASS"));
+    assert!(auth("").starts_with("(error) WRONGPASS"));
+    assert_eq!(auth(&long), "OK");
+    assert!(
+        harness
+            .run(&format!("CONFIG SET requirepass {long}p"))
+            .starts_with("(error) ERR CONFIG SET")
+    );
+}

@@ -1,0 +1,213 @@
+//! Who gets in at the HTTP door: passwords, hosts, origins, health, how many.
+
+#![allow(clippy::unwrap_used)]
+
+mod http_support;
+
+use std::time::Instant;
+
+use http_support::{LONG, Pantry};
+use serde_json::json;
+
+const PAIR: &str = "/v4/keyvalues/n?key=k";
+
+#[test]
+fn the_password_is_wanted_everywhere_but_at_health() {
+    let pantry = Pantry::start(&["--requirepass", "sécret:1"]);
+    for target in ["/v4/butlerping", PAIR, "/nothing"] {
+        let refused = pantry.get(target);
+        assert_eq!(
+            (refused.status, refused.header("www-authenticate")),
+            (401, Some("Basic realm=\"pantry\""))
+        );
+        let body = json!({"statusCode": 401, "error": "Unauthorized", "message": "Authentication required."});
+        assert_eq!(refused.json(), body);
+    }
+    assert_eq!(pantry.get("/health/ready").status, 200);
+
+    let with = |value: &str| {
+        pantry.request("GET", "/v4/butlerping", &[&format!("Authorization: {value}")], b"").status
+    };
+    // default:sécret:1 and :sécret:1
+    for value in ["Basic ZGVmYXVsdDpzw6ljcmV0OjE=", "basic OnPDqWNyZXQ6MQ==", "Bearer sécret:1"] {
+        assert_eq!(with(value), 200, "{value}");
+    }
+    // root:sécret:1, default:wrong, no base64, other schemes
+    for value in [
+        "Basic cm9vdDpzw6ljcmV0OjE=",
+        "Basic ZGVmYXVsdDp3cm9uZw==",
+        "Basic ???",
+        "Bearer x",
+        "Digest a",
+        "",
+    ] {
+        assert_eq!(with(value), 401, "{value}");
+    }
+    let twice = ["Authorization: Bearer sécret:1"; 2];
+    assert_eq!(pantry.request("GET", "/v4/butlerping", &twice, b"").status, 401);
+    let long = format!("Authorization: Bearer {}", "x".repeat(20_000));
+    assert_eq!(pantry.request("GET", "/v4/butlerping", &[&long], b"").status, 401);
+}
+
+#[test]
+fn each_request_brings_its_own_password() {
+    let pantry = Pantry::start(&["--requirepass", "secret"]);
+    let mut client = pantry.connect();
+    client.send_request("GET", "/v4/butlerping", &["Authorization: Bearer secret"], b"");
+    assert_eq!(client.answer("GET").status, 200);
+    client.send_request("GET", "/v4/butlerping", &[], b"");
+    assert_eq!(client.answer("GET").status, 401);
+    let body = br#"{"key":"k","value":"v"}"#;
+    client.send_request("POST", "/v4/keyvalues/n", &["Content-Type: application/json"], body);
+    assert_eq!(client.answer("POST").status, 401);
+    client.send_request("GET", "/v4/keylist/n", &["Authorization: Bearer secret"], b"");
+    assert_eq!(client.answer("GET").status, 400);
+}
+
+#[test]
+fn loopback_serves_loopback_names_only() {
+    let pantry = Pantry::start(&["--http-allowed-host", "pantry.example"]);
+    let status = |host: &str| {
+        let mut client = pantry.connect();
+        client.send(format!("GET /v4/butlerping HTTP/1.1\r\n{host}\r\n\r\n"));
+        client.answer("GET").status
+    };
+    for host in
+        ["localhost", "LOCALHOST:80", "127.0.0.1", "127.1.2.3:9", "[::1]:80", "Pantry.example:8080"]
+    {
+        assert_eq!(status(&format!("Host: {host}")), 200, "{host}");
+    }
+    for host in ["attacker.example", "localhost.evil", "10.0.0.1", "127.0.0.1.evil:80"] {
+        assert_eq!(status(&format!("Host: {host}")), 421, "{host}");
+    }
+    assert_eq!(status("Host: "), 421);
+    assert_eq!(status("X: y"), 400);
+    assert_eq!(status("Host: localhost\r\nHost: localhost"), 400);
+
+    let refused = pantry.request("GET", PAIR, &[], b"");
+    assert_eq!(refused.status, 400);
+    let mut client = pantry.connect();
+    client.send("GET http://evil.example/v4/butlerping HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.answer("GET").status, 400);
+    client.send("GET http://localhost/v4/butlerping HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.answer("GET").status, 200);
+    let mut old = pantry.connect();
+    old.send("GET /v4/butlerping HTTP/1.0\r\n\r\n");
+    assert_eq!(old.answer("GET").status, 200);
+    assert!(old.is_closed());
+}
+
+#[test]
+fn no_origin_may_read_unless_it_is_named() {
+    let pantry = Pantry::start(&[]);
+    let got = pantry.request("GET", "/v4/butlerping", &["Origin: https://qlik.example"], b"");
+    assert_eq!((got.status, got.header("access-control-allow-origin")), (200, None));
+    let asked = ["Origin: https://qlik.example", "Access-Control-Request-Method: POST"];
+    let preflight = pantry.request("OPTIONS", "/v4/keyvalues/n", &asked, b"");
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (404, None));
+}
+
+#[test]
+fn named_origins_may_read() {
+    let pantry = Pantry::start(&["--http-cors-origin", "https://qlik.example"]);
+    let asked = |origin: &str| {
+        let origin = format!("Origin: {origin}");
+        let headers = [
+            origin.as_str(),
+            "Access-Control-Request-Method: POST",
+            "Access-Control-Request-Headers: content-type,authorization",
+            "Access-Control-Request-Private-Network: true",
+        ];
+        pantry.request("OPTIONS", "/v4/keyvalues/n", &headers, b"")
+    };
+    let preflight = asked("https://qlik.example");
+    assert_eq!(preflight.status, 204);
+    for (name, value) in [
+        ("access-control-allow-origin", "https://qlik.example"),
+        ("access-control-allow-methods", "GET, HEAD, POST, PUT, DELETE"),
+        ("access-control-allow-headers", "content-type,authorization"),
+        ("access-control-allow-private-network", "true"),
+        ("vary", "origin"),
+    ] {
+        assert_eq!(preflight.header(name), Some(value));
+    }
+    for origin in
+        ["null", "http://qlik.example", "https://qlik.example.evil", "https://evil.example"]
+    {
+        let preflight = asked(origin);
+        assert_eq!(
+            (preflight.status, preflight.header("access-control-allow-origin")),
+            (404, None)
+        );
+    }
+    let got = pantry.request("GET", PAIR, &["Origin: https://qlik.example"], b"");
+    assert_eq!(got.header("access-control-allow-origin"), Some("https://qlik.example"));
+    assert_eq!(pantry.get(PAIR).header("vary"), Some("origin"));
+    assert_eq!(got.header("access-control-allow-credentials"), None);
+}
+
+#[test]
+fn any_origin_may_read_but_not_from_a_public_page_into_a_private_network() {
+    let pantry = Pantry::start(&["--http-cors-origin", "*", "--requirepass", "secret"]);
+    let asked = [
+        "Origin: https://any.example",
+        "Access-Control-Request-Method: DELETE",
+        "Access-Control-Request-Private-Network: true",
+    ];
+    let preflight = pantry.request("OPTIONS", "/v4/keyvalues/n", &asked, b"");
+    assert_eq!(
+        (preflight.status, preflight.header("access-control-allow-origin")),
+        (204, Some("*"))
+    );
+    assert_eq!(preflight.header("access-control-allow-private-network"), None);
+    let refused = pantry.request("GET", PAIR, &["Origin: null"], b"");
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, Some("*")));
+}
+
+#[test]
+fn health_is_json() {
+    let pantry = Pantry::start(&[]);
+    assert_eq!(pantry.get("/health/live").json(), json!({"status": "live"}));
+    assert_eq!(pantry.get("/health/ready?x=1").json(), json!({"status": "ready"}));
+    assert_eq!(pantry.request("HEAD", "/health/ready", &[], b"").status, 200);
+    assert_eq!(pantry.get("/health/other").status, 404);
+    assert_eq!(pantry.request("POST", "/health/live", &[], b"").status, 404);
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let pantry = Pantry::start(&["--maxclients", "3"]);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = pantry.connect();
+        client.send_request("GET", "/health/live", &[], b"");
+        assert_eq!(client.answer("GET").status, 200);
+        clients.push(client);
+    }
+    let mut refused = pantry.connect();
+    let answer = refused.answer("GET");
+    assert_eq!((answer.status, answer.json()["statusCode"].as_u64()), (503, Some(503)));
+    assert!(refused.is_closed());
+}
+
+#[test]
+fn clients_that_left_make_room() {
+    let pantry = Pantry::start(&["--maxclients", "3"]);
+    for round in 0..100 {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let mut client = pantry.connect();
+            match round % 3 {
+                0 => client.send("GET /v4/but"),
+                1 => client.stream.shutdown(std::net::Shutdown::Write).unwrap(),
+                _ => {}
+            }
+            let mut client = pantry.connect();
+            client.send_request("GET", "/health/live", &[], b"");
+            if client.answer("GET").status == 200 {
+                break;
+            }
+            assert!(Instant::now() < deadline);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A real `redis-server` to compare with, the few lines of RESP2 needed to ask it, and a small source of random numbers.
+//! Shared by the differential tests; tests nothing itself.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The environment may name another binary: the answers are the same for Redis 7 and 8.
+const BINARY_VARIABLE: &str = "REDIS_SERVER";
+const BINARY: &str = "/usr/bin/redis-server";
+
+/// A server of its own for one test; killed when dropped.
+pub struct Oracle {
+    child: Child,
+    stream: BufReader<TcpStream>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Simple(String),
+    Error(String),
+    Integer(i64),
+    Bulk(Option<Vec<u8>>),
+    Array(Vec<Reply>),
+}
+
+impl Oracle {
+    /// `None`, and a line on stderr, when the binary is missing.
+    pub fn start() -> Option<Oracle> {
+        let binary = std::env::var(BINARY_VARIABLE).unwrap_or_else(|_| BINARY.to_string());
+        if !std::path::Path::new(&binary).exists() {
+            eprintln!("SKIPPED: redis-server not installed");
+            return None;
+        }
+        // A port that was free a moment ago can be taken now.
+        (0..5)
+            .find_map(|_| Oracle::start_on_free_port(&binary))
+            .or_else(|| panic!("redis-server does not start"))
+    }
+
+    fn start_on_free_port(binary: &str) -> Option<Oracle> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut child = Command::new(binary)
+            .args(format!("--bind 127.0.0.1 --port {port} --appendonly no --save").split(' '))
+            .arg("")
+            .current_dir(std::env::temp_dir())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(20));
+            let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            stream.set_nodelay(true).unwrap();
+            let mut oracle = Oracle { child, stream: BufReader::new(stream) };
+            return oracle.is_own_server().then_some(oracle);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        None
+    }
+
+    /// Whether the server behind the port is the one that was started here.
+    fn is_own_server(&mut self) -> bool {
+        let Reply::Bulk(Some(info)) = self.run(&[b"INFO", b"server"]) else { return false };
+        String::from_utf8(info)
+            .unwrap()
+            .contains(&format!("\r\nprocess_id:{}\r\n", self.child.id()))
+    }
+
+    /// Runs one command.
+    pub fn run(&mut self, command: &[&[u8]]) -> Reply {
+        self.pipeline(&[command.iter().map(|arg| arg.to_vec()).collect()]).remove(0)
+    }
+
+    /// Sends all commands in one go and reads their replies.
+    pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Reply> {
+        let mut request = Vec::new();
+        for command in commands {
+            write!(request, "*{}\r\n", command.len()).unwrap();
+            for arg in command {
+                write!(request, "${}\r\n", arg.len()).unwrap();
+                request.extend_from_slice(arg);
+                request.extend_from_slice(b"\r\n");
+            }
+        }
+        self.stream.get_mut().write_all(&request).unwrap();
+        commands.iter().map(|_| self.read_reply()).collect()
+    }
+
+    fn read_reply(&mut self) -> Reply {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        let line = line.strip_suffix("\r\n").unwrap();
+        let (kind, rest) = line.split_at(1);
+        match kind {
+            "+" => Reply::Simple(rest.to_string()),
+            "-" => Reply::Error(rest.to_string()),
+            ":" => Reply::Integer(rest.parse().unwrap()),
+            "*" => Reply::Array((0..rest.parse().unwrap()).map(|_| self.read_reply()).collect()),
+            "$" if rest == "-1" => Reply::Bulk(None),
+            "$" => {
+                let mut bytes = vec![0; rest.parse::<usize>().unwrap() + 2];
+                self.stream.read_exact(&mut bytes).unwrap();
+                bytes.truncate(bytes.len() - 2);
+                Reply::Bulk(Some(bytes))
+            }
+            _ => panic!("not RESP2: {line:?}"),
+        }
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Makes a command from its arguments.
+pub fn command(args: &[&[u8]]) -> Vec<Vec<u8>> {
+    args.iter().map(|arg| arg.to_vec()).collect()
+}
+
+/// SplitMix64: the same numbers on every run, so that a failure comes again.
+pub struct Random(Cell<u64>);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(Cell::new(seed))
+    }
+
+    pub fn next(&self) -> u64 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `end`, which must not be 0.
+    pub fn below(&self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// From `low` to `high`, both included.
+    pub fn between(&self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1) as u64) as i64
+    }
+
+    pub fn pick<T: Copy>(&self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    /// `len` bytes of an alphabet.
+    pub fn bytes(&self, alphabet: &[u8], len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.pick(alphabet)).collect()
+    }
+}

@@ -1,0 +1,162 @@
+//! What integration tests share: a server without sockets, and replies as people read them.
+#![allow(clippy::unwrap_used, missing_docs, dead_code)]
+
+pub mod render;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pantry::clock::Clock;
+use pantry::config::Config;
+use pantry::dispatch::Executor;
+use pantry::journal::Journal;
+use pantry::journal::effect::Effects;
+use pantry::reply::Reply;
+use pantry::resp::owned::OwnedRequest;
+use pantry::server::Server;
+use pantry::server::clients::Client;
+use pantry::session::Session;
+use pantry::store::view::View;
+use pantry::store::{Access, Held, Kind, Settings, Store};
+
+/// The moment every test begins at, in unix ms.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+/// A server whose clients are function calls and whose clock is moved by hand.
+pub struct Harness {
+    pub server: Server,
+    pub over_overlay: bool,
+    sessions: HashMap<String, Session>,
+    random: u64,
+}
+
+impl Harness {
+    pub fn new(journal: Journal) -> Harness {
+        let store = Store::new(journal, Clock::manual(START_MS));
+        let config = Config { enable_debug_command: true, ..Config::default() };
+        Harness {
+            server: Server::new(config, store, 1),
+            over_overlay: false,
+            sessions: HashMap::new(),
+            random: 1,
+        }
+    }
+
+    /// Runs one command as `client`; returns the bytes of its reply.
+    pub fn execute(&mut self, client: &str, words: &[Vec<u8>]) -> Vec<u8> {
+        let settings = settings(&self.server.config());
+        let next_id = self.sessions.len() as u64 + 1;
+        let now_ms = self.server.store.clock.now_ms();
+        let server = &self.server;
+        let session = self.sessions.entry(client.to_owned()).or_insert_with(|| {
+            let addr = SocketAddr::from(([127, 0, 0, 1], 1000 + next_id as u16));
+            let client = server.clients.connect((addr, addr), 2, now_ms, 1000).unwrap();
+            Session::new(client, server.config().requirepass.is_empty())
+        });
+        self.random += 1;
+        let metrics = server.metrics[0].clone();
+        let mut executor =
+            Executor::new(server, &metrics, &settings, Effects::default(), self.random);
+        if self.over_overlay {
+            executor = executor.over_overlay();
+        }
+        let mut out = Vec::new();
+        let request = OwnedRequest::new(words.iter().map(Vec::as_slice));
+        let resp3 = session.resp3;
+        executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
+        executor.finish(session);
+        out
+    }
+
+    /// The same with words of text, read back as a person would.
+    pub fn run(&mut self, line: &str) -> String {
+        let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        render::render(&self.execute("a", &words))
+    }
+
+    pub fn session(&mut self, client: &str) -> Option<&mut Session> {
+        self.sessions.get_mut(client)
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.server.store.clock.advance(by);
+    }
+
+    /// Frees everything that has expired.
+    pub fn reap(&self) {
+        let store = &self.server.store;
+        for stripe in 0..store.stripes() {
+            let now_ms = store.clock.now_ms();
+            while store.is_due(stripe, now_ms) && store.reap_slice(stripe, now_ms) {}
+        }
+        while store.free_slice() {}
+    }
+
+    /// A store made by replaying everything this one has journaled.
+    pub fn replayed(&self) -> Store {
+        let store = Store::new(Journal::discarding(), Clock::manual(START_MS));
+        for batch in self.server.store.journal.batches() {
+            store.replay(&batch).unwrap();
+        }
+        store
+    }
+}
+
+/// Everything alive in a store at `now_ms`, one line a name or pair, sorted.
+pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    for db in 0..pantry::store::DATABASES {
+        let mut held = Held::new(store);
+        held.lock_all();
+        let mut effects = Effects::default();
+        let (touch, used_ms, settings) = (false, now_ms, &Settings::NONE);
+        let access = Access { db, now_ms, random_seed: 0, touch, used_ms, settings };
+        let view = View::live(&mut held, &mut effects, access, None);
+        let mut names = Vec::new();
+        view.each_name(|entry| names.push(entry.name().to_vec()));
+        for name in names {
+            dump_name(&view, &name, &mut lines);
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn dump_name(view: &View<'_>, name: &[u8], lines: &mut Vec<String>) {
+    let db = view.db();
+    let shown = name.escape_ascii();
+    if view.peek_kind(name) == Some(Kind::String) {
+        let value = view.string(name).unwrap().unwrap().escape_ascii();
+        let deadline = view.deadline_ms(name);
+        lines.push(format!("{db} {shown} = {value} {deadline:?}"));
+        return;
+    }
+    let pairs = view.kept_namespace(name).unwrap().unwrap();
+    let header = pairs.header();
+    // A namespace all of whose pairs have expired may or may not have been reaped.
+    if pairs.count() > 0 || header.is_kept() {
+        let (deadline, kept) = (header.deadline_ms(), header.is_kept());
+        lines.push(format!("{db} {shown} {deadline:?} kept={kept}"));
+    }
+    for pair in pairs.iter() {
+        let (key, value) = (pair.key.escape_ascii(), pair.value.escape_ascii());
+        lines.push(format!("{db} {shown} / {key} = {value} {:?}", pair.deadline_ms));
+    }
+}
+
+/// A client that is in no registry.
+pub fn client() -> Arc<Client> {
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+    Arc::new(Client::new(1, (addr, addr), 2, START_MS))
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        string_len_max_bytes: config.proto_max_bulk_len_bytes,
+        reply_max_bytes: config.client_reply_max_bytes,
+        hash_max_listpack_entries: config.hash_max_listpack_entries,
+        hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
+    }
+}
