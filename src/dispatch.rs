@@ -185,10 +185,7 @@ impl<'s> Executor<'s> {
         if !spec.subcommands.is_empty() && args.len() > 1 {
             spec = match table.find_subcommand(spec, args.get(1)) {
                 Some(subcommand) => subcommand,
-                None if matches!(spec.command.run, Run::Container) => {
-                    return Err(unknown_subcommand(spec, args.get(1)));
-                }
-                None => spec,
+                None => return Err(unknown_subcommand(spec, args.get(1))),
             };
         }
         if !spec.accepts(args.len()) {

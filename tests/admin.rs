@@ -122,6 +122,23 @@ fn reads_do_not_count_as_access_with_no_touch() {
 }
 
 #[test]
+fn namespace_info_counts_bytes() {
+    let mut harness = harness();
+    harness.run("NAMESPACE SET settings theme dark");
+    let small = harness.run("NAMESPACE INFO settings");
+    assert!(
+        small.starts_with("1) \"pairs\"\n2) (integer) 1\n3) \"bytes\"\n4) (integer) "),
+        "{small}"
+    );
+    assert!(
+        small.ends_with("5) \"kept\"\n6) (integer) 1\n7) \"ttl_ms\"\n8) (integer) -1"),
+        "{small}"
+    );
+    harness.run("PEXPIRE settings 5000");
+    assert!(harness.run("NAMESPACE INFO settings").ends_with("(integer) 5000"));
+}
+
+#[test]
 fn passwords_of_any_length_are_compared_in_full() {
     let mut harness = harness();
     let long = "p".repeat(512);

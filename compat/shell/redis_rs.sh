@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Rust client crate, `redis`: its checks are the integration test tests/client_redis_rs.rs, which starts its own
+# The Rust client crate, `redis`: its checks are the integration test tests/client_redis_rs, which starts its own
 # pantry. This turns what cargo prints into the lines that compat/run counts.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1

@@ -16,7 +16,7 @@ use crate::store::{NewDeadline, View};
 pub const FAMILY: Family = Family { group: "namespace", category: "hash", commands: COMMANDS };
 
 const COMMANDS: &[Command] = &[
-    Command::container("NAMESPACE"),
+    Command::container("NAMESPACE").about("0.1.0", "Has the commands with Butler's semantics."),
     Command::write("NAMESPACE CREATE", "namespace", create)
         .about("0.1.0", "Makes a namespace that stays until it is dropped, even when empty.")
         .fast()

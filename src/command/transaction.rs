@@ -17,21 +17,26 @@ const COMMANDS: &[Command] = &[
     Command::session("DISCARD", "", discard)
         .about("2.0.0", "Discards a transaction.")
         .fast()
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
     Command::session("EXEC", "", exec)
         .about("1.2.0", "Executes all commands in a transaction.")
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
     Command::session("MULTI", "", multi)
         .about("1.2.0", "Starts a transaction.")
         .fast()
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
     Command::session("UNWATCH", "", unwatch)
         .about("2.2.0", "Forgets about watched keys of a transaction.")
-        .fast(),
+        .fast()
+        .while_loading(),
     Command::session("WATCH", "key [key ...]", watch)
         .about("2.2.0", "Monitors changes to keys to determine the execution of a transaction.")
         .fast()
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
 ];
 
 fn multi(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {

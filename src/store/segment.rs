@@ -47,9 +47,8 @@ impl<T: Entry> Segment<T> {
     /// Where the entry with this hash and key stands.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        let home = self.home(hash);
-        for (at, slot) in self.slots.iter().enumerate().skip(home) {
-            let slot = slot.as_ref()?;
+        let mut at = self.home(hash);
+        while let Some(Some(slot)) = self.slots.get(at) {
             if slot.hash >= hash {
                 if slot.hash > hash {
                     return None;
@@ -58,6 +57,7 @@ impl<T: Entry> Segment<T> {
                     return Some(at);
                 }
             }
+            at += 1;
         }
         None
     }

@@ -76,8 +76,8 @@ impl<T: Entry> Table<T> {
     pub fn bytes(&self) -> usize {
         self.entry_bytes
             + self.slots * size_of::<Option<Slot<T>>>()
-            + self.segments.capacity() * size_of::<Segment<T>>()
-            + self.directory.capacity() * size_of::<u32>()
+            + self.segments.len() * size_of::<Segment<T>>()
+            + self.directory.len() * size_of::<u32>()
     }
 
     /// No entry expires before this unix time in ms. Never too late, sometimes too early.

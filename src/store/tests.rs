@@ -68,7 +68,7 @@ impl Hashes {
             Hashes::Spread => mixed,
             Hashes::Low => mixed & 0xff_ffff,
             Hashes::High => mixed << 48,
-            Hashes::Few => (mixed % 7) << 60 | mixed % 7,
+            Hashes::Few => ((mixed % 7) << 60) | (mixed % 7),
             Hashes::One(hash) => hash,
         };
         // The bits that chose the table are equal for all.

@@ -1,89 +1,17 @@
-//! The Rust client crate, `redis`, against the built server, over RESP2 and RESP3: what its own types make of the
-//! replies, and what it sends when it connects. The other client libraries are in `compat/`; exact replies of single
-//! commands are elsewhere.
-#![allow(clippy::unwrap_used)]
+//! The blocking client: one connection, one command or pipeline at a time.
 
 use std::collections::{HashMap, HashSet};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{
-    Client, Commands, Connection, CopyOptions, ErrorKind, ExistenceCheck, ExpireOption, Expiry,
+    Commands, Connection, CopyOptions, ErrorKind, ExistenceCheck, ExpireOption, Expiry,
     FieldExistenceCheck, HashFieldExpirationOptions, IntegerReplyOrNoOp, RedisError, RedisResult,
     ScanOptions, ServerErrorKind, SetExpiry, SetOptions,
 };
 
-const PASSWORD: &str = "pass-word";
-const START_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::server::{PASSWORD, Server, connect};
+
 const BIG_VALUE_BYTES: usize = 8 * 1024 * 1024;
-
-/// A server of its own for each test, on a port that was free; it ends with the test.
-struct Server {
-    process: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(flags: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Self::spawn(port, flags);
-        let mut server = Self { process, port };
-        server.wait_until_it_listens();
-        server
-    }
-
-    fn spawn(port: u16, flags: &[&str]) -> Child {
-        let (port, common) =
-            (port.to_string(), ["--bind", "127.0.0.1", "--appendonly", "no", "--http-port", "0"]);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pantry"));
-        command.args(["--port", &port]).args(common).args(flags);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    }
-
-    fn wait_until_it_listens(&mut self) {
-        let start = std::time::Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(self.process.try_wait().unwrap().is_none(), "the server ended at once");
-            assert!(start.elapsed() < START_TIMEOUT, "the server does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn restart(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.process = Self::spawn(self.port, &[]);
-        self.wait_until_it_listens();
-    }
-
-    fn client(&self, protocol: &str, credentials: &str, db: u8) -> Client {
-        Client::open(format!(
-            "redis://{credentials}127.0.0.1:{}/{db}?protocol={protocol}",
-            self.port
-        ))
-        .unwrap()
-    }
-
-    fn connect(&self, protocol: &str) -> Connection {
-        connect(&self.client(protocol, "", 0)).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The test may be failing already: there is nothing better to do when the process is gone.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn connect(client: &Client) -> RedisResult<Connection> {
-    let con = client.get_connection_with_timeout(READ_TIMEOUT)?;
-    con.set_read_timeout(Some(READ_TIMEOUT))?;
-    Ok(con)
-}
 
 /// Runs a test in both protocols, each on empty databases, with a connection and a way to make more.
 fn in_both_protocols(test: impl Fn(&mut Connection, &dyn Fn() -> Connection)) {
