@@ -34,6 +34,10 @@ fn info_has_the_fields_that_clients_and_exporters_read() {
         assert!(info.contains(&format!("{field}\\r\\n")), "{field} in {info}");
     }
     assert!(info.contains(&format!("run_id:{}\\r\\n", harness.server.run_id)));
+    let has_proc = std::path::Path::new("/proc/self/status").exists();
+    for field in ["used_memory_rss:", "total_system_memory:", "used_cpu_user:", "used_cpu_sys:"] {
+        assert_eq!(info.contains(field), has_proc, "{field} in {info}");
+    }
     assert!(!info.contains("cmdstat_"), "counts of commands are only shown when asked for");
     let all = harness.run("INFO everything");
     assert!(all.contains("cmdstat_set:calls=1,") && all.contains("# CPU"));
@@ -119,6 +123,23 @@ fn reads_do_not_count_as_access_with_no_touch() {
     harness.run("CLIENT NO-TOUCH OFF");
     harness.run("GET color");
     assert_eq!(harness.run("OBJECT IDLETIME color"), "(integer) 0");
+}
+
+#[test]
+fn namespace_info_counts_bytes() {
+    let mut harness = harness();
+    harness.run("NAMESPACE SET settings theme dark");
+    let small = harness.run("NAMESPACE INFO settings");
+    assert!(
+        small.starts_with("1) \"pairs\"\n2) (integer) 1\n3) \"bytes\"\n4) (integer) "),
+        "{small}"
+    );
+    assert!(
+        small.ends_with("5) \"kept\"\n6) (integer) 1\n7) \"ttl_ms\"\n8) (integer) -1"),
+        "{small}"
+    );
+    harness.run("PEXPIRE settings 5000");
+    assert!(harness.run("NAMESPACE INFO settings").ends_with("(integer) 5000"));
 }
 
 #[test]

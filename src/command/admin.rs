@@ -18,7 +18,10 @@ pub const FAMILY: Family = Family { group: "server", category: "", commands: COM
 const SLEEP_MAX_S: f64 = 10.0;
 
 const COMMANDS: &[Command] = &[
-    Command::container("DEBUG").about("1.0.0", "Has the commands for tests of the server."),
+    Command::container("DEBUG")
+        .about("1.0.0", "Has the commands for tests of the server.")
+        .admin()
+        .while_loading(),
     Command::session("DEBUG HELP", "", debug_help)
         .about("1.0.0", "Returns what the subcommands do.")
         .admin()

@@ -62,7 +62,7 @@ const COMMANDS: &[Command] = &[
     Command::session("CLIENT NO-TOUCH", "<ON | OFF>", no_touch)
         .about("7.2.0", "Sets whether the connection's reads leave the access times of keys alone.")
         .while_loading(),
-    Command::session("CLIENT REPLY", "<ON | OFF | SKIP>", reply_mode)
+    Command::session("CLIENT REPLY", "<ON | OFF | SKIP>", reply)
         .about("3.2.0", "Sets whether the connection is sent replies.")
         .no_multi()
         .while_loading(),
@@ -156,7 +156,7 @@ fn no_touch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-fn reply_mode(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+fn reply(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let mode = &mut context.session.reply_mode;
     match args.get(2).to_ascii_uppercase().as_slice() {
         b"ON" => {

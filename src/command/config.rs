@@ -60,7 +60,7 @@ fn resetstat(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'
 }
 
 fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut changes: Vec<(&Directive, &[u8])> = Vec::new();

@@ -54,7 +54,7 @@ fn expireat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
 }
 
 fn expiretime(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    tell_deadline(view, args, reply, |deadline_ms| round_to_s(deadline_ms))
+    tell_deadline(view, args, reply, round_to_s)
 }
 
 fn persist(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {

@@ -28,7 +28,7 @@ const COMMANDS: &[Command] = &[
         .about("1.0.0", "Returns all keys that match a pattern.")
         .also(&["dangerous"])
         .every_name(),
-    Command::container("MEMORY"),
+    Command::container("MEMORY").about("4.0.0", "Has the commands for the use of memory."),
     Command::session("MEMORY HELP", "", help::help)
         .about("4.0.0", "Returns what the subcommands do.")
         .while_loading(),
@@ -37,7 +37,7 @@ const COMMANDS: &[Command] = &[
     Command::write("MOVE", "key db", move_)
         .about("1.0.0", "Moves a key to another database.")
         .fast(),
-    Command::container("OBJECT"),
+    Command::container("OBJECT").about("2.2.3", "Has the commands for how values are kept."),
     Command::read("OBJECT ENCODING", "key", object_encoding)
         .about("2.2.3", "Returns what Redis would call the encoding of a key's value."),
     Command::read("OBJECT FREQ", "key", object_freq)

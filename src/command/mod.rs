@@ -17,6 +17,7 @@ mod hash_expiry;
 mod hash_random;
 mod help;
 mod info;
+mod introspect;
 mod keyspace;
 mod namespace;
 mod string;
@@ -44,6 +45,7 @@ pub const FAMILIES: &[Family] = &[
     hash::FAMILY,
     hash_expiry::FAMILY,
     info::FAMILY,
+    introspect::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
     string::FAMILY,
@@ -261,9 +263,52 @@ impl Spec {
         if self.arity >= 0 { args == self.arity as usize } else { args >= -self.arity as usize }
     }
 
+    /// Whether `name` is its name, in any case.
+    fn has_name(&self, name: &[u8]) -> bool {
+        self.command.name.as_bytes().eq_ignore_ascii_case(name)
+    }
+
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
         matches!(self.command.run, Run::Write(_))
+    }
+
+    /// Whether it stands under a container.
+    pub fn is_subcommand(&self) -> bool {
+        self.command.name.contains(' ')
+    }
+
+    /// Redis's names for its flags.
+    pub fn flag_names(&self) -> Vec<&'static str> {
+        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let flags = [
+            (self.is_write(), "write"),
+            (matches!(self.command.run, Run::Read(_)), "readonly"),
+            (denyoom, "denyoom"),
+            (admin, "admin"),
+            (loading, "loading"),
+            (fast, "fast"),
+            (no_auth, "no_auth"),
+            (no_multi, "no_multi"),
+        ];
+        flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
+    }
+
+    /// ACL categories, without `@`.
+    pub fn categories(&self) -> Vec<&'static str> {
+        let Flags { admin, fast, .. } = self.command.flags;
+        let is_container = matches!(self.command.run, Run::Container);
+        let categories = [
+            (!is_container && !self.family.category.is_empty(), self.family.category),
+            (matches!(self.command.run, Run::Read(_)), "read"),
+            (self.is_write(), "write"),
+            (admin, "admin"),
+            (admin, "dangerous"),
+            (fast, "fast"),
+            (!fast, "slow"),
+        ];
+        let derived = categories.iter().filter(|(is_in, _)| *is_in).map(|(_, name)| *name);
+        derived.chain(self.command.also.iter().copied()).collect()
     }
 }
 
@@ -272,8 +317,8 @@ impl Spec {
 pub struct Table {
     /// Containers and their subcommands included, in the order of the families.
     pub specs: Vec<Spec>,
-    /// Open addressing over packed names; `u16::MAX` is empty.
-    slots: Vec<u16>,
+    /// Open addressing; its length is a power of two and larger than the number of commands.
+    slots: Vec<Option<(Folded, u16)>>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
@@ -299,7 +344,7 @@ impl Table {
                 subcommands: Vec::new(),
             })
             .collect();
-        let mut table_slots = vec![u16::MAX; (specs.len() * 4).next_power_of_two().max(8)];
+        let mut slots = vec![None; (specs.len() * 4).next_power_of_two()];
         for index in 0..specs.len() {
             let name = specs[index].command.name;
             if let Some((container, _)) = name.split_once(' ') {
@@ -309,26 +354,31 @@ impl Table {
                 }
                 continue;
             }
-            let mut slot = slot_of(pack(name.as_bytes()), table_slots.len());
-            while table_slots[slot] != u16::MAX {
-                slot = (slot + 1) % table_slots.len();
+            let folded = Folded::new(name.as_bytes());
+            let mut slot = folded.slot(slots.len());
+            while slots[slot].is_some() {
+                slot = (slot + 1) % slots.len();
             }
-            table_slots[slot] = index as u16;
+            slots[slot] = Some((folded, index as u16));
         }
-        Table { specs, slots: table_slots }
+        Table { specs, slots }
     }
 
     /// The command (not the subcommand) with this name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&Spec> {
-        let mut slot = slot_of(pack(name), self.slots.len());
-        loop {
-            let spec = self.specs.get(self.slots[slot] as usize)?;
-            if spec.command.name.as_bytes().eq_ignore_ascii_case(name) {
-                return Some(spec);
+        let wanted = Folded::new(name);
+        let mut slot = wanted.slot(self.slots.len());
+        while let Some((folded, index)) = &self.slots[slot] {
+            if *folded == wanted {
+                let spec = &self.specs[*index as usize];
+                // What is longer than a folded name holds was not compared.
+                let is_it = name.len() <= Folded::BYTES_MAX || spec.has_name(name);
+                return is_it.then_some(spec);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
+        None
     }
 
     /// The subcommand of `container` with this name, in any case.
@@ -342,17 +392,37 @@ impl Table {
     }
 }
 
-/// The first 16 bytes of a name, letters in one case.
-#[inline]
-fn pack(name: &[u8]) -> u128 {
-    let mut packed = [0; 16];
-    let len = name.len().min(16);
-    packed[..len].copy_from_slice(&name[..len]);
-    u128::from_le_bytes(packed) | 0x2020_2020_2020_2020_2020_2020_2020_2020
+/// A name with its letters in one case, for quick comparison: its ends, which overlap in short names,
+/// and its length. Equal for names that differ in case only; a name of letters equals no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Folded {
+    first: u64,
+    last: u64,
+    len: usize,
 }
 
-#[inline]
-fn slot_of(packed: u128, slots: usize) -> usize {
-    let mixed = (packed as u64 ^ (packed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 40) as usize & (slots - 1)
+impl Folded {
+    /// Names up to this length are compared whole.
+    const BYTES_MAX: usize = 16;
+    /// Turns upper case letters into lower case ones, and nothing else into a letter.
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+
+    #[inline]
+    fn new(name: &[u8]) -> Folded {
+        let (first, last) =
+            if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+                (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+            } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+                (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+            } else {
+                (name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0)
+            };
+        Folded { first: first | Self::LOWER, last: last | Self::LOWER, len: name.len() }
+    }
+
+    #[inline]
+    fn slot(self, slots: usize) -> usize {
+        let mixed = (self.first ^ self.last.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 40) as usize & (slots - 1)
+    }
 }

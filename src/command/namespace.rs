@@ -4,7 +4,7 @@
 //! told from an unknown key. The other commands on namespaces are in `hash` and `hash_expiry`.
 
 use super::args::{Cursor, integer};
-use super::{Command, Family};
+use super::{Command, Family, help};
 use crate::error::{Error, Result};
 use crate::journal::effect::Cause;
 use crate::reply::Reply;
@@ -16,7 +16,7 @@ use crate::store::{NewDeadline, View};
 pub const FAMILY: Family = Family { group: "namespace", category: "hash", commands: COMMANDS };
 
 const COMMANDS: &[Command] = &[
-    Command::container("NAMESPACE"),
+    Command::container("NAMESPACE").about("0.1.0", "Has the commands with Butler's semantics."),
     Command::write("NAMESPACE CREATE", "namespace", create)
         .about("0.1.0", "Makes a namespace that stays until it is dropped, even when empty.")
         .fast()
@@ -30,6 +30,9 @@ const COMMANDS: &[Command] = &[
     Command::read("NAMESPACE GET", "namespace key", get)
         .about("0.1.0", "The value of a pair, or null; an error if the namespace does not exist.")
         .fast(),
+    Command::session("NAMESPACE HELP", "", help::help)
+        .about("0.1.0", "Returns what the subcommands do.")
+        .while_loading(),
     Command::read("NAMESPACE INFO", "namespace", info)
         .about("0.1.0", "Pairs, bytes, kept mark and remaining lifetime of a namespace.")
         .fast(),

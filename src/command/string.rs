@@ -380,7 +380,7 @@ fn named_values<'a>(
     args: Args<'a>,
     command: &str,
 ) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Error::arity(command));
     }
     Ok((1..args.len()).step_by(2).map(move |at| (args.get(at), args.get(at + 1))))

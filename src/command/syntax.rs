@@ -28,6 +28,15 @@ pub enum Keys {
 }
 
 impl Keys {
+    /// First, last and step as COMMAND INFO shows them; zeros without a fixed place.
+    pub fn range(self) -> (i64, i64, i64) {
+        match self {
+            Keys::None | Keys::Every => (0, 0, 0),
+            Keys::One(at) => (at as i64, at as i64, 1),
+            Keys::Range { first, last, step } => (first as i64, last.into(), step as i64),
+        }
+    }
+
     /// Places of the names in a command of `args` arguments.
     pub fn positions(self, args: usize) -> impl Iterator<Item = usize> {
         let (first, last, step) = match self {

@@ -17,21 +17,26 @@ const COMMANDS: &[Command] = &[
     Command::session("DISCARD", "", discard)
         .about("2.0.0", "Discards a transaction.")
         .fast()
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
     Command::session("EXEC", "", exec)
         .about("1.2.0", "Executes all commands in a transaction.")
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
     Command::session("MULTI", "", multi)
         .about("1.2.0", "Starts a transaction.")
         .fast()
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
     Command::session("UNWATCH", "", unwatch)
         .about("2.2.0", "Forgets about watched keys of a transaction.")
-        .fast(),
+        .fast()
+        .while_loading(),
     Command::session("WATCH", "key [key ...]", watch)
         .about("2.2.0", "Monitors changes to keys to determine the execution of a transaction.")
         .fast()
-        .not_queued(),
+        .not_queued()
+        .while_loading(),
 ];
 
 fn multi(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -71,10 +76,8 @@ fn watch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
         if watch.names.iter().any(|(at, name, _)| *at == db && **name == *bytes) {
             continue;
         }
-        let name = store.name(bytes);
-        let had_expired = executor.held.has_expired(db, name, now_ms);
-        executor.held.watch(db, name, &watch.mark);
-        watch.names.push((db, bytes.into(), had_expired));
+        executor.held.watch(db, store.name(bytes), now_ms, &watch.mark);
+        watch.names.push((db, bytes.into(), now_ms));
     }
     session.client.watching.store(watch.names.len() as u32, Relaxed);
     reply.ok();

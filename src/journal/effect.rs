@@ -125,31 +125,31 @@ impl Effects {
         let head = |kind: u8, db: u8| [kind, cause as u8, db];
         match effect {
             Effect::PutPair { db, name, key, value, deadline_ms } => {
-                self.write(head(PUT_PAIR, db), &[name, key, value], Some(deadline_ms));
+                self.write(head(PUT_PAIR, db), [name, key, value], Some(deadline_ms));
             }
             Effect::DeletePair { db, name, key } => {
-                self.write(head(DELETE_PAIR, db), &[name, key], None);
+                self.write(head(DELETE_PAIR, db), [name, key], None);
             }
             Effect::PairDeadline { db, name, key, deadline_ms } => {
-                self.write(head(PAIR_DEADLINE, db), &[name, key], Some(deadline_ms));
+                self.write(head(PAIR_DEADLINE, db), [name, key], Some(deadline_ms));
             }
             Effect::PutString { db, name, value, deadline_ms } => {
-                self.write(head(PUT_STRING, db), &[name, value], Some(deadline_ms));
+                self.write(head(PUT_STRING, db), [name, value], Some(deadline_ms));
             }
-            Effect::DropName { db, name } => self.write(head(DROP_NAME, db), &[name], None),
+            Effect::DropName { db, name } => self.write(head(DROP_NAME, db), [name], None),
             Effect::NameDeadline { db, name, deadline_ms } => {
-                self.write(head(NAME_DEADLINE, db), &[name], Some(deadline_ms));
+                self.write(head(NAME_DEADLINE, db), [name], Some(deadline_ms));
             }
-            Effect::Rename { db, name, to } => self.write(head(RENAME, db), &[name, to], None),
+            Effect::Rename { db, name, to } => self.write(head(RENAME, db), [name, to], None),
             Effect::Copy { db, name, to_db, to } => {
-                self.write(head(COPY, db), &[&[to_db], name, to], None);
+                self.write(head(COPY, db), [&[to_db], name, to], None);
             }
             Effect::Move { db, name, to_db } => {
-                self.write(head(MOVE, db), &[&[to_db], name], None);
+                self.write(head(MOVE, db), [&[to_db], name], None);
             }
-            Effect::SwapDb { a, b } => self.write(head(SWAP_DB, a), &[&[b]], None),
-            Effect::Flush { db } => self.write(head(FLUSH, db), &[], None),
-            Effect::Keep { db, name } => self.write(head(KEEP, db), &[name], None),
+            Effect::SwapDb { a, b } => self.write(head(SWAP_DB, a), [&[b]], None),
+            Effect::Flush { db } => self.write(head(FLUSH, db), [], None),
+            Effect::Keep { db, name } => self.write(head(KEEP, db), [name], None),
         }
     }
 
@@ -169,14 +169,27 @@ impl Effects {
         self.bytes.shrink_to(64 * 1024);
     }
 
+    /// Head, deadline if there is one, the fields' lengths, the fields.
     #[inline]
-    fn write(&mut self, head: [u8; 3], fields: &[&[u8]], deadline_ms: Option<u64>) {
-        self.bytes.extend_from_slice(&head);
+    fn write<const N: usize>(
+        &mut self,
+        head: [u8; 3],
+        fields: [&[u8]; N],
+        deadline_ms: Option<u64>,
+    ) {
+        let mut front = [0; 3 + 8 + 4 * 3];
+        front[..3].copy_from_slice(&head);
+        let mut end = 3;
         if let Some(deadline_ms) = deadline_ms {
-            self.bytes.extend_from_slice(&deadline_ms.to_le_bytes());
+            front[3..11].copy_from_slice(&deadline_ms.to_le_bytes());
+            end = 11;
         }
         for field in fields {
-            self.bytes.extend_from_slice(&(field.len() as u32).to_le_bytes());
+            front[end..end + 4].copy_from_slice(&(field.len() as u32).to_le_bytes());
+            end += 4;
+        }
+        self.bytes.extend_from_slice(&front[..end]);
+        for field in fields {
             self.bytes.extend_from_slice(field);
         }
     }
@@ -204,33 +217,41 @@ impl<'a> Decoder<'a> {
         let effect = match kind {
             PUT_PAIR => {
                 let deadline_ms = self.number()?;
-                let (name, key, value) = (self.field()?, self.field()?, self.field()?);
+                let [name, key, value] = self.fields()?;
                 Effect::PutPair { db, name, key, value, deadline_ms }
             }
-            DELETE_PAIR => Effect::DeletePair { db, name: self.field()?, key: self.field()? },
+            DELETE_PAIR => {
+                let [name, key] = self.fields()?;
+                Effect::DeletePair { db, name, key }
+            }
             PAIR_DEADLINE => {
                 let deadline_ms = self.number()?;
-                Effect::PairDeadline { db, name: self.field()?, key: self.field()?, deadline_ms }
+                let [name, key] = self.fields()?;
+                Effect::PairDeadline { db, name, key, deadline_ms }
             }
             PUT_STRING => {
                 let deadline_ms = self.number()?;
-                Effect::PutString { db, name: self.field()?, value: self.field()?, deadline_ms }
+                let [name, value] = self.fields()?;
+                Effect::PutString { db, name, value, deadline_ms }
             }
             DROP_NAME => Effect::DropName { db, name: self.field()? },
             NAME_DEADLINE => {
                 let deadline_ms = self.number()?;
                 Effect::NameDeadline { db, name: self.field()?, deadline_ms }
             }
-            RENAME => Effect::Rename { db, name: self.field()?, to: self.field()? },
+            RENAME => {
+                let [name, to] = self.fields()?;
+                Effect::Rename { db, name, to }
+            }
             COPY => {
-                let to_db = self.db()?;
-                Effect::Copy { db, name: self.field()?, to_db, to: self.field()? }
+                let [to_db, name, to] = self.fields()?;
+                Effect::Copy { db, name, to_db: one_byte(to_db)?, to }
             }
             MOVE => {
-                let to_db = self.db()?;
-                Effect::Move { db, name: self.field()?, to_db }
+                let [to_db, name] = self.fields()?;
+                Effect::Move { db, name, to_db: one_byte(to_db)? }
             }
-            SWAP_DB => Effect::SwapDb { a: db, b: self.db()? },
+            SWAP_DB => Effect::SwapDb { a: db, b: one_byte(self.field()?)? },
             FLUSH => Effect::Flush { db },
             KEEP => Effect::Keep { db, name: self.field()? },
             _ => return Err(Damaged),
@@ -244,9 +265,22 @@ impl<'a> Decoder<'a> {
         Ok(taken)
     }
 
+    /// The lengths of some fields, then the fields.
+    fn fields<const N: usize>(&mut self) -> Result<[&'a [u8]; N], Damaged> {
+        let mut lens = [0; N];
+        for len in &mut lens {
+            let &[a, b, c, d] = self.take(4)? else { return Err(Damaged) };
+            *len = u32::from_le_bytes([a, b, c, d]) as usize;
+        }
+        let mut fields: [&[u8]; N] = [&[]; N];
+        for (field, len) in fields.iter_mut().zip(lens) {
+            *field = self.take(len)?;
+        }
+        Ok(fields)
+    }
+
     fn field(&mut self) -> Result<&'a [u8], Damaged> {
-        let &[a, b, c, d] = self.take(4)? else { return Err(Damaged) };
-        self.take(u32::from_le_bytes([a, b, c, d]) as usize)
+        self.fields().map(|[field]| field)
     }
 
     fn number(&mut self) -> Result<u64, Damaged> {
@@ -254,13 +288,10 @@ impl<'a> Decoder<'a> {
         number.copy_from_slice(self.take(8)?);
         Ok(u64::from_le_bytes(number))
     }
+}
 
-    fn db(&mut self) -> Result<u8, Damaged> {
-        match self.field()? {
-            [db] => Ok(*db),
-            _ => Err(Damaged),
-        }
-    }
+fn one_byte(field: &[u8]) -> Result<u8, Damaged> {
+    if let [byte] = field { Ok(*byte) } else { Err(Damaged) }
 }
 
 impl<'a> Iterator for Decoder<'a> {

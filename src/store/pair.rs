@@ -39,6 +39,14 @@ impl Pair {
         &self.0[start + len..]
     }
 
+    /// Key, value and deadline at once.
+    #[inline]
+    pub fn parts(&self) -> (&[u8], &[u8], u64) {
+        let (start, len) = self.key_range();
+        let (key, value) = self.0[start..].split_at(len);
+        (key, value, self.deadline_before(start))
+    }
+
     /// Replaces value and deadline, in place where the size stays.
     pub fn set(&mut self, value: &[u8], deadline_ms: u64) {
         let (start, len) = self.key_range();
@@ -63,6 +71,15 @@ impl Pair {
         }
     }
 
+    #[inline]
+    fn deadline_before(&self, start: usize) -> u64 {
+        match self.0[..start].last_chunk() {
+            Some(bytes) if self.has_deadline() => u64::from_le_bytes(*bytes),
+            _ => NEVER,
+        }
+    }
+
+    #[inline]
     fn has_deadline(&self) -> bool {
         self.0[0] & 1 == 1
     }
@@ -88,13 +105,7 @@ impl Entry for Pair {
     }
 
     fn deadline_ms(&self) -> u64 {
-        if !self.has_deadline() {
-            return NEVER;
-        }
-        let (start, _) = self.key_range();
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.0[start - 8..start]);
-        u64::from_le_bytes(bytes)
+        if self.has_deadline() { self.deadline_before(self.key_range().0) } else { NEVER }
     }
 
     fn heap_bytes(&self) -> usize {

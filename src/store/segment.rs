@@ -10,6 +10,8 @@ use super::table::{Entry, NEVER};
 pub(super) const HOMES_MAX: usize = 1024;
 const HOMES_MIN: usize = 4;
 const TAIL: usize = 4;
+/// Entries below which the half of a split segment is made small.
+const SPARSE: usize = HOMES_MAX / 4;
 
 #[derive(Debug, Clone)]
 pub(super) struct Segment<T> {
@@ -45,9 +47,8 @@ impl<T: Entry> Segment<T> {
     /// Where the entry with this hash and key stands.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        let home = self.home(hash);
-        for (at, slot) in self.slots.iter().enumerate().skip(home) {
-            let slot = slot.as_ref()?;
+        let mut at = self.home(hash);
+        while let Some(Some(slot)) = self.slots.get(at) {
             if slot.hash >= hash {
                 if slot.hash > hash {
                     return None;
@@ -56,6 +57,7 @@ impl<T: Entry> Segment<T> {
                     return Some(at);
                 }
             }
+            at += 1;
         }
         None
     }
@@ -99,8 +101,8 @@ impl<T: Entry> Segment<T> {
 
     /// Home slots after one step of growth.
     pub fn grown(&self) -> usize {
-        if self.homes < HOMES_MIN { HOMES_MIN } else { self.homes + self.homes.div_ceil(2) }
-            .min(HOMES_MAX.max(self.homes + 1))
+        let grown = (self.homes + self.homes.div_ceil(2)).max(HOMES_MIN);
+        if self.homes < HOMES_MAX { grown.min(HOMES_MAX) } else { grown }
     }
 
     /// Home slots that would do, if that is much less than there are.
@@ -121,9 +123,15 @@ impl<T: Entry> Segment<T> {
         let bit = 1u64 << (64 - self.prefix_bits);
         let (upper, lower): (Vec<_>, Vec<_>) =
             slots.into_iter().flatten().partition(|slot| slot.hash & bit != 0);
+        // A half with many entries keeps the room to grow; one with few does not waste it.
+        let homes = |len: usize| match len {
+            0..SPARSE => (2 * len).max(HOMES_MIN),
+            _ => (2 * len).max(HOMES_MAX),
+        };
         let mut other = Segment::new(self.prefix_bits);
-        other.place(upper, self.homes);
-        self.place(lower, self.homes);
+        let (upper_homes, lower_homes) = (homes(upper.len()), homes(lower.len()));
+        other.place(upper, upper_homes);
+        self.place(lower, lower_homes);
         other
     }
 

@@ -16,8 +16,9 @@ use super::segment::{HOMES_MAX, Segment, Slot};
 /// The deadline of what never expires.
 pub const NEVER: u64 = u64::MAX;
 
-/// Splitting stops here, so that equal hashes can not split for ever.
-const DEPTH_MAX: u8 = 40;
+/// Entries there must be for each place of the directory before it doubles, so that it stays small
+/// however alike their hashes are.
+const ENTRIES_PER_PLACE_MIN: usize = 64;
 
 /// What a [`Table`] can hold.
 pub trait Entry {
@@ -75,8 +76,8 @@ impl<T: Entry> Table<T> {
     pub fn bytes(&self) -> usize {
         self.entry_bytes
             + self.slots * size_of::<Option<Slot<T>>>()
-            + self.segments.capacity() * size_of::<Segment<T>>()
-            + self.directory.capacity() * size_of::<u32>()
+            + self.segments.len() * size_of::<Segment<T>>()
+            + self.directory.len() * size_of::<u32>()
     }
 
     /// No entry expires before this unix time in ms. Never too late, sometimes too early.
@@ -127,11 +128,11 @@ impl<T: Entry> Table<T> {
                 Ok(()) => return,
                 Err(back) => slot = back,
             }
-            if segment.homes < HOMES_MAX || segment.prefix_bits - self.skip_bits >= DEPTH_MAX {
-                let homes = segment.grown();
-                self.resize(index, homes);
-            } else {
+            if self.can_split(index) {
                 self.split(index);
+            } else {
+                let homes = self.segments[index].grown();
+                self.resize(index, homes);
             }
         }
     }
@@ -215,11 +216,14 @@ impl<T: Entry> Table<T> {
             if *budget <= 0 {
                 return;
             }
-            *budget -= segment.slots.len() as isize;
+            let slots = segment.slots.len();
             self.entry_bytes -= segment.entries().map(Entry::heap_bytes).sum::<usize>();
             let gone = segment.sweep(now_ms, budget, visit);
             self.entry_bytes += segment.entries().map(Entry::heap_bytes).sum::<usize>();
+            self.slots = self.slots + segment.slots.len() - slots;
             self.len -= gone.len();
+            // Charged last: the first segment gets its turn however large it is.
+            *budget -= slots as isize;
             gone.into_iter().for_each(&mut *removed);
             self.shrink(index);
         }
@@ -260,6 +264,14 @@ impl<T: Entry> Table<T> {
         let before = segment.slots.len();
         segment.resize(homes);
         self.slots = self.slots + segment.slots.len() - before;
+    }
+
+    /// Whether the segment is large, and the directory has room for two in its place or may grow.
+    fn can_split(&self, index: usize) -> bool {
+        let segment = &self.segments[index];
+        let has_place = segment.prefix_bits - self.skip_bits < self.depth;
+        segment.homes >= HOMES_MAX
+            && (has_place || self.directory.len() * ENTRIES_PER_PLACE_MIN <= self.len)
     }
 
     /// Makes two segments of one: the lower half of its hashes stays, the upper half moves.
@@ -325,3 +337,7 @@ impl<T: Entry> Table<T> {
         self.directory[range].fill(lower);
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

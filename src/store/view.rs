@@ -11,7 +11,7 @@ use super::hash::Hasher;
 use super::name::{Kind, Name, NameEntry, Value};
 use super::names::Names;
 use super::pair::Pair as StoredPair;
-use super::table::{Entry, NEVER, Table};
+use super::table::{NEVER, Table};
 use super::{CURSOR_BITS, Held, Overlay};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
@@ -389,12 +389,9 @@ impl<'v> Pairs<'v> {
 
     #[inline]
     fn alive(&self, pair: &'v StoredPair) -> Option<Pair<'v>> {
-        let deadline_ms = pair.deadline_ms();
-        (deadline_ms > self.now_ms).then(|| Pair {
-            key: pair.key(),
-            value: pair.value(),
-            deadline_ms: (deadline_ms != NEVER).then_some(deadline_ms),
-        })
+        let (key, value, deadline_ms) = pair.parts();
+        let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
+        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline })
     }
 }
 

@@ -1,0 +1,323 @@
+//! COMMAND: the table as clients read it. Everything shown follows from the rows and their syntax
+//! lines; nothing about a single command is known here.
+
+use super::args::Cursor;
+use super::syntax::{self, Item, Kind};
+use super::{Command, Family, Keys, Run, Spec, Table, help, table};
+use crate::dispatch::Context;
+use crate::error::{Error, Result};
+use crate::glob::glob_match;
+use crate::reply::Reply;
+use crate::resp::request::Args;
+
+/// The family.
+pub const FAMILY: Family = Family { group: "server", category: "connection", commands: COMMANDS };
+
+const COMMANDS: &[Command] = &[
+    Command::session("COMMAND", "", command)
+        .about("2.8.13", "Returns what clients must know about all commands.")
+        .any_arguments()
+        .while_loading(),
+    Command::session("COMMAND COUNT", "", count)
+        .about("2.8.13", "Returns the number of commands.")
+        .while_loading(),
+    Command::session("COMMAND DOCS", "[command-name [command-name ...]]", docs)
+        .about("7.0.0", "Returns what people must know about commands.")
+        .while_loading(),
+    Command::session("COMMAND GETKEYS", "command [arg [arg ...]]", getkeys)
+        .about("2.8.13", "Returns the keys of a command.")
+        .while_loading(),
+    Command::session("COMMAND GETKEYSANDFLAGS", "command [arg [arg ...]]", getkeysandflags)
+        .about("7.0.0", "Returns the keys of a command, and what it does with them.")
+        .while_loading(),
+    Command::session("COMMAND HELP", "", help::help)
+        .about("5.0.0", "Returns what the subcommands do.")
+        .while_loading(),
+    Command::session("COMMAND INFO", "[command-name [command-name ...]]", info)
+        .about("2.8.13", "Returns what clients must know about commands.")
+        .while_loading(),
+    Command::session(
+        "COMMAND LIST",
+        "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+        list,
+    )
+    .about("7.0.0", "Returns the names of commands.")
+    .while_loading(),
+];
+
+fn command(_context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    write_all_infos(reply);
+    Ok(())
+}
+
+fn count(_context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    reply.count(top_level().count());
+    Ok(())
+}
+
+fn docs(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let specs: Vec<&Spec> = if args.len() == 2 {
+        top_level().collect()
+    } else {
+        args.iter().skip(2).filter_map(find).collect()
+    };
+
+    reply.map(specs.len());
+    for spec in specs {
+        reply.bulk(spec.full_name.as_bytes());
+        write_docs(spec, reply);
+    }
+    Ok(())
+}
+
+fn getkeys(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let (_, keys) = keys_of(args)?;
+
+    reply.array(keys.len());
+    keys.iter().for_each(|key| reply.bulk(key));
+    Ok(())
+}
+
+fn getkeysandflags(
+    _context: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result {
+    let (spec, keys) = keys_of(args)?;
+
+    reply.array(keys.len());
+    for key in keys {
+        reply.array(2);
+        reply.bulk(key);
+        write_words(key_flags(spec).iter().copied(), reply);
+    }
+    Ok(())
+}
+
+fn info(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if args.len() == 2 {
+        write_all_infos(reply);
+        return Ok(());
+    }
+    reply.array(args.len() - 2);
+    for name in args.iter().skip(2) {
+        match find(name) {
+            Some(spec) => write_info(spec, reply),
+            None => reply.null(),
+        }
+    }
+    Ok(())
+}
+
+fn list(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let mut options = Cursor::new(args, 2);
+    let mut specs: Vec<&Spec> = table().specs.iter().collect();
+    if options.left() == 3 && options.accept("FILTERBY") {
+        let (filter, value) = (options.required()?, options.required()?);
+        match filter.to_ascii_uppercase().as_slice() {
+            // There are no modules.
+            b"MODULE" => specs.clear(),
+            b"ACLCAT" => {
+                let wanted = String::from_utf8_lossy(value).to_ascii_lowercase();
+                specs.retain(|spec| spec.categories().contains(&wanted.as_str()));
+            }
+            b"PATTERN" => specs.retain(|spec| glob_match(value, spec.full_name.as_bytes(), true)),
+            _ => return Err(Error::Syntax),
+        }
+    }
+    options.finish()?;
+
+    reply.array(specs.len());
+    specs.iter().for_each(|spec| reply.bulk(spec.full_name.as_bytes()));
+    Ok(())
+}
+
+fn top_level() -> impl Iterator<Item = &'static Spec> {
+    table().specs.iter().filter(|spec| !spec.is_subcommand())
+}
+
+/// A command by its full name, `config|get` for example.
+fn find(name: &[u8]) -> Option<&'static Spec> {
+    let table: &Table = table();
+    let Some(at) = name.iter().position(|&byte| byte == b'|') else { return table.find(name) };
+    table.find_subcommand(table.find(&name[..at])?, &name[at + 1..])
+}
+
+/// The command that stands in the arguments from the third on, and its keys.
+fn keys_of(args: Args<'_>) -> Result<(&'static Spec, Vec<&[u8]>)> {
+    let table = table();
+    let mut spec = table.find(args.get(2)).ok_or(Error::plain("Invalid command specified"))?;
+    if !spec.subcommands.is_empty() && args.len() > 3 {
+        let subcommand = table.find_subcommand(spec, args.get(3));
+        spec = subcommand.ok_or(Error::plain("Invalid command specified"))?;
+    }
+    if matches!(spec.keys, Keys::None | Keys::Every) {
+        return Err(Error::plain("The command has no key arguments"));
+    }
+    if !spec.accepts(args.len() - 2) {
+        return Err(Error::plain("Invalid number of arguments specified for command"));
+    }
+    let keys = spec.keys.positions(args.len() - 2).map(|at| args.get(at + 2)).collect();
+    Ok((spec, keys))
+}
+
+fn write_all_infos(reply: &mut Reply<'_>) {
+    reply.array(top_level().count());
+    top_level().for_each(|spec| write_info(spec, reply));
+}
+
+fn write_info(spec: &Spec, reply: &mut Reply<'_>) {
+    let (first, last, step) = spec.keys.range();
+    reply.array(10);
+    reply.bulk(spec.full_name.as_bytes());
+    reply.integer(spec.arity.into());
+    write_words(spec.flag_names().into_iter(), reply);
+    reply.integer(first);
+    reply.integer(last);
+    reply.integer(step);
+    let categories: Vec<String> = spec.categories().iter().map(|of| format!("@{of}")).collect();
+    write_words(categories.iter().map(String::as_str), reply);
+    // Tips for clients of clusters.
+    reply.set(0);
+    write_key_specs(spec, reply);
+    reply.array(spec.subcommands.len());
+    spec.subcommands.iter().for_each(|&at| write_info(&table().specs[at], reply));
+}
+
+fn write_key_specs(spec: &Spec, reply: &mut Reply<'_>) {
+    let (first, last, step) = spec.keys.range();
+    reply.set(usize::from(first > 0));
+    if first == 0 {
+        return;
+    }
+    reply.map(3);
+    reply.bulk(b"flags");
+    write_words(key_flags(spec).iter().copied(), reply);
+    reply.bulk(b"begin_search");
+    write_search("index", &[("index", first)], reply);
+    reply.bulk(b"find_keys");
+    let last = if last < 0 { last } else { last - first };
+    write_search("range", &[("lastkey", last), ("keystep", step), ("limit", 0)], reply);
+}
+
+fn write_search(kind: &str, spec: &[(&str, i64)], reply: &mut Reply<'_>) {
+    reply.map(2);
+    write_text("type", kind, reply);
+    reply.bulk(b"spec");
+    reply.map(spec.len());
+    for (name, value) in spec {
+        reply.bulk(name.as_bytes());
+        reply.integer(*value);
+    }
+}
+
+/// What a command may do to the names it is given.
+fn key_flags(spec: &Spec) -> &'static [&'static str] {
+    match spec.command.run {
+        Run::Write(_) => &["RW", "access", "update"],
+        Run::Read(_) | Run::Session(_) | Run::Container => &["RO", "access"],
+    }
+}
+
+fn write_docs(spec: &Spec, reply: &mut Reply<'_>) {
+    let items = syntax::parse(spec.command.syntax);
+    let subcommands = &spec.subcommands;
+    reply.map(3 + usize::from(!items.is_empty()) + usize::from(!subcommands.is_empty()));
+    write_text("summary", spec.command.about, reply);
+    write_text("since", spec.command.since, reply);
+    write_text("group", spec.family.group, reply);
+    if !items.is_empty() {
+        reply.bulk(b"arguments");
+        let types = Types { is_name: syntax::names_in(&items), command: spec.command.name };
+        types.write(&items, reply);
+    }
+    if !subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(subcommands.len());
+        for spec in subcommands.iter().map(|&at| &table().specs[at]) {
+            reply.bulk(spec.full_name.as_bytes());
+            write_docs(spec, reply);
+        }
+    }
+}
+
+/// Knows the types of one command's arguments by their names.
+struct Types {
+    is_name: fn(&str) -> bool,
+    command: &'static str,
+}
+
+impl Types {
+    fn write(&self, items: &[Item], reply: &mut Reply<'_>) {
+        reply.array(items.len());
+        items.iter().for_each(|item| self.write_item(item, reply));
+    }
+
+    fn write_item(&self, item: &Item, reply: &mut Reply<'_>) {
+        let kind = self.kind_of(item);
+        let name = item.name();
+        let flags = flags_of(item);
+        let is_key = kind == "key";
+        let optional_fields = [is_key, item.token.is_some(), !flags.is_empty()];
+        reply.map(3 + optional_fields.iter().filter(|is_there| **is_there).count());
+        write_text("name", &name, reply);
+        write_text("type", kind, reply);
+        match &item.kind {
+            Kind::OneOf(items) | Kind::Block(items) => {
+                reply.bulk(b"arguments");
+                self.write(items, reply);
+            }
+            Kind::Argument(_) | Kind::Token => write_text("display_text", &name, reply),
+        }
+        if is_key {
+            reply.bulk(b"key_spec_index");
+            reply.integer(0);
+        }
+        if let Some(token) = item.token {
+            write_text("token", token, reply);
+        }
+        if !flags.is_empty() {
+            reply.bulk(b"flags");
+            write_words(flags.into_iter(), reply);
+        }
+    }
+
+    fn kind_of(&self, item: &Item) -> &'static str {
+        let name = match &item.kind {
+            Kind::Token => return "pure-token",
+            Kind::OneOf(_) => return "oneof",
+            Kind::Block(_) => return "block",
+            Kind::Argument(name) => *name,
+        };
+        match name {
+            _ if (self.is_name)(name) => "key",
+            "pattern" => "pattern",
+            "increment" if self.command.ends_with("BYFLOAT") => "double",
+            "seconds" if self.command == "DEBUG SLEEP" => "double",
+            _ if name.starts_with("unix-time") => "unix-time",
+            "seconds" | "milliseconds" | "count" | "cursor" | "numfields" | "numkeys" | "index"
+            | "offset" | "start" | "end" | "length" | "db" | "destination-db" | "increment"
+            | "decrement" | "client-id" | "maxage" | "protover" => "integer",
+            _ => "string",
+        }
+    }
+}
+
+fn flags_of(item: &Item) -> Vec<&'static str> {
+    let flags = [
+        (item.is_optional, "optional"),
+        (item.is_multiple, "multiple"),
+        (item.repeats_token, "multiple_token"),
+    ];
+    flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
+}
+
+fn write_words<'a>(words: impl ExactSizeIterator<Item = &'a str>, reply: &mut Reply<'_>) {
+    reply.set(words.len());
+    words.for_each(|word| reply.simple(word));
+}
+
+fn write_text(key: &str, value: &str, reply: &mut Reply<'_>) {
+    reply.bulk(key.as_bytes());
+    reply.bulk(value.as_bytes());
+}

@@ -1,0 +1,424 @@
+//! The table against a model: a `BTreeMap` does the same, and the table's own sums are counted anew.
+//!
+//! Hashes are also chosen as badly as can be: equal, or equal in all bits but the last. What commands
+//! make of tables is tested in `tests/`.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+
+use super::{Entry, NEVER, Slot, Table};
+
+/// An entry whose key is a number, so that tests can name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    key: [u8; 4],
+    deadline_ms: u64,
+    bytes: usize,
+}
+
+impl Item {
+    fn new(key: u32, deadline_ms: u64, bytes: usize) -> Item {
+        Item { key: key.to_be_bytes(), deadline_ms, bytes }
+    }
+}
+
+impl Entry for Item {
+    fn key(&self) -> &[u8] {
+        &self.key
+    }
+    fn deadline_ms(&self) -> u64 {
+        self.deadline_ms
+    }
+    fn heap_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// How keys get their hashes.
+#[derive(Debug, Clone, Copy)]
+enum Hashes {
+    Spread,
+    /// All in one corner: they differ in their last 24 bits only.
+    Low,
+    /// They differ in their first bits only.
+    High,
+    /// Seven in all.
+    Few,
+    /// One for all: the first, or the last there is.
+    One(u64),
+}
+
+impl Hashes {
+    /// Keys that tests use with them: what has equal hashes is looked for one by one.
+    fn keys(self) -> u32 {
+        match self {
+            Hashes::One(_) => 1300,
+            Hashes::Few => 3000,
+            _ => 6000,
+        }
+    }
+
+    fn of(self, key: u32, skip_bits: u8) -> u64 {
+        let mixed = u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+            ^ u64::from(key).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let hash = match self {
+            Hashes::Spread => mixed,
+            Hashes::Low => mixed & 0xff_ffff,
+            Hashes::High => mixed << 48,
+            Hashes::Few => ((mixed % 7) << 60) | (mixed % 7),
+            Hashes::One(hash) => hash,
+        };
+        // The bits that chose the table are equal for all.
+        if skip_bits == 0 { hash } else { hash >> skip_bits | 0xa5 << (64 - skip_bits) }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Keys from the first on, as many as the second says; there or not.
+    Insert(u32, u32, Option<u64>),
+    Remove(u32, u32),
+    Update(u32, u32, Option<u64>),
+    /// Removes all but one in so many.
+    Thin(u32),
+    /// Lets time pass and sweeps with this budget until there is no more to do, or once.
+    Sweep(u64, isize, bool),
+    /// Goes on with a scan that was begun before, by about so many.
+    Scan(usize),
+    Clone,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    const KEYS: u32 = 6000;
+    let deadline = || prop_oneof![2 => Just(None), 1 => (1u64..400).prop_map(Some)];
+    let op = prop_oneof![
+        4 => (0..KEYS, 1..1500u32, deadline()).prop_map(|(at, n, to)| Op::Insert(at, n, to)),
+        2 => (0..KEYS, 1..1500u32).prop_map(|(at, n)| Op::Remove(at, n)),
+        2 => (0..KEYS, 1..400u32, deadline()).prop_map(|(at, n, to)| Op::Update(at, n, to)),
+        1 => (2..1000u32).prop_map(Op::Thin),
+        2 => (0..60u64, -1..3000isize, any::<bool>()).prop_map(|(by, n, all)| Op::Sweep(by, n, all)),
+        4 => (1..900usize).prop_map(Op::Scan),
+        1 => Just(Op::Clone),
+    ];
+    prop::collection::vec(op, 1..40)
+}
+
+fn hashes() -> impl Strategy<Value = Hashes> {
+    prop_oneof![
+        4 => Just(Hashes::Spread),
+        1 => Just(Hashes::Low),
+        1 => Just(Hashes::High),
+        1 => Just(Hashes::Few),
+        1 => Just(Hashes::One(0)),
+        1 => Just(Hashes::One(u64::MAX)),
+    ]
+}
+
+/// A table, what it should hold, and a scan that is under way.
+struct Pitted {
+    hashes: Hashes,
+    skip_bits: u8,
+    table: Table<Item>,
+    model: BTreeMap<(u64, [u8; 4]), Item>,
+    now_ms: u64,
+    /// Where the scan goes on.
+    from: u64,
+    /// There since the scan began, and not shown yet.
+    awaited: BTreeSet<[u8; 4]>,
+    shown: BTreeSet<[u8; 4]>,
+}
+
+impl Pitted {
+    fn new(hashes: Hashes, skip_bits: u8) -> Pitted {
+        Pitted {
+            hashes,
+            skip_bits,
+            table: Table::new(skip_bits),
+            model: BTreeMap::new(),
+            now_ms: 0,
+            from: 0,
+            awaited: BTreeSet::new(),
+            shown: BTreeSet::new(),
+        }
+    }
+
+    fn play(&mut self, op: &Op) {
+        match *op {
+            Op::Insert(at, n, lifetime) => {
+                self.keys(at, n).for_each(|key| self.put(key, lifetime, true));
+            }
+            Op::Update(at, n, lifetime) => {
+                self.keys(at, n).for_each(|key| self.put(key, lifetime, false));
+            }
+            Op::Remove(at, n) => self.keys(at, n).for_each(|key| self.remove(key)),
+            Op::Thin(one_in) => {
+                let keys: Vec<u32> =
+                    self.model.keys().map(|(_, key)| u32::from_be_bytes(*key)).collect();
+                keys.into_iter().filter(|key| key % one_in != 0).for_each(|key| self.remove(key));
+            }
+            Op::Sweep(by_ms, budget, to_the_end) => self.sweep(by_ms, budget, to_the_end),
+            Op::Scan(count) => self.scan(count),
+            Op::Clone => self.table = self.table.clone(),
+        }
+        self.compare();
+    }
+
+    fn keys(&self, at: u32, n: u32) -> impl Iterator<Item = u32> + use<> {
+        let end = self.hashes.keys();
+        (at % end..end).take(n as usize)
+    }
+
+    fn put(&mut self, key: u32, lifetime: Option<u64>, may_insert: bool) {
+        let hash = self.hashes.of(key, self.skip_bits);
+        let deadline_ms = lifetime.map_or(NEVER, |by| self.now_ms + by + u64::from(key % 7));
+        let item = Item::new(key, deadline_ms, key as usize % 50);
+        let place = (hash, item.key);
+        let expected = self.model.get(&place).cloned();
+        let new = item.clone();
+        let old = self.table.update(hash, &item.key, |there| std::mem::replace(there, new));
+        assert_eq!(old, expected, "update of {key}");
+        if old.is_none() && may_insert {
+            self.table.insert(hash, item.clone());
+        }
+        if old.is_some() || may_insert {
+            self.model.insert(place, item);
+        }
+    }
+
+    fn remove(&mut self, key: u32) {
+        let hash = self.hashes.of(key, self.skip_bits);
+        let key = key.to_be_bytes();
+        assert_eq!(self.table.remove(hash, &key), self.model.remove(&(hash, key)));
+        self.awaited.remove(&key);
+    }
+
+    /// Removes those that [`Pitted::sweep`] would keep, but for the first.
+    fn remove_staying(&mut self) {
+        let keys = self.model.keys().map(|(_, key)| *key).filter(|key| key[3].is_multiple_of(3));
+        let keys: Vec<u32> = keys.map(u32::from_be_bytes).filter(|key| *key != 0).collect();
+        keys.into_iter().for_each(|key| self.remove(key));
+    }
+
+    /// Every third that is due stays, as a kept namespace does.
+    fn sweep(&mut self, by_ms: u64, budget: isize, to_the_end: bool) {
+        self.now_ms += by_ms;
+        let now_ms = self.now_ms;
+        let stays = |item: &Item| item.key[3].is_multiple_of(3);
+        for turn in 0.. {
+            let mut left = budget;
+            let mut gone = Vec::new();
+            self.table.sweep(
+                now_ms,
+                &mut left,
+                &mut |item, _| {
+                    assert!(item.deadline_ms <= now_ms);
+                    if stays(item) {
+                        item.deadline_ms = NEVER;
+                        item.bytes += 1;
+                    }
+                    item.deadline_ms != NEVER
+                },
+                &mut |item| gone.push(item),
+            );
+            for item in &gone {
+                let place =
+                    (self.hashes.of(u32::from_be_bytes(item.key), self.skip_bits), item.key);
+                assert_eq!(self.model.remove(&place).as_ref(), Some(item));
+                self.awaited.remove(&item.key);
+            }
+            for (place, item) in &mut self.model {
+                let there = self.table.get(place.0, &place.1).unwrap();
+                if item.deadline_ms <= now_ms && stays(item) && there.deadline_ms == NEVER {
+                    *item = Item { deadline_ms: NEVER, bytes: item.bytes + 1, ..*item };
+                }
+            }
+            self.check();
+            if !to_the_end || budget <= 0 || self.table.min_deadline_ms() > now_ms {
+                break;
+            }
+            assert!(turn < 1000, "a sweep that does not end");
+        }
+        if to_the_end && budget > 0 {
+            assert!(self.model.values().all(|item| item.deadline_ms > now_ms));
+        }
+    }
+
+    /// One call of a scan, as SCAN does it; equal hashes come in one call.
+    fn scan(&mut self, count: usize) {
+        if self.from == 0 {
+            self.awaited = self.model.keys().map(|(_, key)| *key).collect();
+            self.shown.clear();
+        }
+        let (mut left, mut last, mut next) = (count, None, 0);
+        let mut seen = Vec::new();
+        // How it ended is known from where it goes on.
+        let _ = self.table.scan(self.from, |hash, item| {
+            assert!(hash >= self.from && last <= Some(hash), "out of order");
+            if left == 0 && last != Some(hash) {
+                next = hash;
+                return ControlFlow::Break(());
+            }
+            last = Some(hash);
+            left = left.saturating_sub(1);
+            seen.push(item.key);
+            ControlFlow::Continue(())
+        });
+        for key in seen {
+            let was_awaited = self.awaited.remove(&key);
+            assert!(self.shown.insert(key) || !was_awaited, "shown twice");
+        }
+        self.from = next;
+        if next == 0 {
+            assert!(self.awaited.is_empty(), "stayed, but not shown: {:?}", self.awaited);
+        }
+    }
+
+    fn compare(&self) {
+        self.check();
+        self.compare_order();
+        for rank in [0, self.model.len() / 3, self.model.len().saturating_sub(1)] {
+            assert_eq!(self.table.nth(rank), self.table.iter().nth(rank));
+        }
+        assert_eq!(self.table.nth(self.model.len()), None);
+        let absent = 1_000_000;
+        let hash = self.hashes.of(absent, self.skip_bits);
+        assert_eq!(self.table.get(hash, &absent.to_be_bytes()), None);
+    }
+
+    /// Among equal hashes the order is the table's own.
+    fn compare_order(&self) {
+        let hash = |item: &Item| self.hashes.of(u32::from_be_bytes(item.key), self.skip_bits);
+        let mut items: Vec<(u64, &Item)> = self.table.iter().map(|i| (hash(i), i)).collect();
+        assert!(items.is_sorted_by_key(|(hash, _)| *hash), "not in hash order");
+        items.sort_by_key(|(hash, item)| (*hash, item.key));
+        assert!(items.into_iter().map(|(_, item)| item).eq(self.model.values()), "not the same");
+    }
+
+    fn check(&self) {
+        check(&self.table);
+        assert_eq!(self.table.len(), self.model.len());
+        assert_eq!(self.table.is_empty(), self.model.is_empty());
+        let bytes: usize = self.model.values().map(|item| item.bytes).sum();
+        assert_eq!(self.table.entry_bytes, bytes, "bytes of entries");
+        let earliest = self.model.values().map(|item| item.deadline_ms).min().unwrap_or(NEVER);
+        assert!(self.table.min_deadline_ms() <= earliest, "a deadline is noticed too late");
+    }
+}
+
+/// What must hold between operations, counted anew.
+fn check<T: Entry>(table: &Table<T>) {
+    let in_order: Vec<usize> = {
+        let mut order: Vec<usize> = table.directory.iter().map(|&index| index as usize).collect();
+        order.dedup();
+        order
+    };
+    let segments = || in_order.iter().map(|&index| &table.segments[index]);
+    assert_eq!(in_order.iter().collect::<BTreeSet<_>>().len(), in_order.len(), "not in one piece");
+    assert_eq!(in_order.len() + table.free.len(), table.segments.len(), "lost segments");
+    assert_eq!(table.slots, table.segments.iter().map(|s| s.slots.len()).sum::<usize>());
+    assert_eq!(table.len, segments().map(|s| s.len).sum::<usize>());
+    assert!(table.directory.len() <= 1 || table.directory.len() == 1 << table.depth);
+    assert_eq!(table.entry_bytes, table.iter().map(Entry::heap_bytes).sum::<usize>());
+    let mut last = 0;
+    for (at, &index) in table.directory.iter().enumerate() {
+        let segment = &table.segments[index as usize];
+        let prefix_bits = u32::from(segment.prefix_bits - table.skip_bits);
+        let width = 1usize << (u32::from(table.depth) - prefix_bits);
+        let first = at / width * width;
+        assert!(table.directory[first..first + width].iter().all(|&other| other == index));
+    }
+    for segment in segments() {
+        let there = segment.slots.iter().enumerate();
+        let there: Vec<(usize, &Slot<T>)> =
+            there.filter_map(|(at, slot)| Some((at, slot.as_ref()?))).collect();
+        assert_eq!(there.len(), segment.len);
+        for (at, slot) in there {
+            assert!(slot.hash >= last, "not in hash order");
+            last = slot.hash;
+            assert!(
+                table
+                    .segment_of(slot.hash)
+                    .is_some_and(|i| std::ptr::eq(&table.segments[i], segment))
+            );
+            let home = segment.find(slot.hash, slot.entry.key());
+            assert_eq!(home, Some(at), "not to be found");
+            assert!(slot.entry.deadline_ms() >= segment.min_deadline_ms);
+        }
+        assert!(segment.min_deadline_ms >= table.min_deadline_ms);
+    }
+    if table.is_empty() {
+        assert_eq!(table.bytes(), 0, "an empty table takes memory");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_table_does_what_its_model_does(
+        hashes in hashes(),
+        skip_bits in prop_oneof![Just(0u8), Just(8u8)],
+        ops in ops(),
+    ) {
+        let mut pitted = Pitted::new(hashes, skip_bits);
+        for op in &ops {
+            pitted.play(op);
+        }
+        while pitted.from != 0 {
+            pitted.scan(100);
+        }
+        pitted.play(&Op::Remove(0, 10_000));
+        prop_assert!(pitted.table.is_empty());
+    }
+}
+
+/// Segments that ran over are laid out anew when they are swept; their slots must stay counted.
+#[test]
+fn slots_are_counted_when_a_sweep_lays_a_segment_out_anew() {
+    let mut pitted = Pitted::new(Hashes::One(u64::MAX), 0);
+    (0..600u32).for_each(|key| pitted.put(key, (key != 0).then_some(1), true));
+    pitted.remove_staying();
+    pitted.play(&Op::Sweep(10, 1, false));
+    assert!(pitted.table.len() == 1);
+}
+
+/// However many hashes begin alike, the directory stays in proportion to the entries.
+#[test]
+fn equal_hashes_do_not_grow_the_directory() {
+    for hashes in [Hashes::One(0), Hashes::One(u64::MAX), Hashes::Low] {
+        let mut pitted = Pitted::new(hashes, 8);
+        pitted.play(&Op::Insert(0, 3000, None));
+        let places = pitted.table.directory.len();
+        assert!(places <= 3000 / 16, "{hashes:?}: {places} places");
+    }
+}
+
+/// A table of well spread hashes holds its entries with little room to spare, and gives it back.
+#[test]
+fn memory_follows_the_number_of_entries() {
+    let mut pitted = Pitted::new(Hashes::Spread, 8);
+    let per_slot = size_of::<Option<Slot<Item>>>();
+    (0..40_000).for_each(|key| pitted.put(key, None, true));
+    pitted.compare();
+    let taken = pitted.table.bytes() - pitted.table.entry_bytes;
+    assert!(taken < 40_000 * per_slot * 5 / 2, "{} bytes an entry", taken / 40_000);
+    (0..39_900).for_each(|key| pitted.remove(key));
+    pitted.compare();
+    let taken = pitted.table.bytes() - pitted.table.entry_bytes;
+    assert!(taken < 40_000 * per_slot / 10, "{taken} bytes for 100 entries");
+}
+
+#[test]
+fn freeing_in_slices_frees_everything() {
+    let mut pitted = Pitted::new(Hashes::Spread, 0);
+    pitted.play(&Op::Insert(0, 5000, None));
+    let mut freed = 0;
+    while let Some(entries) = pitted.table.pop_segment() {
+        assert!(entries.len() <= 1100, "{} entries at once", entries.len());
+        freed += entries.len();
+    }
+    assert_eq!((freed, pitted.table.len()), (5000, 0));
+}
