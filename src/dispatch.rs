@@ -6,6 +6,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::command::args::is;
 use crate::command::{self, Keys, Run, Spec};
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
@@ -98,11 +99,7 @@ impl<'s> Executor<'s> {
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
         let mark = reply.mark();
         match self.resolve(session, args) {
-            Err(error) => {
-                session.abort_transaction();
-                self.metrics.total_error_replies.add(1);
-                reply.error(&error);
-            }
+            Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if session.transaction.is_some() && !spec.command.flags.not_queued => {
                 self.queue(session, spec, args, reply);
             }
@@ -153,7 +150,7 @@ impl<'s> Executor<'s> {
         }
         if transaction.is_aborted {
             self.release();
-            return Err(Error::ExecAbort);
+            return Err(Error::ExecAbort(" previous errors.".into()));
         }
         if is_dirty {
             reply.null_array();
@@ -204,6 +201,28 @@ impl<'s> Executor<'s> {
             return Err(Error::Loading);
         }
         Ok(spec)
+    }
+
+    /// Answers what can not be run. A transaction is then discarded by EXEC, or by its own refusal.
+    #[cold]
+    fn refuse(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        error: Error,
+        reply: &mut Reply<'_>,
+    ) {
+        self.metrics.total_error_replies.add(1);
+        if !is(args.get(0), "EXEC") {
+            session.abort_transaction();
+            reply.error(&error);
+            return;
+        }
+        session.take_transaction();
+        self.unwatch(session);
+        let code = Some(error.code()).filter(|&code| code != "ERR");
+        let cause = format!(": {}{}{error}", code.unwrap_or(""), code.map_or("", |_| " "));
+        reply.error(&Error::ExecAbort(cause.into()));
     }
 
     fn queue(
@@ -338,8 +357,8 @@ impl<'s> Executor<'s> {
     fn is_dirty(&self, watch: &crate::session::Watch) -> bool {
         let store = &self.server.store;
         watch.mark.is_dirty()
-            || watch.names.iter().any(|(db, name, had_expired)| {
-                !had_expired && self.held.has_expired(*db, store.name(name), self.now_ms)
+            || watch.names.iter().any(|(db, name, since_ms)| {
+                self.held.has_expired(*db, store.name(name), *since_ms, self.now_ms)
             })
     }
 

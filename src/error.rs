@@ -37,7 +37,7 @@ pub enum Error {
     /// The user may not do this.
     NoPerm(Cow<'static, str>),
     /// EXEC without effect, because a queued command was refused.
-    ExecAbort,
+    ExecAbort(Cow<'static, str>),
     /// HELLO asked for a protocol that is not spoken here.
     NoProto,
     /// The store is still being loaded.
@@ -66,7 +66,7 @@ impl Error {
             Error::NoAuth | Error::NoAuthHello => "NOAUTH",
             Error::WrongPass => "WRONGPASS",
             Error::NoPerm(_) => "NOPERM",
-            Error::ExecAbort => "EXECABORT",
+            Error::ExecAbort(_) => "EXECABORT",
             Error::NoProto => "NOPROTO",
             Error::Loading => "LOADING",
             Error::OutOfMemory => "OOM",
@@ -92,7 +92,7 @@ impl Error {
             | Error::NoSuchNamespace
             | Error::InvalidExpire(_)
             | Error::NoProto
-            | Error::ExecAbort
+            | Error::ExecAbort(_)
             | Error::WrongType => 400,
             Error::NoAuth | Error::NoAuthHello | Error::WrongPass => 401,
             Error::NoPerm(_) => 403,
@@ -122,7 +122,9 @@ impl fmt::Display for Error {
                  select the RESP protocol version at the same time"
             }
             Error::WrongPass => "invalid username-password pair or user is disabled.",
-            Error::ExecAbort => "Transaction discarded because of previous errors.",
+            Error::ExecAbort(cause) => {
+                return write!(f, "Transaction discarded because of{cause}");
+            }
             Error::NoProto => "unsupported protocol version",
             Error::Loading => "Redis is loading the dataset in memory",
             Error::OutOfMemory => "command not allowed when used memory > 'maxmemory'.",

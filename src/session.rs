@@ -76,8 +76,8 @@ pub struct Queued {
 pub struct Watch {
     /// Dirty when one of them changed.
     pub mark: Watched,
-    /// Database, name, and whether something of it had expired already.
-    pub names: Vec<(usize, Box<[u8]>, bool)>,
+    /// Database, name, and since when it is watched, in unix ms.
+    pub names: Vec<(usize, Box<[u8]>, u64)>,
 }
 
 impl Session {

@@ -34,6 +34,10 @@ fn info_has_the_fields_that_clients_and_exporters_read() {
         assert!(info.contains(&format!("{field}\\r\\n")), "{field} in {info}");
     }
     assert!(info.contains(&format!("run_id:{}\\r\\n", harness.server.run_id)));
+    let has_proc = std::path::Path::new("/proc/self/status").exists();
+    for field in ["used_memory_rss:", "total_system_memory:", "used_cpu_user:", "used_cpu_sys:"] {
+        assert_eq!(info.contains(field), has_proc, "{field} in {info}");
+    }
     assert!(!info.contains("cmdstat_"), "counts of commands are only shown when asked for");
     let all = harness.run("INFO everything");
     assert!(all.contains("cmdstat_set:calls=1,") && all.contains("# CPU"));

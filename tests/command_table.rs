@@ -186,6 +186,77 @@ fn what_is_shown_of_a_command_is_what_redis_shows() {
     assert!(compared > 100, "only {compared} commands were compared");
 }
 
+/// Rows whose syntax line is not the one that Redis 7.0 documents.
+const OTHER_SYNTAX: &[&str] = &[
+    // Each filter is given whole; Redis's line says that all of it may be left out.
+    "client|kill",
+    // Redis 7.0 documents no arguments.
+    "command|getkeys",
+    "command|getkeysandflags",
+    // NOVALUES came with 7.4.
+    "hscan",
+];
+
+#[test]
+fn syntax_lines_are_those_that_redis_documents() {
+    let Some(mut redis) = Oracle::start() else { return };
+    let mut differences = Vec::new();
+    let mut compared = 0;
+    for spec in &table().specs {
+        let name = spec.full_name.as_bytes();
+        let Reply::Array(docs) = redis.run(&[b"COMMAND", b"DOCS", name]) else { panic!() };
+        let Some(docs) = docs.get(1) else { continue };
+        compared += 1;
+        let theirs = field(docs, "arguments").map(line).unwrap_or_default();
+        let since = text(field(docs, "since").unwrap());
+        let known = OTHER_SYNTAX.contains(&spec.full_name.as_str());
+        if (theirs != spec.command.syntax) != known || since != spec.command.since {
+            let ours = (spec.command.since, spec.command.syntax);
+            differences.push(format!("{}: {ours:?}, Redis: {:?}", spec.full_name, (since, theirs)));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(compared > 100, "only {compared} commands were compared");
+}
+
+/// The arguments of COMMAND DOCS as a syntax line.
+fn line(arguments: &Reply) -> String {
+    let Reply::Array(arguments) = arguments else { panic!("{arguments:?}") };
+    arguments.iter().map(argument).collect::<Vec<_>>().join(" ")
+}
+
+fn argument(of: &Reply) -> String {
+    let flags = field(of, "flags").map(words).unwrap_or_default();
+    let has = |flag: &str| flags.iter().any(|one| one == flag);
+    let token = field(of, "token").map(text);
+    let value = match text(field(of, "type").unwrap()).as_str() {
+        "oneof" => {
+            let Some(Reply::Array(parts)) = field(of, "arguments") else { panic!("{of:?}") };
+            let parts = parts.iter().map(argument).collect::<Vec<_>>().join(" | ");
+            if has("optional") && token.is_none() { parts } else { format!("<{parts}>") }
+        }
+        "block" => line(field(of, "arguments").unwrap()),
+        "pure-token" => String::new(),
+        _ => text(field(of, "display_text").or(field(of, "name")).unwrap()),
+    };
+    let mut whole = format!("{} {value}", token.unwrap_or_default()).trim().to_owned();
+    if has("multiple") {
+        whole = format!("{whole} [{} ...]", if has("multiple_token") { &whole } else { &value });
+    }
+    if has("optional") { format!("[{whole}]") } else { whole }
+}
+
+/// The value of a key in a map that came as a flat array.
+fn field<'r>(map: &'r Reply, key: &str) -> Option<&'r Reply> {
+    let Reply::Array(items) = map else { panic!("{map:?}") };
+    items.chunks(2).find(|pair| text(&pair[0]) == key).map(|pair| &pair[1])
+}
+
+fn text(reply: &Reply) -> String {
+    let Reply::Bulk(Some(text)) = reply else { panic!("{reply:?}") };
+    String::from_utf8(text.clone()).unwrap()
+}
+
 #[test]
 fn every_name_is_locked_where_the_arguments_do_not_say_which() {
     for spec in &table().specs {

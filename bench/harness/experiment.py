@@ -15,7 +15,7 @@ from .cells import Cell
 from .servers import Programs, Round, Server
 
 # A pair is rejected when, in one of its windows, ...
-SERVER_SHARE_MIN = 0.02  # ... the measured process ran for less than this share of it, so it cannot be what answered,
+CPU_PER_OP_MIN_NS = 20  # ... the measured process used less, so it cannot be what answered,
 COUNT_DIFFERENCE = (0, 2)  # ... the server's own count differs from replies by anything but the counting itself,
 IDLE_SHARE_MAX = 0.01  # ... the servers that had nothing to do used more CPU than this share of the window,
 STEAL_SHARE_MAX = 0.05  # ... the hypervisor took more of the machine than this,
@@ -133,8 +133,8 @@ def rejection(a: dict, b: dict, pinned: bool, keep_noisy: bool) -> str | None:
 
 def faulty(window: dict) -> str | None:
     """What shows that operations and CPU time do not belong together, or None."""
-    if window["server_cpu_ns"] < SERVER_SHARE_MIN * window["elapsed_ns"]:
-        return "measured process did not run"
+    if cpu_per_op(window) < CPU_PER_OP_MIN_NS:
+        return "measured process did not do the work"
     counted = window["server_commands"]
     least, most = COUNT_DIFFERENCE
     if counted is not None and not least <= counted - window["ops"] <= most:

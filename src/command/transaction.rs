@@ -76,10 +76,8 @@ fn watch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
         if watch.names.iter().any(|(at, name, _)| *at == db && **name == *bytes) {
             continue;
         }
-        let name = store.name(bytes);
-        let had_expired = executor.held.has_expired(db, name, now_ms);
-        executor.held.watch(db, name, &watch.mark);
-        watch.names.push((db, bytes.into(), had_expired));
+        executor.held.watch(db, store.name(bytes), now_ms, &watch.mark);
+        watch.names.push((db, bytes.into(), now_ms));
     }
     session.client.watching.store(watch.names.len() as u32, Relaxed);
     reply.ok();

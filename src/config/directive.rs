@@ -53,9 +53,9 @@ macro_rules! field {
 
 /// All directives, sorted by name.
 pub const DIRECTIVES: &[Directive] = &[
-    row("appendfsync", "WHEN", field!(appendfsync, FSYNC))
-        .about("When the journal is flushed to the disk: always, everysec or no"),
-    row("appendonly", "YESNO", field!(appendonly, YesNo))
+    row("appendfsync", "always|everysec|no", field!(appendfsync, FSYNC))
+        .about("When the journal is flushed to the disk"),
+    row("appendonly", "yes|no", field!(appendonly, YesNo))
         .about("Whether changes are journaled, and so outlive the process"),
     row("bind", "ADDRESS", field!(bind, Addresses))
         .list()
@@ -70,10 +70,10 @@ pub const DIRECTIVES: &[Directive] = &[
     row("client-reply-max-bytes", "BYTES", field!(client_reply_max_bytes, Memory { min: 1024 }))
         .live()
         .about("Longest reply; a command that would pass it is refused"),
-    row("cluster-enabled", "YESNO", Access::Fact("no")).about("Redis Cluster: there is none"),
+    row("cluster-enabled", "yes|no", Access::Fact("no")).about("Redis Cluster: there is none"),
     row("databases", "COUNT", Access::Fact("16")).about("Databases that SELECT can select"),
     row("dir", "DIRECTORY", field!(dir, Directory)).about("Where data is kept"),
-    row("enable-debug-command", "YESNO", field!(enable_debug_command, YesNo))
+    row("enable-debug-command", "yes|no", field!(enable_debug_command, YesNo))
         .about("Whether DEBUG may be used"),
     row(
         "hash-max-listpack-entries",
@@ -90,7 +90,7 @@ pub const DIRECTIVES: &[Directive] = &[
     )
     .aliases(&["hash-max-ziplist-value"])
     .live()
-    .about("Bytes of a key or value up to which it does"),
+    .about("Bytes of a key or value up to which OBJECT ENCODING does so"),
     row("http-allowed-host", "HOST", field!(http_allowed_hosts, Words))
         .list()
         .about("Host names, beside those of loopback, that a request on loopback may name"),
@@ -127,7 +127,7 @@ pub const DIRECTIVES: &[Directive] = &[
         .about("What is evicted at the limit: nothing"),
     row("port", "PORT", field!(port, Integer { min: 0, max: 65_535 }))
         .about("Port of the Redis door; 0 for no door"),
-    row("protected-mode", "YESNO", field!(protected_mode, YesNo))
+    row("protected-mode", "yes|no", field!(protected_mode, YesNo))
         .about("Whether to refuse listening beyond loopback without a password"),
     row("proto-max-bulk-len", "BYTES", field!(proto_max_bulk_len_bytes, Memory { min: MIB }))
         .live()

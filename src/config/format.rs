@@ -183,6 +183,16 @@ pub fn memory(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// A number of bytes with the largest unit that divides it.
+pub fn short_memory(bytes: &str) -> String {
+    let number: u64 = bytes.parse().unwrap_or(0);
+    let units = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
+    match units.iter().find(|(size, _)| number >= *size && number.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{}{unit}", number / size),
+        None => bytes.to_owned(),
+    }
+}
+
 fn only<'a>(words: &[&'a str]) -> Result<&'a str, Reason> {
     match words {
         [word] => Ok(word),
@@ -220,6 +230,17 @@ mod tests {
         for text in ["", "k", "-1", "1.5mb", "1 mb", "1tb", "99999999999gb"] {
             assert_eq!(memory(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn short_memory_says_the_same() {
+        for (bytes, short) in
+            [("1073741824", "1gb"), ("1048576", "1mb"), ("64", "64"), ("1500", "1500")]
+        {
+            assert_eq!(short_memory(bytes), short);
+            assert_eq!(memory(short), bytes.parse().ok());
+        }
+        assert_eq!(short_memory("3145728"), "3mb");
     }
 
     #[test]

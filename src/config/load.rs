@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction};
 
 use super::Config;
 use super::directive::{DIRECTIVES, Directive, find};
-use super::format::Reason;
+use super::format::{Reason, short_memory};
 use crate::resp::owned::OwnedRequest;
 
 /// Longest configuration file.
@@ -77,6 +77,7 @@ fn command_line() -> clap::Command {
     clap::Command::new("pantry")
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
+        .override_usage("pantry [FILE] [--directive value ...]")
         .after_help(
             "Sizes are bytes, or have a unit: 1k is 1000, 1kb 1024; so do m, mb, g and gb.\n\
              Flags win over the configuration file.",
@@ -90,6 +91,7 @@ fn flag(directive: &'static Directive) -> Arg {
     let default = match default.as_str() {
         _ if directive.name == "dir" => " [.]".to_owned(),
         "" => String::new(),
+        bytes if directive.hint == "BYTES" => format!(" [{}]", short_memory(bytes)),
         default => format!(" [{default}]"),
     };
     let arg = Arg::new(directive.name)

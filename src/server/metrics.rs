@@ -116,3 +116,20 @@ impl Metrics {
         single.into_iter().chain(per_command).for_each(Counter::reset);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_last_interval() {
+        let rate = Rate::default();
+        rate.sample(100, 1_000);
+        rate.sample(600, 3_000);
+        assert_eq!(rate.per_second(), 250);
+        rate.sample(10, 4_000);
+        assert_eq!(rate.per_second(), 0, "after CONFIG RESETSTAT");
+        rate.sample(40, 4_000);
+        assert_eq!(rate.per_second(), 30_000, "an interval of nothing counts as a millisecond");
+    }
+}

@@ -58,16 +58,18 @@ impl View<'_> {
             let pairs = entry.pairs_mut()?;
             let pair = pairs.remove(hash, key);
             let is_over = pairs.is_empty() && !entry.kept;
-            Ok::<_, Error>(pair.map(|pair| (Entry::deadline_ms(&pair) > now_ms, is_over)))
+            Ok::<_, Error>(pair.map(|pair| (Entry::deadline_ms(&pair), is_over)))
         });
-        let Some((was_alive, is_over)) = deleted.transpose()?.flatten() else { return Ok(false) };
+        let Some((deadline_ms, is_over)) = deleted.transpose()?.flatten() else { return Ok(false) };
         if is_over {
             let name = self.name(name);
             self.names.remove(self.access.db, name);
         }
-        let cause = if was_alive { cause } else { Cause::Hexpired };
-        let db = self.db() as u8;
-        self.record(name, cause, Effect::DeletePair { db, name, key });
+        let was_alive = deadline_ms > now_ms && cause != Cause::Hexpired;
+        let (cause, expired_ms) =
+            if was_alive { (cause, NEVER) } else { (Cause::Hexpired, deadline_ms) };
+        self.effects.push(cause, Effect::DeletePair { db: self.db() as u8, name, key });
+        self.touched(self.db(), name, expired_ms);
         Ok(was_alive)
     }
 
@@ -156,14 +158,15 @@ impl View<'_> {
         let now_ms = self.now_ms();
         let hashed = self.name(name);
         let Some(entry) = self.names.remove(self.access.db, hashed) else { return false };
-        let is_expired = entry.is_expired(now_ms);
+        let is_expired = entry.is_expired(now_ms) || cause == Cause::Expired;
         let existed = entry.kind().is_some() && !is_expired;
+        let expired_ms = if is_expired { entry.deadline_ms } else { NEVER };
         self.names.discard(entry);
         let cause = if is_expired { Cause::Expired } else { cause };
         self.effects.push(cause, Effect::DropName { db: self.db() as u8, name });
         // An empty namespace that was kept: Redis clients could not see it come, nor see it go.
         if existed || is_expired {
-            self.touched(self.db(), name);
+            self.touched(self.db(), name, expired_ms);
         }
         existed
     }
@@ -196,21 +199,26 @@ impl View<'_> {
         }
         let db = self.db() as u8;
         self.record(name, Cause::Rename, Effect::Rename { db, name, to });
-        self.touched(self.db(), to);
+        self.touched(self.db(), to, NEVER);
         true
     }
 
     /// Moves a name to another database. `false` if it is not there, or there already.
     pub fn move_name(&mut self, name: &[u8], to_db: usize) -> bool {
-        let db = self.db();
         if self.kind(name).is_none() || self.kind_in(to_db, name).is_some() {
             return false;
         }
+        self.move_over(name, to_db);
+        true
+    }
+
+    /// [`View::move_name`] over whatever is there: something that has expired, or a kept mark.
+    pub(super) fn move_over(&mut self, name: &[u8], to_db: usize) {
+        let db = self.db();
         self.displace(db, to_db, name, name);
         let effect = Effect::Move { db: db as u8, name, to_db: to_db as u8 };
         self.record(name, Cause::Move, effect);
-        self.touched(to_db, name);
-        true
+        self.touched(to_db, name, NEVER);
     }
 
     /// Copies a name, without its kept mark, over whatever is at the other place. `false` if there
@@ -224,7 +232,7 @@ impl View<'_> {
         self.insert(to_db, to, copy);
         let effect = Effect::Copy { db: self.db() as u8, name, to_db: to_db as u8, to };
         self.effects.push(Cause::CopyTo, effect);
-        self.touched(to_db, to);
+        self.touched(to_db, to, NEVER);
         true
     }
 
@@ -307,12 +315,12 @@ impl View<'_> {
     #[inline]
     fn record(&mut self, name: &[u8], cause: Cause, effect: Effect<'_>) {
         self.effects.push(cause, effect);
-        self.touched(self.db(), name);
+        self.touched(self.db(), name, NEVER);
     }
 
     #[inline]
-    fn touched(&mut self, db: usize, name: &[u8]) {
+    fn touched(&mut self, db: usize, name: &[u8], expired_ms: u64) {
         let name: Name<'_> = self.name(name);
-        self.names.touched(db, name);
+        self.names.touched(db, name, expired_ms);
     }
 }

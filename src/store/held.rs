@@ -81,9 +81,10 @@ impl<'s> Held<'s> {
         stats
     }
 
-    /// Whether something under the name expired and was not reaped. The name must be held.
-    pub fn has_expired(&self, db: usize, name: Name<'_>, now_ms: u64) -> bool {
-        self.get(db, name).is_some_and(|entry| entry.has_expired(now_ms))
+    /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
+    /// held.
+    pub fn has_expired(&self, db: usize, name: Name<'_>, since_ms: u64, now_ms: u64) -> bool {
+        self.get(db, name).is_some_and(|entry| entry.has_expired(since_ms, now_ms))
     }
 
     /// Takes one stripe by its number. Nothing may be held.
@@ -124,9 +125,10 @@ impl<'s> Held<'s> {
         now_ms
     }
 
-    /// Marks `mark` when `name` changes. The name's stripe must be held.
-    pub fn watch(&mut self, db: usize, name: Name<'_>, mark: &Watched) {
-        self.stripe_mut(name.hash).watchers.add(db, name, mark);
+    /// Marks `mark` when `name` changes from what it was at `since_ms`, which is now. The name's stripe
+    /// must be held.
+    pub fn watch(&mut self, db: usize, name: Name<'_>, since_ms: u64, mark: &Watched) {
+        self.stripe_mut(name.hash).watchers.add(db, name, since_ms, mark);
     }
 
     /// Ends [`Held::watch`].
@@ -259,7 +261,7 @@ impl Names for Held<'_> {
     fn flush(&mut self, db: usize) {
         let store = self.store;
         self.each(|stripe| {
-            stripe.watchers.touch_those(db, |name| stripe.dbs[db].shows(name));
+            stripe.watchers.touch_those(db, |name, since_ms| stripe.dbs[db].shows(name, since_ms));
             let old = std::mem::replace(&mut stripe.dbs[db], Db::new());
             store.discard(Garbage::Names(old.names));
         });
@@ -267,16 +269,19 @@ impl Names for Held<'_> {
 
     fn swap(&mut self, a: usize, b: usize) {
         self.each(|stripe| {
-            let changes = |name: Name<'_>| stripe.dbs[a].shows(name) || stripe.dbs[b].shows(name);
-            stripe.watchers.touch_those(a, changes);
-            stripe.watchers.touch_those(b, changes);
+            for (from, to) in [(a, b), (b, a)] {
+                stripe.watchers.touch_those(from, |name, since_ms| {
+                    stripe.dbs[from].shows(name, since_ms)
+                        || stripe.dbs[to].shows(name, stripe.now_ms)
+                });
+            }
             stripe.dbs.swap(a, b);
         });
     }
 
     #[inline]
-    fn touched(&mut self, db: usize, name: Name<'_>) {
-        self.stripe(name.hash).watchers.touch(db, name);
+    fn touched(&mut self, db: usize, name: Name<'_>, expired_ms: u64) {
+        self.stripe(name.hash).watchers.touch(db, name, expired_ms);
     }
 
     fn discard(&mut self, entry: Box<NameEntry>) {

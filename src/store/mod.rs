@@ -173,9 +173,9 @@ impl Db {
         Db { names: Table::new(STRIPE_BITS), counts: DbStats::default() }
     }
 
-    /// Whether Redis clients can see the name, unless it has expired.
-    fn shows(&self, name: Name<'_>) -> bool {
-        self.names.get(name.hash, name.bytes).is_some_and(|entry| entry.kind().is_some())
+    /// Whether Redis clients can see something under the name at `now_ms`.
+    fn shows(&self, name: Name<'_>, now_ms: u64) -> bool {
+        self.names.get(name.hash, name.bytes).is_some_and(|entry| entry.is_alive(now_ms))
     }
 
     fn update(&mut self, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry)) -> bool {

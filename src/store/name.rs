@@ -114,16 +114,28 @@ impl NameEntry {
         self.deadline_ms <= now_ms
     }
 
-    /// Whether it or any of its pairs has expired.
-    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+    /// Whether it or any of its pairs expired after `since_ms`.
+    pub(super) fn has_expired(&self, since_ms: u64, now_ms: u64) -> bool {
+        let expired = |deadline_ms| since_ms < deadline_ms && deadline_ms <= now_ms;
         let pair_expired = || match &self.value {
             Value::String(_) => false,
             Value::Namespace(pairs) => {
                 pairs.min_deadline_ms() <= now_ms
-                    && pairs.iter().any(|pair| Entry::deadline_ms(pair) <= now_ms)
+                    && pairs.iter().any(|pair| expired(Entry::deadline_ms(pair)))
             }
         };
-        self.is_expired(now_ms) || pair_expired()
+        // What was in a name that had expired was gone with it.
+        !self.is_expired(since_ms) && (expired(self.deadline_ms) || pair_expired())
+    }
+
+    /// Whether it has not expired, and there is anything in it that has not.
+    pub(super) fn is_alive(&self, now_ms: u64) -> bool {
+        let has_content = || match &self.value {
+            Value::String(_) => true,
+            Value::Namespace(pairs) if pairs.min_deadline_ms() > now_ms => !pairs.is_empty(),
+            Value::Namespace(pairs) => pairs.iter().any(|pair| Entry::deadline_ms(pair) > now_ms),
+        };
+        !self.is_expired(now_ms) && has_content()
     }
 
     /// What Redis clients see; `None` for an empty namespace.

@@ -39,8 +39,9 @@ pub(super) trait Names {
     /// Makes two databases change places, as [`Names::flush`] says.
     fn swap(&mut self, a: usize, b: usize);
 
-    /// Who watches the name learns that it changed.
-    fn touched(&mut self, db: usize, name: Name<'_>);
+    /// Who watches the name learns that it changed. If the change only freed what expired at
+    /// `expired_ms`, those do who watched it then; else that is [`super::NEVER`].
+    fn touched(&mut self, db: usize, name: Name<'_>, expired_ms: u64);
 
     /// Frees what an edit took out.
     fn discard(&mut self, entry: Box<NameEntry>);

@@ -61,8 +61,8 @@ impl<'h, 's> Overlay<'h, 's> {
         let mut flow = ControlFlow::Continue(());
         if !self.flushed[db] {
             self.base.scan(db, from, &mut |hash, entry| {
-                while let Some((_, mine)) = changed.next_if(|(mine, _)| *mine < hash) {
-                    flow = visit(hash, mine);
+                while let Some((its_hash, mine)) = changed.next_if(|(mine, _)| *mine < hash) {
+                    flow = visit(its_hash, mine);
                     flow?;
                 }
                 if !self.changed.contains_key(&(db, hash, entry.name().into())) {
@@ -158,7 +158,7 @@ impl Names for Overlay<'_, '_> {
     }
 
     /// Nothing has changed for those who watch.
-    fn touched(&mut self, _db: usize, _name: Name<'_>) {}
+    fn touched(&mut self, _db: usize, _name: Name<'_>, _expired_ms: u64) {}
 
     fn discard(&mut self, _entry: Box<NameEntry>) {}
 }

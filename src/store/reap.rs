@@ -114,21 +114,24 @@ impl Slice<'_> {
         watchers: &Watchers,
         budget: &mut isize,
     ) -> bool {
-        let hash = self.hasher.hash(&entry.name);
-        watchers.touch(db, Name { bytes: &entry.name, hash });
         let name = &entry.name;
+        let hashed = Name { bytes: name, hash: self.hasher.hash(name) };
         if entry.deadline_ms <= self.now_ms {
             self.names += 1;
             self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
+            watchers.touch(db, hashed, entry.deadline_ms);
             return true;
         }
         let Value::Namespace(pairs) = &mut entry.value else { return false };
         let (effects, count) = (&mut *self.effects, &mut self.pairs);
+        let mut expired_ms = 0;
         pairs.sweep(self.now_ms, budget, &mut |_, _| true, &mut |pair| {
             *count += 1;
+            expired_ms = expired_ms.max(Entry::deadline_ms(&pair));
             let effect = Effect::DeletePair { db: db as u8, name, key: pair.key() };
             effects.push(Cause::Hexpired, effect);
         });
+        watchers.touch(db, hashed, expired_ms);
         pairs.is_empty() && !entry.kept
     }
 }

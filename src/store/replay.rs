@@ -77,9 +77,7 @@ impl View<'_> {
             Effect::Copy { name, to_db, to, .. } => {
                 self.copy(name, usize::from(to_db), to);
             }
-            Effect::Move { name, to_db, .. } => {
-                self.move_name(name, usize::from(to_db));
-            }
+            Effect::Move { name, to_db, .. } => self.move_over(name, usize::from(to_db)),
             Effect::SwapDb { a, b } => self.swap_dbs(usize::from(a), usize::from(b)),
             Effect::Flush { db } => self.flush(usize::from(db)),
             Effect::Keep { name, .. } => {

@@ -30,12 +30,14 @@ pub(super) struct Watchers {
 struct Watcher {
     db: usize,
     name: Box<[u8]>,
+    /// When it began to watch: what had expired by then was gone to it.
+    since_ms: u64,
     mark: Watched,
 }
 
 impl Watchers {
-    pub fn add(&mut self, db: usize, name: Name<'_>, mark: &Watched) {
-        let watcher = Watcher { db, name: name.bytes.into(), mark: mark.clone() };
+    pub fn add(&mut self, db: usize, name: Name<'_>, since_ms: u64, mark: &Watched) {
+        let watcher = Watcher { db, name: name.bytes.into(), since_ms, mark: mark.clone() };
         self.by_hash.entry(name.hash).or_default().push(watcher);
     }
 
@@ -48,27 +50,30 @@ impl Watchers {
         }
     }
 
+    /// A name has changed. If the change only freed what expired at `expired_ms`, it is none to those
+    /// who began to watch later; else that is [`super::NEVER`].
     #[inline]
-    pub fn touch(&self, db: usize, name: Name<'_>) {
+    pub fn touch(&self, db: usize, name: Name<'_>, expired_ms: u64) {
         if !self.by_hash.is_empty() {
-            self.mark(db, name);
+            self.mark(db, name, expired_ms);
         }
     }
 
-    /// Every watched name of `db` of which `is_changed` says so.
-    pub fn touch_those(&self, db: usize, is_changed: impl Fn(Name<'_>) -> bool) {
+    /// Every watched name of `db` of which `is_changed`, told since when it is watched, says so.
+    pub fn touch_those(&self, db: usize, is_changed: impl Fn(Name<'_>, u64) -> bool) {
         for (&hash, watchers) in &self.by_hash {
             for watcher in watchers.iter().filter(|watcher| watcher.db == db) {
-                if is_changed(Name { bytes: &watcher.name, hash }) {
+                if is_changed(Name { bytes: &watcher.name, hash }, watcher.since_ms) {
                     watcher.mark.0.store(true, Relaxed);
                 }
             }
         }
     }
 
-    fn mark(&self, db: usize, name: Name<'_>) {
+    fn mark(&self, db: usize, name: Name<'_>, expired_ms: u64) {
         for watcher in self.by_hash.get(&name.hash).into_iter().flatten() {
-            if watcher.db == db && *watcher.name == *name.bytes {
+            let concerns = watcher.db == db && *watcher.name == *name.bytes;
+            if concerns && watcher.since_ms < expired_ms {
                 watcher.mark.0.store(true, Relaxed);
             }
         }

@@ -61,8 +61,15 @@ pub(super) fn no_content() -> Answer {
 }
 
 /// Writes a JSON object, member by member, in the order of the calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Object(Vec<u8>);
+
+impl Default for Object {
+    fn default() -> Object {
+        // Most answers fit.
+        Object(Vec::with_capacity(128))
+    }
+}
 
 impl Object {
     /// A member whose value is JSON already.

@@ -60,8 +60,10 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         async move { Ok::<_, Infallible>(connection.answer(request).await) }
     });
     let patience = Duration::from_millis(config.http_body_timeout_ms);
+    // Not `pipeline_flush`: with it, hyper closes without sending what it answers to a bad request.
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Who closes its half behind its last request still gets the answer.
         .half_close(true)
         .header_read_timeout(Duration::from_millis(config.http_header_timeout_ms))
         .max_header_size(HEAD_MAX_BYTES)

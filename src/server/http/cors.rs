@@ -3,6 +3,9 @@
 //! Off unless origins are named. Credentials in the browser's sense (cookies) are never allowed; a
 //! page that needs a password sends it in `Authorization`. A page on the internet may reach a server
 //! on a private network only if its origin is named, not through `*`.
+//!
+//! Pages of other origins can not write either: every write needs a content type, a header or a method
+//! for which a browser asks first.
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};

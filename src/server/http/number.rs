@@ -17,7 +17,11 @@ pub(super) fn print(n: f64) -> String {
         }
         .to_owned();
     }
-    let scientific = format!("{:e}", n.abs());
+    // The shortest form says how many digits are needed. Where two such numbers are equally near, it
+    // takes the larger, and JavaScript the even one, as rounding to that many digits does.
+    let shortest = format!("{:e}", n.abs());
+    let places = shortest.find('e').map_or(0, |end| end.saturating_sub(2));
+    let scientific = format!("{:.places$e}", n.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
     // How many of the digits stand before the point; may be negative or beyond the last digit.
@@ -97,6 +101,7 @@ mod tests {
             (1e-6, "0.000001"),
             (1e-7, "1e-7"),
             (1.5e-9, "1.5e-9"),
+            (f64::from_bits(0x430f_32f4_a967_cafa), "1097718834198879.2"),
             (9_007_199_254_740_993.0, "9007199254740992"),
             (12_345_678_901_234_567_890.0, "12345678901234567000"),
             (123_456.789e3, "123456789"),
@@ -139,6 +144,13 @@ mod tests {
             "0xg", "+", "\u{85}5",
         ] {
             assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_printed_reads_as_the_same_number(n in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+            proptest::prop_assert_eq!(read(&print(n)), Some(n));
         }
     }
 }

@@ -128,3 +128,24 @@ impl From<Problem> for Answer {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_fail_with_the_status_that_says_the_same() {
+        for (failed, status) in [
+            (Error::WrongType, 400),
+            (Error::NoAuth, 401),
+            (Error::NoPerm("no".into()), 403),
+            (Error::Loading, 503),
+            (Error::Misconf("no".into()), 503),
+            (Error::OutOfMemory, 507),
+        ] {
+            let answer = Answer::from(Problem::from(failed));
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers().contains_key(header::WWW_AUTHENTICATE), status == 401);
+        }
+    }
+}

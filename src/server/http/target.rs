@@ -99,4 +99,16 @@ mod tests {
         assert_eq!(parameter("key=a&key=b", "key"), Ok(Parameter::Repeated));
         assert_eq!(parameter("key=%zz", "key"), Err(BadEscape));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn escapes_are_decoded_once(name in ".*") {
+            let escaped: String = name.bytes().map(|b| format!("%{b:02x}")).collect();
+            let path = format!("/a/{escaped}");
+            let wanted = vec![Cow::Borrowed("a"), Cow::Borrowed(&*name)];
+            proptest::prop_assert_eq!(segments(&path), Ok(wanted));
+            let query = format!("x=1&key={escaped}&y");
+            proptest::prop_assert_eq!(parameter(&query, "key"), Ok(Parameter::Once(name.as_str().into())));
+        }
+    }
 }
