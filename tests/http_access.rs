@@ -1,6 +1,6 @@
 //! Who gets in at the HTTP door: passwords, hosts, origins, health, how many.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod http_support;
 

@@ -11,7 +11,7 @@ redis-cli --version
 check_hashes_and_strings() {
     cli FLUSHALL >/dev/null
     same 'HSET answers the number of new fields' 2 "$(cli HSET 'Sales ETL' 'last run' 2026-11-22 rows 17)"
-    same 'HGETALL' $'last run\n2026-11-22\nrows\n17' "$(cli HGETALL 'Sales ETL')"
+    same 'HGETALL' $'last run|2026-11-22\nrows|17' "$(cli HGETALL 'Sales ETL' | paste - - -d '|' | sort)"
     same 'HMGET with a missing field' $'17\n\n2026-11-22' "$(cli HMGET 'Sales ETL' rows nope 'last run')"
     same 'HINCRBY, HINCRBYFLOAT' $'20\n20.5' "$(cli HINCRBY 'Sales ETL' rows 3; cli HINCRBYFLOAT 'Sales ETL' rows 0.5)"
     same 'HDEL of the last field removes the hash' $'2\n0' "$(cli HDEL 'Sales ETL' rows 'last run'; cli EXISTS 'Sales ETL')"
