@@ -12,12 +12,13 @@ use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::journal::effect::Effects;
 use crate::reply::Reply;
+use crate::resp::ahead::AHEAD_MAX;
 use crate::resp::request::Args;
 use crate::server::Server;
 use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
-use crate::store::view::Lookups;
-use crate::store::{Access, Held, Overlay, Settings, View};
+use crate::store::view::{Known, Lookups};
+use crate::store::{Access, Held, Name, Overlay, Settings, View};
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 const COMMANDS_PER_LOCK_MAX: usize = 64;
@@ -94,16 +95,62 @@ impl<'s> Executor<'s> {
         self.now_ms
     }
 
+    /// Looks at requests that will be run next. As far as they are for pairs of one namespace, takes
+    /// its stripe, brings the pairs into the processor's cache and tells the hashes of their keys.
+    /// Returns how many that are.
+    pub fn look_ahead<'a>(
+        &mut self,
+        session: &Session,
+        requests: impl Iterator<Item = Args<'a>>,
+        hashes: &mut [u64; AHEAD_MAX],
+    ) -> usize {
+        if session.transaction.is_some() || self.over_overlay {
+            return 0;
+        }
+        let store = &self.server.store;
+        let mut first: Option<(Keys, Args<'a>, Name<'a>)> = None;
+        let mut found = 0;
+        for (args, hash) in requests.zip(hashes.iter_mut()) {
+            let Some(spec) = command::table().find(args.get(0)) else { break };
+            let Some(at) = spec.pair_at.filter(|&at| at < args.len()) else { break };
+            let name = args.get(at - 1);
+            match &first {
+                None => first = Some((spec.keys, args, store.name(name))),
+                Some((_, _, first)) if first.bytes == name => {}
+                Some(_) => break,
+            }
+            *hash = store.key_hash(args.get(at));
+            found += 1;
+        }
+        if let Some((keys, args, name)) = first {
+            self.lock(keys, args);
+            self.held.touch_pairs(session.db, name, &hashes[..found]);
+        }
+        found
+    }
+
     /// Runs one request and writes its reply.
     #[inline]
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        self.execute_hashed(session, args, None, reply);
+    }
+
+    /// The same for a request that was looked at ahead: with the hash of its pair's key.
+    #[inline]
+    pub fn execute_hashed(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        key_hash: Option<u64>,
+        reply: &mut Reply<'_>,
+    ) {
         let mark = reply.mark();
         match self.resolve(session, args) {
             Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if session.transaction.is_some() && !spec.command.flags.not_queued => {
                 self.queue(session, spec, args, reply);
             }
-            Ok(spec) => self.call(session, spec, args, reply),
+            Ok(spec) => self.call(session, spec, args, key_hash, reply),
         }
         if session.reply_mode != ReplyMode::On {
             match session.reply_mode {
@@ -124,13 +171,14 @@ impl<'s> Executor<'s> {
         session: &mut Session,
         spec: &'static Spec,
         args: Args<'_>,
+        key_hash: Option<u64>,
         reply: &mut Reply<'_>,
     ) {
         self.metrics.total_commands_processed.add(1);
         self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
-        if let Err(error) = self.run(session, spec, args, reply) {
+        if let Err(error) = self.run(session, spec, args, key_hash, reply) {
             reply.rewind(mark);
             reply.error(&error);
             self.metrics.failed[spec.index].add(1);
@@ -158,7 +206,7 @@ impl<'s> Executor<'s> {
             reply.array(transaction.queue.len());
             self.is_in_exec = true;
             for queued in &transaction.queue {
-                self.call(session, queued.spec, queued.request.args(), reply);
+                self.call(session, queued.spec, queued.request.args(), None, reply);
             }
             self.is_in_exec = false;
         }
@@ -256,12 +304,15 @@ impl<'s> Executor<'s> {
         session: &mut Session,
         spec: &'static Spec,
         args: Args<'_>,
+        key_hash: Option<u64>,
         reply: &mut Reply<'_>,
     ) -> Result {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = self.lock(spec.keys, args);
+        let name = self.lock(spec.keys, args);
+        let key = key_hash.zip(spec.pair_at).map(|(hash, at)| (args.get(at), hash));
+        let known = Known { name, key };
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         let access = Access {
             db: session.db,

@@ -4,7 +4,7 @@
 //! form, recorded from Butler's routes on the Fastify they run on. There, a step that pantry answers
 //! differently says so (`pantry`), with the reason.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod http_support;
 

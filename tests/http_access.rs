@@ -1,6 +1,6 @@
 //! Who gets in at the HTTP door: passwords, hosts, origins, health, how many.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod http_support;
 
@@ -210,4 +210,19 @@ fn clients_that_left_make_room() {
             assert!(Instant::now() < deadline);
         }
     }
+}
+
+#[test]
+fn an_http_client_can_be_killed() {
+    let pantry = Pantry::start(&[]);
+    let mut client = pantry.connect();
+    client.send_request("GET", "/health/live", &[], b"");
+    assert_eq!(client.answer("GET").status, 200);
+    let redis = redis::Client::open(format!("redis://{}", pantry.redis)).unwrap();
+    let mut redis = redis.get_connection().unwrap();
+    let address = client.stream.local_addr().unwrap().to_string();
+    let mut kill = redis::cmd("CLIENT");
+    kill.arg("KILL").arg("ADDR").arg(address);
+    assert_eq!(kill.query::<i64>(&mut redis).unwrap(), 1);
+    assert!(client.is_closed());
 }

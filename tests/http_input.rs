@@ -1,6 +1,6 @@
 //! Bad, slow and hostile input at the HTTP door: an answer or a closed connection, never more.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod http_support;
 

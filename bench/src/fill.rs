@@ -26,29 +26,29 @@ pub struct Options {
 /// # Errors
 /// When any reply differs from the one that is due.
 pub fn run(options: &Options) -> Result<()> {
-    let mut session = Session::open(options.port)?;
+    let mut exchange = Exchange::open(options.port)?;
     for index in 0..PAIRS {
         let (key, value) = (keyspace::key(index), keyspace::value(index));
-        session.expect(&["HSET", NAMESPACE, &key, &value], ":1\r\n")?;
-        session.expect(&["SET", &key, &value], "+OK\r\n")?;
+        exchange.expect(&["HSET", NAMESPACE, &key, &value], ":1\r\n")?;
+        exchange.expect(&["SET", &key, &value], "+OK\r\n")?;
     }
     for index in 0..SMALL_PAIRS {
         let (key, value) = (keyspace::small_key(index), keyspace::value(index));
-        session.expect(&["HSET", SMALL_NAMESPACE, &key, &value], ":1\r\n")?;
+        exchange.expect(&["HSET", SMALL_NAMESPACE, &key, &value], ":1\r\n")?;
     }
     for index in 0..PAIRS {
         let key = keyspace::key(index);
         let reply = bulk(&keyspace::value(index));
-        session.expect(&["HGET", NAMESPACE, &key], &reply)?;
-        session.expect(&["GET", &key], &reply)?;
+        exchange.expect(&["HGET", NAMESPACE, &key], &reply)?;
+        exchange.expect(&["GET", &key], &reply)?;
     }
     for index in 0..SMALL_PAIRS {
         let reply = bulk(&keyspace::value(index));
-        session.expect(&["HGET", SMALL_NAMESPACE, &keyspace::small_key(index)], &reply)?;
+        exchange.expect(&["HGET", SMALL_NAMESPACE, &keyspace::small_key(index)], &reply)?;
     }
-    session.expect(&["HLEN", NAMESPACE], &format!(":{PAIRS}\r\n"))?;
-    session.expect(&["HLEN", SMALL_NAMESPACE], &format!(":{SMALL_PAIRS}\r\n"))?;
-    session.finish()?;
+    exchange.expect(&["HLEN", NAMESPACE], &format!(":{PAIRS}\r\n"))?;
+    exchange.expect(&["HLEN", SMALL_NAMESPACE], &format!(":{SMALL_PAIRS}\r\n"))?;
+    exchange.finish()?;
     options.http_port.map_or(Ok(()), verify_rest)
 }
 
@@ -89,14 +89,14 @@ fn bulk(value: &str) -> String {
 }
 
 /// Sends commands in batches and compares their replies.
-struct Session {
+struct Exchange {
     stream: TcpStream,
     commands: String,
     replies: String,
     waiting: usize,
 }
 
-impl Session {
+impl Exchange {
     fn open(port: u16) -> Result<Self> {
         Ok(Self {
             stream: connect(port)?,

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 source compat/shell/checks.sh
 printf 'redis-rs %s\n' "$(cargo pkgid redis | sed 's/.*[@#]//')"
 
-out=$(cargo test --quiet --release --test client_redis_rs -- --format pretty 2>&1)
+out=$(cargo test --quiet --test client_redis_rs -- --format pretty 2>&1)
 while read -r line; do
     case $line in
         test\ *\ ...\ ok) text=${line#test }; ok "${text% ... ok}" ;;

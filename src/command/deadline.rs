@@ -88,3 +88,43 @@ impl<'a> Expiry<'a> {
         if agrees { Ok(true) } else { Err(Error::Syntax) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TimeForm;
+    use crate::error::Error;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn amounts_count_from_now_or_from_1970() {
+        assert_eq!(TimeForm::SECONDS.unix_ms(10, NOW_MS), Some(NOW_MS as i64 + 10_000));
+        assert_eq!(TimeForm::MILLISECONDS.unix_ms(-10, NOW_MS), Some(NOW_MS as i64 - 10));
+        assert_eq!(TimeForm::UNIX_SECONDS.unix_ms(10, NOW_MS), Some(10_000));
+        assert_eq!(TimeForm::UNIX_MILLISECONDS.unix_ms(i64::MIN, NOW_MS), Some(i64::MIN));
+    }
+
+    #[test]
+    fn the_last_amount_that_fits_is_taken() {
+        let invalid = Err(Error::InvalidExpire("set"));
+        for form in [
+            TimeForm::SECONDS,
+            TimeForm::MILLISECONDS,
+            TimeForm::UNIX_SECONDS,
+            TimeForm::UNIX_MILLISECONDS,
+        ] {
+            let base_ms = if form.is_relative { NOW_MS as i64 } else { 0 };
+            let last = (i64::MAX - base_ms) / form.unit_ms;
+            let deadline_ms =
+                |amount: i64| form.deadline_ms(amount.to_string().as_bytes(), NOW_MS, "set");
+            assert_eq!(deadline_ms(last), Ok((last * form.unit_ms + base_ms) as u64));
+            assert_eq!(deadline_ms(1), Ok((form.unit_ms + base_ms) as u64));
+            assert_eq!(deadline_ms(0), invalid);
+            assert_eq!(deadline_ms(i64::MIN), invalid);
+            if last < i64::MAX {
+                assert_eq!(deadline_ms(last + 1), invalid);
+                assert_eq!(deadline_ms(i64::MAX), invalid);
+            }
+        }
+    }
+}

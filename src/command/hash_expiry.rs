@@ -109,7 +109,7 @@ fn hgetdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
     let name = args.get(1);
     let pairs = view.namespace(name)?;
     let keys = fields(args, 2, NUMFIELDS)?;
-    check_values_fit(view, pairs.as_ref(), keys.clone())?;
+    check_values_fit(view, pairs.as_ref(), keys.clone(), "several HGETDEL")?;
 
     reply.array(keys.len());
     for key in keys {
@@ -131,7 +131,7 @@ fn hgetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
         None
     };
     let keys = fields(args, args.len() - options.left(), NUMFIELDS)?;
-    check_values_fit(view, pairs.as_ref(), keys.clone())?;
+    check_values_fit(view, pairs.as_ref(), keys.clone(), "several HGETEX")?;
 
     reply.array(keys.len());
     for key in keys {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::args::{Cursor, integer};
-use super::hash::{bulk_bytes, check_all_fit, check_fits};
+use super::hash::{bulk_bytes, check_all_fit};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -100,7 +100,7 @@ impl Request {
     }
 
     fn write_all(&self, view: &View<'_>, reply: &mut Reply<'_>, drawn: &[Pair<'_>]) -> Result {
-        check_fits(view, drawn.iter().map(|pair| self.bytes(*pair)).sum())?;
+        check_len(view, drawn.iter().map(|pair| self.bytes(*pair)).sum())?;
 
         self.begin(reply, drawn.len());
         drawn.iter().for_each(|pair| self.write(reply, *pair));
@@ -152,11 +152,15 @@ fn repeat_from_list(
 ) -> Result {
     let all_bytes: usize = list.iter().map(|pair| request.bytes(*pair)).sum();
     let mean_bytes = all_bytes.div_ceil(list.len());
-    check_fits(view, request.count.saturating_mul(mean_bytes))?;
+    check_len(view, request.count.saturating_mul(mean_bytes))?;
 
     request.begin(reply, request.count);
     for _ in 0..request.count {
         request.write(reply, list[view.random_below(list.len())]);
     }
     Ok(())
+}
+
+fn check_len(view: &View<'_>, bytes: usize) -> Result {
+    view.settings().check_reply_len(bytes, "a smaller count")
 }

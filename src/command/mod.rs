@@ -248,6 +248,8 @@ pub struct Spec {
     pub arity: i32,
     /// Where the names are in its arguments.
     pub keys: Keys,
+    /// Where the key of a pair is, if it stands right behind the one name.
+    pub pair_at: Option<usize>,
     /// Its place in [`Table::specs`], for counters.
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
@@ -339,6 +341,7 @@ impl Table {
                 family,
                 arity: syntax::arity(command),
                 keys: syntax::keys(command),
+                pair_at: syntax::pair_at(command),
                 index,
                 full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
                 subcommands: Vec::new(),

@@ -391,3 +391,26 @@ fn put_all<'a>(view: &mut View<'_>, pairs: impl Iterator<Item = (&'a [u8], &'a [
         view.put_string(name, value, NewDeadline::Clear, Cause::Set);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::part;
+
+    #[test]
+    fn a_part_is_what_slicing_gives() {
+        let value = b"0123456789";
+        let places = || [i64::MIN, i64::MAX].into_iter().chain(-25..25);
+        for (start, end) in places().flat_map(|start| places().map(move |end| (start, end))) {
+            let from_front = |at: i64| if at < 0 { at.saturating_add(10) } else { at };
+            let (first, last) = (from_front(start).max(0), from_front(end).max(0));
+            let both_behind = start < 0 && end < 0 && start > end;
+            let bytes = value
+                .iter()
+                .enumerate()
+                .filter(|&(at, _)| !both_behind && (first..=last).contains(&(at as i64)));
+            let expected: Vec<u8> = bytes.map(|(_, &byte)| byte).collect();
+            assert_eq!(part(value, start, end), expected, "{start} {end}");
+            assert_eq!(part(b"", start, end), b"");
+        }
+    }
+}

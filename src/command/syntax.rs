@@ -132,6 +132,19 @@ pub fn keys(command: &Command) -> Keys {
     Keys::None
 }
 
+/// Where a command's first key of a pair is, if it stands right behind its one name.
+pub fn pair_at(command: &Command) -> Option<usize> {
+    const PAIR_WORDS: &[&str] = &["field", "key"];
+    let Keys::One(name_at) = keys(command) else { return None };
+    let words = command.name.split(' ').count();
+    match parse(command.syntax).get(name_at + 1 - words) {
+        Some(Item { token: None, kind: Kind::Argument(word), is_optional: false, .. }) => {
+            PAIR_WORDS.contains(word).then_some(name_at + 1)
+        }
+        _ => None,
+    }
+}
+
 /// Whether a word stands for a name in this line.
 pub fn names_in(items: &[Item]) -> fn(&str) -> bool {
     let has_namespace = items.iter().any(|item| item.kind == Kind::Argument(NAMESPACE));

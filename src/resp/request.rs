@@ -62,6 +62,10 @@ impl<'a> Args<'a> {
         Args { bytes, spans }
     }
 
+    pub(super) fn spans(&self) -> &'a [Span] {
+        self.spans
+    }
+
     /// The number of arguments; never 0 after [`Parsed::Request`].
     pub fn len(&self) -> usize {
         self.spans.len()
@@ -176,6 +180,17 @@ impl RequestParser {
     #[inline]
     pub fn args<'a>(&'a self, buf: &'a [u8]) -> Args<'a> {
         Args { bytes: if self.is_inline { &self.inline } else { buf }, spans: &self.spans }
+    }
+
+    /// Whether the request that `parse` has just found came inline: its arguments are the parser's then.
+    #[inline]
+    pub fn is_inline(&self) -> bool {
+        self.is_inline
+    }
+
+    /// Forgets an incomplete request; the next slice begins with its first byte again.
+    pub fn forget(&mut self) {
+        *self = RequestParser::new();
     }
 
     /// The heap memory that the parser holds, in bytes: 8 per argument, rounded up by the vector's growth, and the

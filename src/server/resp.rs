@@ -19,7 +19,8 @@ use super::worker::{INPUT_BYTES, Worker};
 use crate::dispatch::Executor;
 use crate::error::Error;
 use crate::reply::Reply;
-use crate::resp::request::{Limits, Parsed, RequestParser};
+use crate::resp::ahead::{AHEAD_MAX, Ahead};
+use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
 use crate::session::Session;
 
 /// Output after which a batch is sent before more is executed.
@@ -176,11 +177,14 @@ impl Connection {
     /// Runs requests at the start of `input`; returns the bytes that are done with.
     fn run(&mut self, worker: &mut Worker, input: &[u8]) -> usize {
         let mut output = std::mem::take(&mut worker.output);
+        let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
-            run_requests(executor, session, parser, limits, input, &mut output)
+            let (ahead, output) = (&mut ahead, &mut output);
+            Batch { executor, session, parser, ahead, limits, input, output }.run()
         });
         worker.output = output;
+        worker.ahead = ahead;
         self.has_more = has_more;
         used
     }
@@ -206,36 +210,112 @@ impl Connection {
     }
 }
 
-/// Runs requests until `input` holds no complete one or enough output has gathered. Returns the bytes
-/// used, and whether a complete request may be left.
-fn run_requests(
-    executor: &mut Executor<'_>,
-    session: &mut Session,
-    parser: &mut RequestParser,
-    limits: &Limits,
-    input: &[u8],
-    output: &mut Vec<u8>,
-) -> (usize, bool) {
-    let mut used = 0;
-    while !session.should_close {
-        if output.len() >= BATCH_OUTPUT_BYTES {
-            return (used, true);
-        }
-        let limits = if session.is_authenticated { limits } else { &Limits::UNAUTHENTICATED };
-        match parser.parse(&input[used..], limits) {
-            Ok(Parsed::Request { consumed }) => {
-                let args = parser.args(&input[used..]);
-                executor.execute(session, args, &mut Reply::resp(output, session.resp3));
-                used += consumed;
+/// What has arrived on a connection, and what it takes to run it.
+struct Batch<'b, 's> {
+    executor: &'b mut Executor<'s>,
+    session: &'b mut Session,
+    parser: &'b mut RequestParser,
+    ahead: &'b mut Ahead,
+    limits: &'b Limits,
+    input: &'b [u8],
+    output: &'b mut Vec<u8>,
+}
+
+/// Why looking ahead ended.
+enum Found {
+    /// There may be more requests.
+    More,
+    /// An inline request stands at this place and takes so many bytes. The parser has its arguments.
+    Inline(usize, usize),
+    /// No complete request is left; what begins at this place may be one when more arrives.
+    Rest(usize),
+    /// These bytes are no request.
+    Wrong(ProtocolError),
+}
+
+impl Batch<'_, '_> {
+    /// Runs requests until the input holds no complete one or enough output has gathered. Returns
+    /// the bytes used, and whether a complete request may be left.
+    fn run(mut self) -> (usize, bool) {
+        let mut used = 0;
+        while !self.session.should_close {
+            if self.output.len() >= BATCH_OUTPUT_BYTES {
+                return (used, true);
             }
-            Ok(Parsed::Incomplete { consumed, .. }) => return (used + consumed, false),
-            Err(error) => {
-                if let Some(text) = error.reply() {
-                    Reply::resp(output, session.resp3).error(&Error::plain(text));
+            let found = self.find(used);
+            let is_done = self.run_ahead(&mut used);
+            if self.session.should_close {
+                break;
+            }
+            if !is_done {
+                // What was found behind `used` will be looked for again.
+                self.parser.forget();
+                return (used, true);
+            }
+            match found {
+                Found::More => {}
+                Found::Inline(at, len) => {
+                    let args = self.parser.args(&self.input[at..]);
+                    let reply = &mut Reply::resp(self.output, self.session.resp3);
+                    self.executor.execute(self.session, args, reply);
+                    used = at + len;
                 }
-                session.should_close = true;
+                Found::Rest(at) => return (at, false),
+                Found::Wrong(error) => {
+                    if let Some(text) = error.reply() {
+                        let error = Error::plain(text);
+                        Reply::resp(self.output, self.session.resp3).error(&error);
+                    }
+                    self.session.should_close = true;
+                }
             }
         }
+        (self.input.len(), false)
     }
-    (input.len(), false)
+
+    /// Finds the next requests.
+    fn find(&mut self, mut at: usize) -> Found {
+        self.ahead.clear();
+        // AUTH changes the limits of the request behind it.
+        let (limits, most) = if self.session.is_authenticated {
+            (self.limits, AHEAD_MAX)
+        } else {
+            (&Limits::UNAUTHENTICATED, 1)
+        };
+        while self.ahead.len() < most {
+            let input = &self.input[at..];
+            match self.parser.parse(input, limits) {
+                Ok(Parsed::Request { consumed }) if self.parser.is_inline() => {
+                    return Found::Inline(at, consumed);
+                }
+                Ok(Parsed::Request { consumed }) => {
+                    self.ahead.push(self.parser.args(input), at, at + consumed);
+                    at += consumed;
+                }
+                Ok(Parsed::Incomplete { consumed, .. }) => return Found::Rest(at + consumed),
+                Err(error) => return Found::Wrong(error),
+            }
+        }
+        Found::More
+    }
+
+    /// Runs what was found; `false` if output or the session's end stopped it before the last.
+    fn run_ahead(&mut self, used: &mut usize) -> bool {
+        let mut hashes = [0; AHEAD_MAX];
+        let mut hashed = 0;
+        if self.ahead.len() > 1 {
+            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
+            hashed = self.executor.look_ahead(self.session, requests, &mut hashes);
+        }
+        for (number, (args, end)) in self.ahead.iter(self.input).enumerate() {
+            if self.session.should_close || self.output.len() >= BATCH_OUTPUT_BYTES {
+                return false;
+            }
+            let hash = (number < hashed).then(|| hashes[number]);
+            let reply = &mut Reply::resp(self.output, self.session.resp3);
+            self.executor.execute_hashed(self.session, args, hash, reply);
+            *used = end;
+        }
+        true
+    }
 }

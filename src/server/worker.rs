@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
 use crate::reply::{Capture, Captured, Reply};
+use crate::resp::ahead::Ahead;
 use crate::resp::request::{Args, Limits};
 use crate::session::Session;
 use crate::store::Settings;
@@ -43,6 +44,8 @@ pub struct Worker {
     pub input: Vec<u8>,
     /// Where replies are written before they are sent.
     pub output: Vec<u8>,
+    /// Requests that were found but not run yet.
+    pub ahead: Ahead,
     settings: Settings,
     effects: Effects,
     config_version: u64,
@@ -60,6 +63,7 @@ impl Worker {
             config_version: server.config_version(),
             input: vec![0; INPUT_BYTES],
             output: Vec::new(),
+            ahead: Ahead::default(),
             effects: Effects::default(),
             random: random_seed(),
             config,

@@ -12,6 +12,23 @@ pub struct Hasher {
     shared: &'static SharedSeed,
 }
 
+/// Hashes keys of pairs; one that was hashed ahead is not hashed again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyHasher<'a> {
+    pub hasher: Hasher,
+    pub known: Option<(&'a [u8], u64)>,
+}
+
+impl KeyHasher<'_> {
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        match self.known {
+            Some((known, hash)) if std::ptr::eq(known, key) => hash,
+            _ => self.hasher.hash(key),
+        }
+    }
+}
+
 impl Hasher {
     /// A hash function chosen by the operating system's randomness. Lives as long as the process.
     pub fn random() -> Hasher {

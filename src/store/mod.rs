@@ -144,6 +144,12 @@ impl Store {
         }
     }
 
+    /// Hashes a key of a pair.
+    #[inline]
+    pub fn key_hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash(key)
+    }
+
     /// Hashes a name.
     #[inline]
     pub fn name<'a>(&self, bytes: &'a [u8]) -> Name<'a> {

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::hash::Hasher;
+use super::hash::KeyHasher;
 use super::pair::Pair;
 use super::segment::Slot;
 use super::table::{Entry, NEVER, Table};
@@ -216,6 +216,10 @@ impl Entry for Box<NameEntry> {
         }
     }
 
+    fn touch(&self) -> u64 {
+        self.deadline_ms
+    }
+
     fn heap_bytes(&self) -> usize {
         NameEntry::heap_bytes(self)
     }
@@ -224,7 +228,7 @@ impl Entry for Box<NameEntry> {
 /// Puts a pair; `true` if there was none that is alive at `now_ms`. Returns its deadline too.
 pub(super) fn put_pair(
     pairs: &mut Table<Pair>,
-    hasher: Hasher,
+    hasher: KeyHasher<'_>,
     key: &[u8],
     value: &[u8],
     deadline: NewDeadline,

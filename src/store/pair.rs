@@ -108,6 +108,11 @@ impl Entry for Pair {
         if self.has_deadline() { self.deadline_before(self.key_range().0) } else { NEVER }
     }
 
+    #[inline]
+    fn touch(&self) -> u64 {
+        u64::from(self.0[0]) ^ u64::from(self.0[self.0.len() - 1])
+    }
+
     fn heap_bytes(&self) -> usize {
         super::allocated(self.0.len())
     }

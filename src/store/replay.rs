@@ -1,7 +1,7 @@
 //! Applies effects to a store: what recovery does, and what tests compare with.
 
 use super::name::NewDeadline;
-use super::view::View;
+use super::view::{Known, View};
 use super::{Access, Held, NEVER, Settings, Store};
 use crate::error::Result;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
@@ -23,7 +23,7 @@ impl Store {
                 used_ms: self.clock.now_ms(),
                 settings: &Settings::NONE,
             };
-            let mut view = View::live(&mut held, &mut recorded, access, None);
+            let mut view = View::live(&mut held, &mut recorded, access, Known::default());
             view.apply(cause, effect).map_err(|_| Damaged)?;
         }
         held.release(&mut recorded);

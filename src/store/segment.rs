@@ -62,6 +62,26 @@ impl<T: Entry> Segment<T> {
         None
     }
 
+    #[inline]
+    pub fn touch_slot(&self, hash: u64) -> u64 {
+        match self.slots.get(self.home(hash)) {
+            Some(Some(slot)) => slot.hash,
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    pub fn touch_entry(&self, hash: u64) -> u64 {
+        let mut at = self.home(hash);
+        while let Some(Some(slot)) = self.slots.get(at) {
+            if slot.hash >= hash {
+                return slot.entry.touch();
+            }
+            at += 1;
+        }
+        0
+    }
+
     /// Adds an entry that is not here yet; hands it back when there is no room.
     pub fn insert(&mut self, slot: Slot<T>) -> Result<(), Slot<T>> {
         if self.len >= self.homes - self.homes / 8 {

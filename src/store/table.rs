@@ -28,6 +28,8 @@ pub trait Entry {
     fn deadline_ms(&self) -> u64;
     /// Bytes it owns outside its slot.
     fn heap_bytes(&self) -> usize;
+    /// Reads its ends, to have them in the cache.
+    fn touch(&self) -> u64;
 }
 
 /// Entries by hash and key, in hash order.
@@ -90,6 +92,18 @@ impl<T: Entry> Table<T> {
         let segment = &self.segments[self.segment_of(hash)?];
         let at = segment.find(hash, key)?;
         segment.slots[at].as_ref().map(|slot| &slot.entry)
+    }
+
+    /// Reads the slot where entries with this hash begin, to have it in the cache.
+    #[inline]
+    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
+        self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_slot(hash))
+    }
+
+    /// Reads an entry with this hash, to have it in the cache.
+    #[inline]
+    pub(super) fn touch_entry(&self, hash: u64) -> u64 {
+        self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_entry(hash))
     }
 
     /// Changes the entry with this key, and keeps the sums right. `change` must keep its key.

@@ -26,6 +26,10 @@ impl Item {
 }
 
 impl Entry for Item {
+    fn touch(&self) -> u64 {
+        0
+    }
+
     fn key(&self) -> &[u8] {
         &self.key
     }

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use super::hash::Hasher;
+use super::hash::KeyHasher;
 use super::name::{Kind, Name, NameEntry, Value};
 use super::names::Names;
 use super::pair::Pair as StoredPair;
@@ -71,12 +71,21 @@ impl Settings {
 pub struct View<'a> {
     pub(super) names: &'a mut dyn Names,
     pub(super) effects: &'a mut Effects,
-    pub(super) hasher: Hasher,
+    pub(super) hasher: KeyHasher<'a>,
     pub(super) access: Access<'a>,
     random: Cell<u64>,
     lookups: Cell<Lookups>,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
+}
+
+/// What was hashed before the command runs, so that it is not hashed twice.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Known<'a> {
+    /// The name whose stripe was taken.
+    pub name: Option<Name<'a>>,
+    /// The key of a pair that was looked at ahead, and its hash.
+    pub key: Option<(&'a [u8], u64)>,
 }
 
 /// How often names that were asked for were there.
@@ -103,7 +112,7 @@ pub struct Pair<'v> {
 #[derive(Clone, Copy)]
 pub struct Pairs<'v> {
     table: &'v Table<StoredPair>,
-    hasher: Hasher,
+    hasher: KeyHasher<'v>,
     now_ms: u64,
     entry: &'v NameEntry,
 }
@@ -114,10 +123,10 @@ impl<'a> View<'a> {
         held: &'a mut Held<'_>,
         effects: &'a mut Effects,
         access: Access<'a>,
-        known: Option<Name<'a>>,
+        known: Known<'a>,
     ) -> View<'a> {
-        let hasher = held.store.hasher;
-        View::new(held, effects, hasher, access, known)
+        let hasher = KeyHasher { hasher: held.store.hasher, known: known.key };
+        View::new(held, effects, hasher, access, known.name)
     }
 
     /// Over an overlay, which collects changes and touches nothing.
@@ -126,14 +135,14 @@ impl<'a> View<'a> {
         effects: &'a mut Effects,
         access: Access<'a>,
     ) -> View<'a> {
-        let hasher = overlay.hasher();
+        let hasher = KeyHasher { hasher: overlay.hasher(), known: None };
         View::new(overlay, effects, hasher, access, None)
     }
 
     fn new(
         names: &'a mut dyn Names,
         effects: &'a mut Effects,
-        hasher: Hasher,
+        hasher: KeyHasher<'a>,
         access: Access<'a>,
         known: Option<Name<'a>>,
     ) -> View<'a> {
@@ -213,7 +222,7 @@ impl<'a> View<'a> {
     }
 
     /// The pairs under a header.
-    pub fn pairs<'v>(&self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
+    pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let table = entry.pairs()?;
         Ok(Pairs { table, hasher: self.hasher, now_ms: self.access.now_ms, entry })
     }
@@ -293,7 +302,7 @@ impl<'a> View<'a> {
     pub(super) fn name<'n>(&self, bytes: &'n [u8]) -> Name<'n> {
         match self.known {
             Some(known) if std::ptr::eq(known.bytes, bytes) => Name { bytes, hash: known.hash },
-            _ => Name { bytes, hash: self.hasher.hash(bytes) },
+            _ => Name { bytes, hash: self.hasher.hasher.hash(bytes) },
         }
     }
 

@@ -1,6 +1,6 @@
 //! A real `redis-server` to compare with, the few lines of RESP2 needed to ask it, and a small source of random numbers.
 //! Shared by the differential tests; tests nothing itself.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};

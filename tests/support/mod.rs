@@ -18,7 +18,7 @@ use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
 use pantry::server::clients::Client;
 use pantry::session::Session;
-use pantry::store::view::View;
+use pantry::store::view::{Known, View};
 use pantry::store::{Access, Held, Kind, Settings, Store};
 
 /// The moment every test begins at, in unix ms.
@@ -118,7 +118,7 @@ pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
         let mut effects = Effects::default();
         let (touch, used_ms, settings) = (false, now_ms, &Settings::NONE);
         let access = Access { db, now_ms, random_seed: 0, touch, used_ms, settings };
-        let view = View::live(&mut held, &mut effects, access, None);
+        let view = View::live(&mut held, &mut effects, access, Known::default());
         let mut names = Vec::new();
         view.each_name(|entry| names.push(entry.name().to_vec()));
         for name in names {
