@@ -21,7 +21,7 @@ mod introspect;
 mod keyspace;
 mod namespace;
 mod string;
-mod syntax;
+pub mod syntax;
 mod transaction;
 
 use std::sync::LazyLock;

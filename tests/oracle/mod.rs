@@ -16,7 +16,11 @@ const BINARY: &str = "/usr/bin/redis-server";
 pub struct Oracle {
     child: Child,
     stream: BufReader<TcpStream>,
+    port: u16,
 }
+
+/// One more connection to it, which hands replies on as they came, in RESP2 or RESP3.
+pub struct Connection(BufReader<TcpStream>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -55,7 +59,7 @@ impl Oracle {
             std::thread::sleep(Duration::from_millis(20));
             let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
             stream.set_nodelay(true).unwrap();
-            let mut oracle = Oracle { child, stream: BufReader::new(stream) };
+            let mut oracle = Oracle { child, stream: BufReader::new(stream), port };
             return oracle.is_own_server().then_some(oracle);
         }
         child.kill().unwrap();
@@ -71,6 +75,13 @@ impl Oracle {
             .contains(&format!("\r\nprocess_id:{}\r\n", self.child.id()))
     }
 
+    /// Another connection.
+    pub fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection(BufReader::new(stream))
+    }
+
     /// Runs one command.
     pub fn run(&mut self, command: &[&[u8]]) -> Reply {
         self.pipeline(&[command.iter().map(|arg| arg.to_vec()).collect()]).remove(0)
@@ -78,16 +89,7 @@ impl Oracle {
 
     /// Sends all commands in one go and reads their replies.
     pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Reply> {
-        let mut request = Vec::new();
-        for command in commands {
-            write!(request, "*{}\r\n", command.len()).unwrap();
-            for arg in command {
-                write!(request, "${}\r\n", arg.len()).unwrap();
-                request.extend_from_slice(arg);
-                request.extend_from_slice(b"\r\n");
-            }
-        }
-        self.stream.get_mut().write_all(&request).unwrap();
+        self.stream.get_mut().write_all(&encode(commands)).unwrap();
         commands.iter().map(|_| self.read_reply()).collect()
     }
 
@@ -111,6 +113,51 @@ impl Oracle {
             _ => panic!("not RESP2: {line:?}"),
         }
     }
+}
+
+impl Connection {
+    /// Sends all commands in one go and reads their replies.
+    pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+        self.0.get_mut().write_all(&encode(commands)).unwrap();
+        commands
+            .iter()
+            .map(|_| {
+                let mut reply = Vec::new();
+                self.read_reply(&mut reply);
+                reply
+            })
+            .collect()
+    }
+
+    fn read_reply(&mut self, reply: &mut Vec<u8>) {
+        let start = reply.len();
+        self.0.read_until(b'\n', reply).unwrap();
+        let line = std::str::from_utf8(&reply[start + 1..]).unwrap_or("").trim_end();
+        let count = line.parse::<i64>().unwrap_or(-1).max(-1);
+        match reply[start] {
+            b'$' | b'=' if count >= 0 => {
+                let start = reply.len();
+                reply.resize(start + count as usize + 2, 0);
+                self.0.read_exact(&mut reply[start..]).unwrap();
+            }
+            b'*' | b'~' | b'>' => (0..count).for_each(|_| self.read_reply(reply)),
+            b'%' => (0..2 * count).for_each(|_| self.read_reply(reply)),
+            _ => {}
+        }
+    }
+}
+
+fn encode(commands: &[Vec<Vec<u8>>]) -> Vec<u8> {
+    let mut request = Vec::new();
+    for command in commands {
+        write!(request, "*{}\r\n", command.len()).unwrap();
+        for arg in command {
+            write!(request, "${}\r\n", arg.len()).unwrap();
+            request.extend_from_slice(arg);
+            request.extend_from_slice(b"\r\n");
+        }
+    }
+    request
 }
 
 impl Drop for Oracle {

@@ -34,7 +34,12 @@ pub struct Harness {
 
 impl Harness {
     pub fn new(journal: Journal) -> Harness {
-        let store = Store::new(journal, Clock::manual(START_MS));
+        Harness::starting_at(START_MS, journal)
+    }
+
+    /// At another moment, in unix ms.
+    pub fn starting_at(start_ms: u64, journal: Journal) -> Harness {
+        let store = Store::new(journal, Clock::manual(start_ms));
         let config = Config { enable_debug_command: true, ..Config::default() };
         Harness {
             server: Server::new(config, store, 1),
