@@ -137,3 +137,24 @@ fn help_shows_every_flag_with_its_default() {
     assert!(help.contains("[6379]") && help.contains("FILE"), "{help}");
     assert_eq!(error(with_flags(&["--version"])), "pantry 0.1.0\n");
 }
+
+#[test]
+fn beyond_loopback_both_doors_need_a_password() {
+    let open = |change: fn(&mut Config)| {
+        let mut config = Config::default();
+        change(&mut config);
+        config.exposure()
+    };
+    let everywhere = || vec!["0.0.0.0".parse().unwrap()];
+    assert_eq!(open(|_| {}), None);
+    assert!(open(|config| config.bind = vec!["0.0.0.0".parse().unwrap()]).unwrap().contains("bind"));
+    let http = open(|config| config.http_bind = vec!["::".parse().unwrap()]).unwrap();
+    assert!(http.starts_with("http-bind ::"), "{http}");
+    let mut config = Config { bind: everywhere(), ..Config::default() };
+    config.requirepass = "secret".to_owned();
+    assert_eq!(config.exposure(), None);
+    config = Config { bind: everywhere(), protected_mode: false, ..Config::default() };
+    assert_eq!(config.exposure(), None);
+    config = Config { bind: everywhere(), port: 0, ..Config::default() };
+    assert_eq!(config.exposure(), None, "there is no such door");
+}

@@ -73,14 +73,12 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         changes.push((directive, args.get(at + 1)));
     }
 
-    let server = context.executor.server;
-    server.change_config(|config| {
+    context.executor.server.change_config(|config| {
         for (directive, value) in &changes {
             change(config, directive, value).map_err(|reason| failed(directive, &reason))?;
         }
-        Ok(())
+        config.exposure().map_or(Ok(()), |why| Err(Error::plain(why)))
     })?;
-    crate::log::set_level(server.config().loglevel);
     reply.ok();
     Ok(())
 }

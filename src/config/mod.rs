@@ -89,6 +89,25 @@ pub enum LogLevel {
     Nothing,
 }
 
+impl Config {
+    /// Why these settings would lay data open: beyond loopback, both doors need a password, unless
+    /// `protected-mode` is off. `None` if they do not.
+    pub fn exposure(&self) -> Option<String> {
+        if !self.protected_mode || !self.requirepass.is_empty() {
+            return None;
+        }
+        let doors =
+            [("bind", &self.bind, self.port), ("http-bind", &self.http_bind, self.http_port)];
+        doors.into_iter().filter(|&(_, _, port)| port != 0).find_map(|(directive, addresses, _)| {
+            let address = addresses.iter().find(|address| !address.is_loopback())?;
+            Some(format!(
+                "{directive} {address} is reachable from other machines, and there is no password. \
+                 Set requirepass, bind to 127.0.0.1, or say protected-mode no."
+            ))
+        })
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         let loopback = vec![IpAddr::from([127, 0, 0, 1])];

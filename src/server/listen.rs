@@ -16,7 +16,6 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::clients::Client;
 use super::worker::{self, Worker};
 use super::{Server, http, resp, signals};
-use crate::config::Config;
 
 /// Time that connections have to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -42,7 +41,9 @@ struct Pool {
 /// When an address can not be listened on, or a thread not started.
 pub fn serve(server: Arc<Server>) -> Result<()> {
     let config = server.config();
-    refuse_exposure(&config)?;
+    if let Some(why) = config.exposure() {
+        bail!(why);
+    }
     let allowed = signals::allow_clients(config.maxclients);
     if allowed < config.maxclients {
         tracing::warn!(maxclients = allowed, "the limit of open files allows fewer clients");
@@ -271,23 +272,4 @@ fn refuse(door: Door, mut stream: std::net::TcpStream) {
         content-type: application/json; charset=utf-8\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
         {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"max number of clients reached\"}";
     let _ = io::Write::write(&mut stream, if door == Door::Redis { FULL } else { FULL_HTTP });
-}
-
-/// Beyond loopback, a password is needed on both doors.
-fn refuse_exposure(config: &Config) -> Result<()> {
-    let doors =
-        [("bind", &config.bind, config.port), ("http-bind", &config.http_bind, config.http_port)];
-    for (directive, addresses, port) in doors {
-        let exposed = addresses.iter().find(|address| port != 0 && !address.is_loopback());
-        if let Some(address) = exposed
-            && config.protected_mode
-            && config.requirepass.is_empty()
-        {
-            bail!(
-                "{directive} {address} is reachable from other machines, and there is no password. \
-                 Set requirepass, bind to 127.0.0.1, or say protected-mode no."
-            );
-        }
-    }
-    Ok(())
 }
