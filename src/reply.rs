@@ -147,6 +147,7 @@ impl<'a> Reply<'a> {
     }
 
     /// A byte string.
+    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         match &mut self.sink {
             Sink::Resp2(out) | Sink::Resp3(out) => bulk(out, bytes),
@@ -309,21 +310,25 @@ fn as_map(items: Vec<Captured>) -> Captured {
     Captured::Map(pairs)
 }
 
+/// `$<len>` with its line end, for lengths of two digits.
+static BULK_HEADERS: [[u8; 5]; 100] = {
+    let mut headers = [*b"$00\r\n"; 100];
+    let mut len = 0;
+    while len < 100 {
+        headers[len][1] += (len / 10) as u8;
+        headers[len][2] += (len % 10) as u8;
+        len += 1;
+    }
+    headers
+};
+
+#[inline]
 fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     let len = bytes.len();
-    out.reserve(len + 16);
-    if len < 10 {
-        out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
-    } else if len < 100 {
-        out.extend_from_slice(&[
-            b'$',
-            b'0' + (len / 10) as u8,
-            b'0' + (len % 10) as u8,
-            b'\r',
-            b'\n',
-        ]);
-    } else {
-        header(out, b'$', len as i64);
+    match BULK_HEADERS.get(len) {
+        Some(header) if len >= 10 => out.extend_from_slice(header),
+        Some(_) => out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']),
+        None => header(out, b'$', len as i64),
     }
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");

@@ -71,10 +71,10 @@ fn what_would_be_too_large_is_refused_before_it_begins() {
     });
     (0..100).for_each(|i| drop(server.run(&format!("SET a-name-of-twenty-one-{i:02} 1"))));
     let too_large = |instead| {
-        format!("(error) ERR the reply would be too large: use {instead}, or ask for less")
+        format!("(error) ERR reply exceeds client-reply-max-bytes, use {instead} instead")
     };
     assert_eq!(server.run("KEYS *"), too_large("SCAN"));
-    assert_eq!(server.run("SCAN 0 COUNT 1000"), too_large("COUNT"));
+    assert_eq!(server.run("SCAN 0 COUNT 1000"), too_large("a smaller COUNT"));
     assert!(server.run("SCAN 0 COUNT 10").starts_with("1) "));
     server.run(&format!("SET long {}", "x".repeat(100)));
     let mut mget = |count| server.run(&format!("MGET {}", vec!["long"; count].join(" ")));

@@ -248,7 +248,7 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         }
     });
     let bytes = names.iter().map(|name| name.len()).sum();
-    view.settings().check_reply_len(bytes, "COUNT")?;
+    view.settings().check_reply_len(bytes, "a smaller COUNT")?;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(cursor).as_bytes());
     reply.array(names.len());

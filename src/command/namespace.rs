@@ -4,6 +4,7 @@
 //! told from an unknown key. The other commands on namespaces are in `hash` and `hash_expiry`.
 
 use super::args::{Cursor, integer};
+use super::hash::{bulk_bytes, check_all_fit};
 use super::{Command, Family, help};
 use crate::error::{Error, Result};
 use crate::journal::effect::Cause;
@@ -96,6 +97,8 @@ fn info(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
 fn keys(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let pairs = known(view, args.get(2))?;
+    check_all_fit(view, &pairs, |pair| bulk_bytes(pair.key))?;
+
     reply.array(pairs.count());
     pairs.iter().for_each(|pair| reply.bulk(pair.key));
     Ok(())
@@ -108,6 +111,8 @@ fn list(view: &View<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
             names.push(entry.name());
         }
     });
+    let bytes = names.iter().map(|name| bulk_bytes(name)).sum();
+    view.settings().check_reply_len(bytes, "SCAN")?;
 
     reply.array(names.len());
     names.iter().for_each(|name| reply.bulk(name));

@@ -155,7 +155,11 @@ impl NameEntry {
     /// Remembers that it was used.
     #[inline]
     pub(super) fn access(&self, used_ms: u64) {
-        self.accessed_s.store((used_ms / 1000) as u32, Relaxed);
+        let used_s = (used_ms / 1000) as u32;
+        // A cache line that is only read can be in the caches of all threads.
+        if self.accessed_s.load(Relaxed) != used_s {
+            self.accessed_s.store(used_s, Relaxed);
+        }
     }
 
     pub(super) fn pairs(&self) -> Result<&Table<Pair>> {

@@ -63,7 +63,7 @@ impl Settings {
         if bytes <= self.reply_max_bytes {
             return Ok(());
         }
-        Err(Error::plain(format!("the reply would be too large: use {instead}, or ask for less")))
+        Err(Error::plain(format!("reply exceeds client-reply-max-bytes, use {instead} instead")))
     }
 }
 
