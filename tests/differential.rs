@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use generate::agree::{Queue, name_of, shown, whole_scan, words};
 use generate::{Generator, Lifetimes, Words};
 use oracle::{Connection, Oracle};
 use pantry::clock::Clock;
@@ -88,7 +89,7 @@ struct Pitted {
     generator: Generator,
     pantry: Harness,
     redis: Vec<Connection>,
-    queues: [Option<Vec<Words>>; 2],
+    queues: [Queue; 2],
     commands: usize,
     /// The last commands and replies, to be shown with a difference.
     log: Vec<String>,
@@ -104,7 +105,7 @@ impl Pitted {
             generator: Generator::new(seed, Lifetimes::Long, weight),
             pantry: Harness::starting_at(start_ms, Journal::discarding()),
             redis: CLIENTS.map(|_| oracle.connect()).into(),
-            queues: [None, None],
+            queues: Default::default(),
             commands: 0,
             log: Vec::new(),
             differences: Vec::new(),
@@ -123,7 +124,7 @@ impl Pitted {
     fn play_batch(&mut self) {
         let who = self.generator.random.below(2);
         let mut batch: Vec<Words> = Vec::new();
-        let mut is_queueing = self.queues[who].is_some();
+        let mut is_queueing = self.queues[who].0.is_some();
         while batch.len() < BATCH {
             let command = match self.generator.random.below(100) {
                 0..=9 if is_queueing => self.generator.command_named("EXEC"),
@@ -136,7 +137,7 @@ impl Pitted {
                 _ => is_queueing,
             };
             let resets = name_of(&command) == "RESET";
-            batch.push(whole_scan(command, &self.generator));
+            batch.push(whole_scan(command, self.generator.random.below(10) < 8));
             if resets {
                 break;
             }
@@ -163,83 +164,37 @@ impl Pitted {
         if self.log.len() > 400 {
             self.log.drain(..200);
         }
-        let queue = self.queues[who].take();
-        let mut expected = redis;
-        let mut actual = &pantry[..];
+        let (mut expected, mut actual) = (redis, &pantry[..]);
         let (expected, actual) = (render::decode(&mut expected), render::decode(&mut actual));
-        let is_same =
-            redis == pantry || self.agree(who, command, queue.as_deref(), &expected, &actual);
-        self.follow(who, command, queue, &actual);
+        let is_same = redis == pantry || self.agree(who, command, &expected, &actual);
+        self.queues[who].follow(command, &actual);
         if !is_same {
             self.report(command, redis, &pantry);
         }
         is_same
     }
 
-    /// Keeps account of what is queued.
-    fn follow(&mut self, who: usize, command: &Words, queue: Option<Vec<Words>>, reply: &Value) {
-        let is_ok = *reply == Value::Simple("OK".to_owned());
-        self.queues[who] = match (name_of(command).as_str(), queue) {
-            ("MULTI", None) if is_ok => Some(Vec::new()),
-            ("EXEC" | "RESET", _) => None,
-            ("DISCARD", _) if is_ok => None,
-            (_, Some(mut queue)) => {
-                if *reply == Value::Simple("QUEUED".to_owned()) {
-                    queue.push(command.clone());
-                }
-                Some(queue)
-            }
-            (_, None) => None,
-        };
-    }
-
     /// Whether replies that are not the same bytes say the same.
-    fn agree(
-        &mut self,
-        who: usize,
-        command: &Words,
-        queue: Option<&[Words]>,
-        redis: &Value,
-        pantry: &Value,
-    ) -> bool {
+    fn agree(&mut self, who: usize, command: &Words, redis: &Value, pantry: &Value) -> bool {
         let name = name_of(command);
-        match (name.as_str(), redis, pantry, queue) {
-            ("EXEC", Value::Array(redis), Value::Array(pantry), Some(queue)) => {
-                let both = redis.iter().zip(pantry).zip(queue);
-                redis.len() == queue.len()
-                    && pantry.len() == queue.len()
-                    && both.into_iter().all(|((redis, pantry), command)| {
-                        redis == pantry || agree(command, redis, pantry)
-                    })
-            }
-            ("EXEC", ..) => false,
-            // Names that have run out are counted until they are freed, each in its time.
-            ("DBSIZE", redis, _, _) => {
+        let may_be = match (name.as_str(), redis, pantry) {
+            ("DBSIZE", ..) => {
                 self.pantry.reap();
                 self.asks(who, &[b"DBSIZE"]) == *redis
             }
-            ("RANDOMKEY", Value::Bulk(redis), Value::Bulk(pantry), _) => [redis, pantry]
-                .into_iter()
-                .all(|key| self.asks(who, &[b"EXISTS", key]) == Value::Integer(1)),
+            ("RANDOMKEY", Value::Bulk(redis), Value::Bulk(pantry)) => {
+                let mut exists = |key| self.asks(who, &[b"EXISTS", key]) == Value::Integer(1);
+                exists(redis) && exists(pantry)
+            }
             ("HRANDFIELD", ..) => {
                 let Value::Array(pairs) = self.asks(who, &[b"HGETALL", &command[1]]) else {
                     return false;
                 };
-                let pairs: BTreeSet<String> = pairs.chunks(2).map(pair_text).collect();
-                let keys: BTreeSet<String> =
-                    pairs.iter().map(|p| p.split(' ').next().unwrap().to_owned()).collect();
-                let are_members = |reply: &Value| match reply {
-                    _ if command.len() < 4 => {
-                        leaves(reply).iter().all(|key| keys.contains(&hex(key)))
-                    }
-                    reply => leaves(reply).chunks(2).all(|pair| {
-                        pairs.contains(&format!("{} {}", hex(&pair[0]), hex(&pair[1])))
-                    }),
-                };
-                are_members(redis) && are_members(pantry) && agree(command, redis, pantry)
+                are_drawn(redis, &pairs, command) && are_drawn(pantry, &pairs, command)
             }
-            _ => agree(command, redis, pantry),
-        }
+            _ => true,
+        };
+        may_be && self.queues[who].agree(command, redis, pantry, TOLERANCE_MS)
     }
 
     /// Asks pantry in a client's database, over a connection of its own.
@@ -276,14 +231,14 @@ impl Pitted {
                 self.redis[who].pipeline(std::slice::from_ref(&command));
                 self.pantry.execute(client, &command);
             }
-            self.queues[who] = None;
         }
+        self.queues = Default::default();
         self.greet();
     }
 
     /// Everything there is in both.
     fn compare_stores(&mut self) {
-        self.queues = [None, None];
+        self.queues = Default::default();
         for (who, client) in CLIENTS.into_iter().enumerate() {
             self.redis[who].pipeline(&[words(&[b"RESET"])]);
             self.pantry.execute(client, &words(&[b"RESET"]));
@@ -308,78 +263,6 @@ impl Pitted {
     }
 }
 
-/// Whether two replies to the same command say the same, although they are not equal.
-fn agree(command: &Words, redis: &Value, pantry: &Value) -> bool {
-    let same_time = |tolerance: i64| match (redis, pantry) {
-        (&Value::Integer(a), &Value::Integer(b)) => a > 0 && b > 0 && (a - b).abs() <= tolerance,
-        _ => false,
-    };
-    match name_of(command).as_str() {
-        "KEYS" | "HKEYS" | "HVALS" => sorted(redis, false) == sorted(pantry, false),
-        "HGETALL" => sorted(redis, true) == sorted(pantry, true),
-        "PTTL" | "PEXPIRETIME" => same_time(TOLERANCE_MS),
-        "TTL" | "EXPIRETIME" => same_time(TOLERANCE_MS / 1000),
-        // Redis's small integers are one object for all names, which was last used at any time.
-        "OBJECT" => matches!((redis, pantry), (Value::Integer(_), Value::Integer(_))),
-        // Inside a transaction: see [`Pitted::agree`].
-        "DBSIZE" => {
-            matches!((redis, pantry), (Value::Integer(a), Value::Integer(b)) if a.abs_diff(*b) < 4)
-        }
-        "RANDOMKEY" => matches!((redis, pantry), (Value::Bulk(_), Value::Bulk(_))),
-        "HRANDFIELD" => shape(redis) == shape(pantry),
-        "SCAN" | "HSCAN" => scans_agree(command, redis, pantry),
-        _ => match (redis, pantry) {
-            // Redis's texts end at a zero byte.
-            (Value::Error(redis), Value::Error(pantry)) => pantry.split('\0').next() == Some(redis),
-            _ => false,
-        },
-    }
-}
-
-fn scans_agree(command: &Words, redis: &Value, pantry: &Value) -> bool {
-    let in_pairs = name_of(command) == "HSCAN";
-    let cursor = &command[if in_pairs { 2 } else { 1 }];
-    // Redis 7.0 has no NOVALUES, and reads what is no number as a cursor in a way of its own.
-    let is_number = cursor.first().is_some_and(u8::is_ascii_digit);
-    if !is_number || command.iter().any(|arg| arg.eq_ignore_ascii_case(b"NOVALUES")) {
-        return true;
-    }
-    let parts = |value: &Value| match value {
-        Value::Array(parts) if parts.len() == 2 => {
-            Some((parts[0].clone(), sorted(&parts[1], in_pairs)))
-        }
-        _ => None,
-    };
-    let (Some(redis), Some(pantry)) = (parts(redis), parts(pantry)) else { return false };
-    let is_all = |reply: &Value| cursor == b"0" && *reply == Value::Bulk(b"0".to_vec());
-    // A part of the whole may be any part.
-    !(is_all(&redis.0) && is_all(&pantry.0)) || redis.1 == pantry.1
-}
-
-fn sorted(value: &Value, in_pairs: bool) -> Value {
-    let mut value = value.clone();
-    render::sort(&mut value, in_pairs);
-    value
-}
-
-/// A scan that gets everything in one call, mostly: its parts are each server's own matter.
-fn whole_scan(mut command: Words, generator: &Generator) -> Words {
-    let is_scan = matches!(name_of(&command).as_str(), "SCAN" | "HSCAN");
-    if is_scan && generator.random.below(10) < 8 {
-        command.extend([b"COUNT".to_vec(), b"100000".to_vec()]);
-    }
-    command
-}
-
-/// What a reply is made of, without the strings.
-fn shape(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(shape).collect::<String>()),
-        Value::Bulk(_) => "b".to_owned(),
-        other => format!("{other:?}"),
-    }
-}
-
 fn leaves(value: &Value) -> Vec<Vec<u8>> {
     match value {
         Value::Array(items) => items.iter().flat_map(leaves).collect(),
@@ -388,26 +271,16 @@ fn leaves(value: &Value) -> Vec<Vec<u8>> {
     }
 }
 
-fn pair_text(pair: &[Value]) -> String {
-    let leaves: Vec<Vec<u8>> = pair.iter().flat_map(leaves).collect();
-    format!("{} {}", hex(&leaves[0]), hex(&leaves[1]))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn name_of(command: &Words) -> String {
-    String::from_utf8_lossy(&command[0]).to_uppercase()
-}
-
-fn words(words: &[&[u8]]) -> Words {
-    words.iter().map(|word| word.to_vec()).collect()
-}
-
-fn shown(command: &Words) -> String {
-    let word = |word: &Vec<u8>| format!("\"{}\"", word.escape_ascii());
-    command.iter().map(word).collect::<Vec<_>>().join(" ")
+/// Whether a reply to HRANDFIELD has nothing but what is in the hash.
+fn are_drawn(reply: &Value, pairs: &[Value], command: &Words) -> bool {
+    let pairs: BTreeSet<Vec<Vec<u8>>> =
+        pairs.chunks(2).map(|pair| pair.iter().flat_map(leaves).collect()).collect();
+    let drawn = leaves(reply);
+    if command.len() < 4 {
+        drawn.iter().all(|key| pairs.iter().any(|pair| pair[0] == *key))
+    } else {
+        drawn.chunks(2).all(|pair| pairs.contains(pair))
+    }
 }
 
 /// Whether an earlier command may have to do with this one.

@@ -4,6 +4,8 @@
 //! soon as it has a row. Tests nothing itself.
 #![allow(dead_code)]
 
+pub mod agree;
+
 use pantry::command::syntax::{self, Item, Kind};
 use pantry::command::{Spec, table};
 
