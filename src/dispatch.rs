@@ -21,7 +21,7 @@ use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Held, Name, Overlay, Settings, View};
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
-const COMMANDS_PER_LOCK_MAX: usize = 64;
+const COMMANDS_PER_LOCK_MAX: usize = 16;
 
 /// Runs one batch of requests.
 pub struct Executor<'s> {

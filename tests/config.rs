@@ -147,7 +147,9 @@ fn beyond_loopback_both_doors_need_a_password() {
     };
     let everywhere = || vec!["0.0.0.0".parse().unwrap()];
     assert_eq!(open(|_| {}), None);
-    assert!(open(|config| config.bind = vec!["0.0.0.0".parse().unwrap()]).unwrap().contains("bind"));
+    assert!(
+        open(|config| config.bind = vec!["0.0.0.0".parse().unwrap()]).unwrap().contains("bind")
+    );
     let http = open(|config| config.http_bind = vec!["::".parse().unwrap()]).unwrap();
     assert!(http.starts_with("http-bind ::"), "{http}");
     let mut config = Config { bind: everywhere(), ..Config::default() };

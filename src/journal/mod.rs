@@ -83,9 +83,9 @@ impl Journal {
         }
     }
 
-    /// Moves the mark: everything up to `lsn` is as safe as the policy promises.
+    /// Moves the mark forward: everything up to `lsn` is as safe as the policy promises.
     pub fn advance(&self, lsn: Lsn) {
-        self.mark.store(lsn, Ordering::Release);
+        self.mark.fetch_max(lsn, Ordering::Release);
         self.moved.notify_waiters();
     }
 

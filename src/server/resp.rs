@@ -5,7 +5,7 @@
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
@@ -47,7 +47,12 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
     })
     .await;
     while let Turn::Gate = std::future::poll_fn(|cx| connection.poll(&server, cx)).await {
-        server.store.journal.passed(connection.session.touched).await;
+        let mut passed = pin!(server.store.journal.passed(connection.session.touched));
+        // Who is killed does not wait.
+        std::future::poll_fn(|cx| {
+            if client.is_killed() { Poll::Ready(()) } else { passed.as_mut().poll(cx) }
+        })
+        .await;
     }
     connection.leave();
 }

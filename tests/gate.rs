@@ -1,0 +1,216 @@
+//! The gate: a reply that shows something which the journal does not hold safe yet does not leave.
+//!
+//! What a session's replies depend on is tested through the spine, that they are held over a socket.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pantry::clock::Clock;
+use pantry::config::Config;
+use pantry::journal::{Journal, Lsn};
+use pantry::server::worker::Worker;
+use pantry::server::{Server, resp};
+use pantry::store::Store;
+use support::{Harness, START_MS};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// How long a test waits for what must not come.
+const NEVER_MIND: Duration = Duration::from_millis(150);
+/// How long it waits for what must come.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The LSN that a client's replies depend on after a command.
+fn touched(harness: &mut Harness, client: &str, line: &str) -> Lsn {
+    let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    harness.execute(client, &words);
+    harness.session(client).unwrap().touched
+}
+
+#[test]
+fn writers_depend_on_what_they_wrote_and_readers_on_what_they_saw() {
+    let mut harness = Harness::new(Journal::remembering(0));
+    assert_eq!(touched(&mut harness, "idle", "GET tea"), 0, "nothing has happened yet");
+    assert_eq!(touched(&mut harness, "writer", "SET tea green"), 1);
+    assert_eq!(touched(&mut harness, "writer", "HSET shop apples 3"), 2);
+    assert_eq!(touched(&mut harness, "reader", "GET tea"), 1);
+    assert_eq!(touched(&mut harness, "other", "HGET shop apples"), 2);
+    assert_eq!(touched(&mut harness, "reader", "GET tea"), 1, "it has not seen the second");
+    assert_eq!(touched(&mut harness, "idle", "PING"), 0);
+    assert_eq!(touched(&mut harness, "lister", "KEYS *"), 2);
+    assert_eq!(harness.server.store.journal.last(), 2);
+    assert!(!harness.server.store.journal.has_passed(1));
+}
+
+/// Who is told that something is not there has seen that it is gone.
+#[test]
+fn what_is_gone_was_seen_too() {
+    let mut harness = Harness::new(Journal::remembering(0));
+    touched(&mut harness, "writer", "SET tea green");
+    assert_eq!(touched(&mut harness, "writer", "DEL tea"), 2);
+    assert_eq!(touched(&mut harness, "reader", "GET tea"), 2);
+    assert_eq!(touched(&mut harness, "second", "DEL tea"), 2, "it changed nothing, but saw it");
+    touched(&mut harness, "writer", "SET tea green PX 10");
+    harness.advance(Duration::from_millis(10));
+    harness.reap();
+    assert_eq!(harness.server.store.journal.last(), 4, "reaping is journaled");
+    assert_eq!(touched(&mut harness, "third", "GET tea"), 4);
+}
+
+#[test]
+fn a_transaction_is_one_batch_and_depends_on_all_it_saw() {
+    let mut harness = Harness::new(Journal::remembering(0));
+    touched(&mut harness, "writer", "SET tea green");
+    touched(&mut harness, "writer", "SET milk white");
+    for line in ["MULTI", "GET tea", "SET sugar 1", "HSET shop apples 3"] {
+        assert_eq!(touched(&mut harness, "a", line), 0, "nothing was run: {line}");
+    }
+    assert_eq!(touched(&mut harness, "a", "EXEC"), 3);
+    assert_eq!(harness.server.store.journal.batches().len(), 3);
+    for line in ["MULTI", "GET tea", "GET milk"] {
+        touched(&mut harness, "b", line);
+    }
+    assert_eq!(touched(&mut harness, "b", "EXEC"), 2, "it only read");
+    touched(&mut harness, "c", "WATCH tea");
+    touched(&mut harness, "writer", "SET tea black");
+    touched(&mut harness, "c", "MULTI");
+    assert_eq!(touched(&mut harness, "c", "EXEC"), 4, "nil says that somebody wrote");
+}
+
+#[test]
+fn the_mark_only_moves_forward() {
+    let journal = Journal::remembering(0);
+    assert!(journal.has_passed(0) && !journal.has_passed(1));
+    journal.advance(3);
+    journal.advance(2);
+    assert!(journal.has_passed(3) && !journal.has_passed(4));
+    assert!(Journal::discarding().has_passed(Lsn::MAX));
+}
+
+#[test]
+fn those_who_wait_are_woken_when_the_mark_has_passed() {
+    block_on(async {
+        let journal = Arc::new(Journal::remembering(0));
+        let waiting = journal.clone();
+        let waits = tokio::spawn(async move { waiting.passed(2).await });
+        tokio::task::yield_now().await;
+        journal.advance(1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!waits.is_finished());
+        journal.advance(2);
+        timeout(SOON, waits).await.unwrap().unwrap();
+        timeout(SOON, journal.passed(1)).await.unwrap();
+    });
+}
+
+#[test]
+fn a_reply_is_held_until_the_mark_has_passed() {
+    block_on(async {
+        let server = serve().await;
+        let mut writer = server.connect().await;
+        writer.write_all(b"SET tea green\r\nPING\r\n").await.unwrap();
+        assert_silent(&mut writer).await;
+        let mut reader = server.connect().await;
+        reader.write_all(b"GET tea\r\n").await.unwrap();
+        assert_silent(&mut reader).await;
+        // Who depends on nothing is served meanwhile.
+        let mut other = server.connect().await;
+        other.write_all(b"PING\r\n").await.unwrap();
+        assert_reads(&mut other, "+PONG\r\n").await;
+        server.server.store.journal.advance(1);
+        assert_reads(&mut writer, "+OK\r\n+PONG\r\n").await;
+        assert_reads(&mut reader, "$5\r\ngreen\r\n").await;
+    });
+}
+
+/// What a client sends while its replies are held is not run, so that output can not pile up.
+#[test]
+fn nothing_is_run_while_output_is_held() {
+    block_on(async {
+        let server = serve().await;
+        let journal = &server.server.store.journal;
+        let mut client = server.connect().await;
+        client.write_all(b"SET tea green\r\n").await.unwrap();
+        assert_silent(&mut client).await;
+        client.write_all(b"SET tea black\r\n").await.unwrap();
+        assert_silent(&mut client).await;
+        assert_eq!(journal.last(), 1);
+        journal.advance(1);
+        assert_reads(&mut client, "+OK\r\n").await;
+        assert_silent(&mut client).await;
+        assert_eq!(journal.last(), 2);
+        journal.advance(2);
+        assert_reads(&mut client, "+OK\r\n").await;
+    });
+}
+
+/// QUIT is answered after what it waits for; a client that is killed does not wait.
+#[test]
+fn a_held_connection_can_be_closed() {
+    block_on(async {
+        let server = serve().await;
+        let mut client = server.connect().await;
+        client.write_all(b"SET tea green\r\nQUIT\r\n").await.unwrap();
+        assert_silent(&mut client).await;
+        server.server.store.journal.advance(1);
+        assert_reads(&mut client, "+OK\r\n+OK\r\n").await;
+        assert_closed(&mut client).await;
+        let mut killed = server.connect().await;
+        killed.write_all(b"SET tea black\r\n").await.unwrap();
+        assert_silent(&mut killed).await;
+        let clients = server.server.clients.list();
+        clients.last().unwrap().kill();
+        assert_closed(&mut killed).await;
+    });
+}
+
+/// A server whose Redis door is served by this thread.
+struct Served {
+    server: Arc<Server>,
+    listener: TcpListener,
+}
+
+async fn serve() -> Served {
+    let store = Store::new(Journal::remembering(0), Clock::manual(START_MS));
+    let server = Arc::new(Server::new(Config::default(), store, 1));
+    Worker::install(server.clone(), 0);
+    Served { server, listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+}
+
+impl Served {
+    async fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
+        let (stream, addr) = self.listener.accept().await.unwrap();
+        let laddr = stream.local_addr().unwrap();
+        let registered = self.server.clients.connect((addr, laddr), 2, START_MS, 100).unwrap();
+        tokio::spawn(resp::serve(stream, registered, self.server.clone()));
+        client
+    }
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test);
+}
+
+async fn assert_silent(client: &mut TcpStream) {
+    let mut bytes = [0; 100];
+    let read = timeout(NEVER_MIND, client.read(&mut bytes)).await;
+    assert!(read.is_err(), "{read:?}: {}", bytes.escape_ascii());
+}
+
+async fn assert_reads(client: &mut TcpStream, expected: &str) {
+    let mut bytes = vec![0; expected.len()];
+    timeout(SOON, client.read_exact(&mut bytes)).await.expect(expected).unwrap();
+    assert_eq!(String::from_utf8_lossy(&bytes), expected);
+}
+
+async fn assert_closed(client: &mut TcpStream) {
+    let mut bytes = [0; 100];
+    let read = timeout(SOON, client.read(&mut bytes)).await.expect("still open");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
