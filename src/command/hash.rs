@@ -278,11 +278,12 @@ fn put_pairs(view: &mut View<'_>, args: Args<'_>, command: &str) -> Result<usize
     }
     let name = args.get(1);
 
-    let mut created = 0;
-    for at in (2..args.len()).step_by(2) {
+    let (mut created, mut at) = (0, 2);
+    while at < args.len() {
         let (key, value) = (args.get(at), args.get(at + 1));
         let is_new = view.put_pair(name, key, value, NewDeadline::Clear, Cause::Hset)?;
         created += usize::from(is_new);
+        at += 2;
     }
     Ok(created)
 }

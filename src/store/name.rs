@@ -179,10 +179,15 @@ impl NameEntry {
     fn heap_bytes(&self) -> usize {
         super::allocated(size_of::<NameEntry>())
             + super::allocated(self.name.len())
-            + match &self.value {
-                Value::String(bytes) => super::allocated(bytes.len()),
-                Value::Namespace(pairs) => pairs.bytes(),
-            }
+            + self.value_bytes()
+    }
+
+    #[inline]
+    fn value_bytes(&self) -> usize {
+        match &self.value {
+            Value::String(bytes) => super::allocated(bytes.len()),
+            Value::Namespace(pairs) => pairs.bytes(),
+        }
     }
 
     /// The same value and deadline under another name, without the kept mark.
@@ -222,6 +227,11 @@ impl Entry for Box<NameEntry> {
 
     fn touch(&self) -> u64 {
         self.deadline_ms
+    }
+
+    #[inline]
+    fn value_bytes(&self) -> usize {
+        NameEntry::value_bytes(self)
     }
 
     fn heap_bytes(&self) -> usize {

@@ -28,6 +28,10 @@ pub trait Entry {
     fn deadline_ms(&self) -> u64;
     /// Bytes it owns outside its slot.
     fn heap_bytes(&self) -> usize;
+    /// The part of [`Entry::heap_bytes`] that a change of the entry can change.
+    fn value_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
     /// Reads its ends, to have them in the cache.
     fn touch(&self) -> u64;
 }
@@ -117,10 +121,10 @@ impl<T: Entry> Table<T> {
         let segment = &mut self.segments[index];
         let at = segment.find(hash, key)?;
         let entry = &mut segment.slots[at].as_mut()?.entry;
-        let before = entry.heap_bytes();
+        let before = entry.value_bytes();
         let result = change(entry);
         let deadline = entry.deadline_ms();
-        self.entry_bytes = self.entry_bytes + entry.heap_bytes() - before;
+        self.entry_bytes = self.entry_bytes + entry.value_bytes() - before;
         segment.min_deadline_ms = segment.min_deadline_ms.min(deadline);
         self.min_deadline_ms = self.min_deadline_ms.min(deadline);
         Some(result)
