@@ -122,7 +122,7 @@ impl Model {
             19..=20 => self.read(name, random),
             21 => self.hincrby(name, random),
             22 => self.whole_name(name, random),
-            _ => self.to_another(name, random),
+            _ => self.set_at_another(name, random),
         }
     }
 
@@ -349,7 +349,7 @@ impl Model {
         }
     }
 
-    fn to_another(&mut self, name: &'static str, random: &Random) -> (String, Value) {
+    fn set_at_another(&mut self, name: &'static str, random: &Random) -> (String, Value) {
         let to = random.pick(&NAMES);
         let is_copy = random.below(2) == 0 && name != to;
         let entry = self.names.get(name).cloned();
