@@ -5,7 +5,7 @@
 //! kept. Only [`View`] leads here.
 
 use super::name::{Name, NameEntry, NewDeadline, Value, put_pair};
-use super::table::{Entry, NEVER, Table};
+use super::table::{NEVER, Table};
 use super::view::{Access, View};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
@@ -56,9 +56,9 @@ impl View<'_> {
         let hash = self.hasher.hash(key);
         let deleted = self.update(name, |entry| {
             let pairs = entry.pairs_mut()?;
-            let pair = pairs.remove(hash, key);
+            let deadline_ms = pairs.remove(hash, key);
             let is_over = pairs.is_empty() && !entry.kept;
-            Ok::<_, Error>(pair.map(|pair| (Entry::deadline_ms(&pair), is_over)))
+            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_over)))
         });
         let Some((deadline_ms, is_over)) = deleted.transpose()?.flatten() else { return Ok(false) };
         if is_over {
@@ -87,16 +87,11 @@ impl View<'_> {
             return self.delete_pair(name, key, Cause::Hdel);
         }
         let deadline_ms = deadline_ms.unwrap_or(NEVER);
-        let hash = self.hasher.hash(key);
+        let (hash, hasher) = (self.hasher.hash(key), self.hasher.hasher);
         let set = self.update(name, |entry| {
-            let is_set = entry.pairs_mut()?.update(hash, key, |pair| {
-                let is_alive = Entry::deadline_ms(pair) > now_ms;
-                if is_alive {
-                    pair.set_deadline(deadline_ms);
-                }
-                is_alive
-            });
-            Ok::<_, Error>(is_set == Some(true))
+            let is_alive = |old_ms| old_ms > now_ms;
+            let pairs = entry.pairs_mut()?;
+            Ok::<_, Error>(pairs.set_deadline(hash, key, deadline_ms, is_alive, hasher))
         });
         let is_set = set.transpose()?.unwrap_or(false);
         if is_set {

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hasher as _, RandomState};
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 
+use super::table::Rehash;
+
 /// Hashes byte strings with a secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Hasher {
@@ -26,6 +28,13 @@ impl KeyHasher<'_> {
             Some((known, hash)) if std::ptr::eq(known, key) => hash,
             _ => self.hasher.hash(key),
         }
+    }
+}
+
+impl Rehash for Hasher {
+    #[inline]
+    fn hash(self, key: &[u8]) -> u64 {
+        Hasher::hash(self, key)
     }
 }
 

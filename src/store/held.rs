@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::MutexGuard;
 
+use super::boxed::Entry;
 use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
-use super::table::Entry;
 use super::watch::Watched;
 use super::{DATABASES, Db, DbStats, Garbage, Padded, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::Lsn;
@@ -229,7 +229,8 @@ impl Names for Held<'_> {
 
     fn insert(&mut self, db: usize, name: Name<'_>, entry: Box<NameEntry>) {
         let deadline_ms = Entry::deadline_ms(&entry);
-        self.stripe_mut(name.hash).dbs[db].insert(name, entry);
+        let hasher = self.store.hasher;
+        self.stripe_mut(name.hash).dbs[db].insert(name, entry, hasher);
         self.note_deadline(name.hash, deadline_ms);
     }
 
@@ -243,7 +244,7 @@ impl Names for Held<'_> {
         for (number, stripe) in stripes.iter().enumerate().skip(first) {
             let from = if number == first { from } else { 0 };
             let table = &stripe.dbs[db].names;
-            if table.scan(from, |hash, entry| visit(hash, entry)).is_break() {
+            if table.scan(from, self.store.hasher, |hash, entry| visit(hash, entry)).is_break() {
                 return;
             }
         }

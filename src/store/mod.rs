@@ -2,20 +2,22 @@
 //!
 //! This file has the stripes and what they hold. Around it: [`view`] and its edits are the waist that
 //! commands see; `held` takes stripes' locks; `overlay` lets a command run without touching the
-//! store; `reap` frees what expired; `table`, `pair` and `name` are how things lie in memory.
+//! store; `reap` frees what expired; `table`, `packed` and `name` are how things lie in memory.
 //! Commands and doors never see a stripe, a lock or a table.
 
+mod boxed;
 mod edit;
 mod hash;
+mod heap;
 mod held;
 mod name;
 mod names;
 mod overlay;
-mod pair;
+mod packed;
 mod reap;
 mod replay;
 mod segment;
-pub mod table;
+mod table;
 pub mod view;
 mod watch;
 
@@ -33,7 +35,8 @@ pub use watch::Watched;
 
 use crate::clock::Clock;
 use crate::journal::{Journal, Lsn};
-use table::{Entry as _, Table};
+use boxed::{Boxed, Entry as _};
+use table::Table;
 use watch::Watchers;
 
 /// Number of databases (SELECT).
@@ -85,14 +88,14 @@ struct Stripe {
 
 #[derive(Debug)]
 struct Db {
-    names: Table<Box<NameEntry>>,
+    names: Table<Boxed<Box<NameEntry>>>,
     counts: DbStats,
 }
 
 #[derive(Debug)]
 enum Garbage {
     Name(Box<NameEntry>),
-    Names(Table<Box<NameEntry>>),
+    Names(Table<Boxed<Box<NameEntry>>>),
 }
 
 /// What is in one database.
@@ -195,9 +198,9 @@ impl Db {
         updated.is_some()
     }
 
-    fn insert(&mut self, name: Name<'_>, entry: Box<NameEntry>) {
+    fn insert(&mut self, name: Name<'_>, entry: Box<NameEntry>, hasher: Hasher) {
         self.counts.add(entry.counts());
-        self.names.insert(name.hash, entry);
+        self.names.insert(name.hash, entry, hasher);
     }
 
     fn remove(&mut self, name: Name<'_>) -> Option<Box<NameEntry>> {

@@ -5,10 +5,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::boxed::Entry;
 use super::hash::KeyHasher;
-use super::pair::Pair;
+use super::packed::{NewPair, Packed};
 use super::segment::Slot;
-use super::table::{Entry, NEVER, Table};
+use super::table::{NEVER, Table};
 use crate::error::{Error, Result};
 
 /// A name's key bytes with their hash, so that they are hashed once.
@@ -55,7 +56,7 @@ pub struct NameEntry {
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     String(Box<[u8]>),
-    Namespace(Table<Pair>),
+    Namespace(Table<Packed>),
 }
 
 impl NameEntry {
@@ -101,7 +102,7 @@ impl NameEntry {
     /// Bytes it takes, its place in the table of names included. For a namespace, those of the
     /// pairs too.
     pub fn bytes(&self) -> usize {
-        size_of::<Slot<Box<NameEntry>>>() + self.heap_bytes()
+        size_of::<Slot>() + size_of::<Box<NameEntry>>() + self.heap_bytes()
     }
 
     /// Whether it holds pairs, or may: an empty namespace too.
@@ -121,7 +122,7 @@ impl NameEntry {
             Value::String(_) => false,
             Value::Namespace(pairs) => {
                 pairs.min_deadline_ms() <= now_ms
-                    && pairs.iter().any(|pair| expired(Entry::deadline_ms(pair)))
+                    && pairs.iter().any(|pair| expired(pair.deadline_ms))
             }
         };
         // What was in a name that had expired was gone with it.
@@ -133,7 +134,7 @@ impl NameEntry {
         let has_content = || match &self.value {
             Value::String(_) => true,
             Value::Namespace(pairs) if pairs.min_deadline_ms() > now_ms => !pairs.is_empty(),
-            Value::Namespace(pairs) => pairs.iter().any(|pair| Entry::deadline_ms(pair) > now_ms),
+            Value::Namespace(pairs) => pairs.iter().any(|pair| pair.deadline_ms > now_ms),
         };
         !self.is_expired(now_ms) && has_content()
     }
@@ -162,14 +163,14 @@ impl NameEntry {
         }
     }
 
-    pub(super) fn pairs(&self) -> Result<&Table<Pair>> {
+    pub(super) fn pairs(&self) -> Result<&Table<Packed>> {
         match &self.value {
             Value::Namespace(pairs) => Ok(pairs),
             Value::String(_) => Err(Error::WrongType),
         }
     }
 
-    pub(super) fn pairs_mut(&mut self) -> Result<&mut Table<Pair>> {
+    pub(super) fn pairs_mut(&mut self) -> Result<&mut Table<Packed>> {
         match &mut self.value {
             Value::Namespace(pairs) => Ok(pairs),
             Value::String(_) => Err(Error::WrongType),
@@ -241,7 +242,7 @@ impl Entry for Box<NameEntry> {
 
 /// Puts a pair; `true` if there was none that is alive at `now_ms`. Returns its deadline too.
 pub(super) fn put_pair(
-    pairs: &mut Table<Pair>,
+    pairs: &mut Table<Packed>,
     hasher: KeyHasher<'_>,
     key: &[u8],
     value: &[u8],
@@ -249,23 +250,15 @@ pub(super) fn put_pair(
     now_ms: u64,
 ) -> (bool, u64) {
     let hash = hasher.hash(key);
-    let updated = pairs.update(hash, key, |pair| {
-        let old_ms = pair.deadline_ms();
-        let created = old_ms <= now_ms;
-        let new_ms = match deadline {
-            NewDeadline::Keep if !created => old_ms,
-            NewDeadline::At(at) => at,
-            NewDeadline::Keep | NewDeadline::Clear => NEVER,
-        };
-        pair.set(value, new_ms);
-        (created, new_ms)
-    });
-    updated.unwrap_or_else(|| {
-        let new_ms = match deadline {
-            NewDeadline::At(at) => at,
-            NewDeadline::Keep | NewDeadline::Clear => NEVER,
-        };
-        pairs.insert(hash, Pair::new(key, value, new_ms));
-        (true, new_ms)
+    let new_ms = |old_ms: u64| match deadline {
+        NewDeadline::Keep if old_ms > now_ms => old_ms,
+        NewDeadline::At(at) => at,
+        NewDeadline::Keep | NewDeadline::Clear => NEVER,
+    };
+    let change = |old_ms| (old_ms <= now_ms, new_ms(old_ms));
+    pairs.set(hash, key, value, change, hasher.hasher).unwrap_or_else(|| {
+        let deadline_ms = new_ms(0);
+        pairs.insert(hash, NewPair { key, value, deadline_ms }, hasher.hasher);
+        (true, deadline_ms)
     })
 }

@@ -5,8 +5,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::boxed::Boxed;
+use super::heap::Heap as _;
 use super::name::{Name, NameEntry, Value};
-use super::table::Entry;
+use super::packed::Packed;
 use super::watch::Watchers;
 use super::{Garbage, Hasher, Held, STRIPES, Store};
 use crate::journal::effect::{Cause, Effect, Effects};
@@ -55,7 +57,10 @@ impl Store {
             Garbage::Names(names) => {
                 let entries = names.pop_segment();
                 let has_more = entries.is_some();
-                entries.into_iter().flatten().for_each(|entry| self.discard(Garbage::Name(entry)));
+                entries
+                    .into_iter()
+                    .flat_map(Boxed::into_entries)
+                    .for_each(|entry| self.discard(Garbage::Name(entry)));
                 has_more
             }
         };
@@ -89,13 +94,15 @@ impl super::Stripe {
             db.names.sweep(
                 slice.now_ms,
                 &mut budget,
-                &mut |entry, budget| {
-                    counts.subtract(entry.counts());
-                    let is_over = slice.reap_entry(number, entry, watchers, budget);
-                    if !is_over {
-                        counts.add(entry.counts());
-                    }
-                    is_over
+                &mut |names, place, budget| {
+                    names.update(place, |entry| {
+                        counts.subtract(entry.counts());
+                        let is_over = slice.reap_entry(number, entry, watchers, budget);
+                        if !is_over {
+                            counts.add(entry.counts());
+                        }
+                        is_over
+                    })
                 },
                 &mut |entry| store.discard(Garbage::Name(entry)),
             );
@@ -125,11 +132,14 @@ impl Slice<'_> {
         let Value::Namespace(pairs) = &mut entry.value else { return false };
         let (effects, count) = (&mut *self.effects, &mut self.pairs);
         let mut expired_ms = 0;
-        pairs.sweep(self.now_ms, budget, &mut |_, _| true, &mut |pair| {
+        let mut note = |pairs: &mut Packed, place, _: &mut isize| {
             *count += 1;
-            expired_ms = expired_ms.max(Entry::deadline_ms(&pair));
-            let effect = Effect::DeletePair { db: db as u8, name, key: pair.key() };
+            let effect = Effect::DeletePair { db: db as u8, name, key: pairs.key(place) };
             effects.push(Cause::Hexpired, effect);
+            true
+        };
+        pairs.sweep(self.now_ms, budget, &mut note, &mut |deadline_ms| {
+            expired_ms = expired_ms.max(deadline_ms);
         });
         watchers.touch(db, hashed, expired_ms);
         pairs.is_empty() && !entry.kept

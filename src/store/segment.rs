@@ -1,61 +1,130 @@
-//! One segment of a [`super::table::Table`]: a run of slots, sorted by hash.
+//! One segment of a [`super::table::Table`]: slots sorted by hash, and a heap with the entries.
 //!
-//! An entry stands at its home slot or to the right of it, with no empty slot between; homes are
-//! proportional to the hash, and nothing wraps around: a tail behind the last home takes what is
-//! displaced. It knows its entries' common prefix, but not its neighbours or the directory.
+//! A slot is four bytes: sixteen bits of the hash, those after the bits that all entries here share,
+//! and the entry's place in the heap. A slot stands at its home or to the right of it, with no empty
+//! one between; homes are proportional to the hash, and nothing wraps around: a tail behind the last
+//! home takes what is displaced. A segment knows not its neighbours or the directory.
 
-use super::table::{Entry, NEVER};
+use super::heap::{Heap, NOWHERE, Place};
+use super::table::{NEVER, Rehash};
 
 /// Home slots of the largest segment; more entries split it.
 pub(super) const HOMES_MAX: usize = 1024;
 const HOMES_MIN: usize = 4;
 const TAIL: usize = 4;
-/// Entries below which the half of a split segment is made small.
-const SPARSE: usize = HOMES_MAX / 4;
+const TAG_BITS: u32 = 16;
+
+/// Sixteen bits of hash above sixteen bits of place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot(u32);
+
+impl Slot {
+    const EMPTY: Slot = Slot(NOWHERE as u32);
+
+    #[inline]
+    fn new(tag: u16, place: Place) -> Slot {
+        Slot(u32::from(tag) << TAG_BITS | u32::from(place))
+    }
+
+    #[inline]
+    fn tag(self) -> u16 {
+        (self.0 >> TAG_BITS) as u16
+    }
+
+    #[inline]
+    pub fn place(self) -> Place {
+        self.0 as Place
+    }
+
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.place() == NOWHERE
+    }
+}
 
 #[derive(Debug, Clone)]
-pub(super) struct Segment<T> {
-    /// Leading hash bits that all entries here share.
+pub(super) struct Segment<H> {
+    /// The leading hash bits that all entries here share, and 0 after them.
+    pub prefix: u64,
+    /// How many those are.
     pub prefix_bits: u8,
-    pub homes: usize,
     pub len: usize,
+    homes: usize,
     /// Nothing here expires earlier; may be too early, never too late.
     pub min_deadline_ms: u64,
-    pub slots: Vec<Option<Slot<T>>>,
+    pub slots: Vec<Slot>,
+    pub heap: H,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct Slot<T> {
-    pub hash: u64,
-    pub entry: T,
-}
-
-impl<T: Entry> Segment<T> {
-    pub fn new(prefix_bits: u8) -> Self {
-        Segment { prefix_bits, homes: 0, len: 0, min_deadline_ms: NEVER, slots: Vec::new() }
+impl<H: Heap> Segment<H> {
+    pub fn new(prefix: u64, prefix_bits: u8) -> Self {
+        Segment {
+            prefix,
+            prefix_bits,
+            len: 0,
+            homes: 0,
+            min_deadline_ms: NEVER,
+            slots: Vec::new(),
+            heap: H::default(),
+        }
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten().map(|slot| &slot.entry)
+    /// Bytes of memory it takes, with its entries, but for itself.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>() + self.heap.bytes()
     }
 
-    /// The hash of any entry, to find this segment in the directory.
-    pub fn some_hash(&self) -> Option<u64> {
-        self.slots.iter().flatten().next().map(|slot| slot.hash)
+    /// Places of the entries, in the order of their hashes; among equal tags in no order.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.slots.iter().filter(|slot| !slot.is_empty()).map(|slot| slot.place())
     }
 
-    /// Where the entry with this hash and key stands.
+    /// Shows all entries whose hash is at least `from` in the order of their hashes.
+    pub fn scan<'s, B>(
+        &'s self,
+        from: u64,
+        rehash: impl Rehash,
+        visit: &mut impl FnMut(u64, H::Ref<'s>) -> std::ops::ControlFlow<B>,
+    ) -> std::ops::ControlFlow<B> {
+        let first = if from > self.prefix { self.tag(from) } else { 0 };
+        let mut run: Vec<(u64, Place)> = Vec::new();
+        let mut slots = self.slots.iter().copied().filter(|slot| !slot.is_empty()).peekable();
+        while let Some(slot) = slots.next() {
+            if slot.tag() < first {
+                continue;
+            }
+            let hash = rehash.hash(self.heap.key(slot.place()));
+            if slots.peek().is_none_or(|next| next.tag() != slot.tag()) {
+                if hash >= from {
+                    visit(hash, self.heap.get(slot.place()))?;
+                }
+                continue;
+            }
+            run.clear();
+            run.push((hash, slot.place()));
+            while let Some(next) = slots.next_if(|next| next.tag() == slot.tag()) {
+                run.push((rehash.hash(self.heap.key(next.place())), next.place()));
+            }
+            run.sort_unstable();
+            for &(hash, place) in run.iter().filter(|(hash, _)| *hash >= from) {
+                visit(hash, self.heap.get(place))?;
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// The slot of the entry with this hash and key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        let mut at = self.home(hash);
-        while let Some(Some(slot)) = self.slots.get(at) {
-            if slot.hash >= hash {
-                if slot.hash > hash {
-                    return None;
-                }
-                if slot.entry.key() == key {
-                    return Some(at);
-                }
+        let tag = self.tag(hash);
+        let mut at = self.home(tag);
+        while let Some(slot) = self.slots.get(at) {
+            if slot.is_empty() || slot.tag() > tag {
+                return None;
+            }
+            if slot.tag() == tag && self.heap.key(slot.place()) == key {
+                return Some(at);
             }
             at += 1;
         }
@@ -64,148 +133,217 @@ impl<T: Entry> Segment<T> {
 
     #[inline]
     pub fn touch_slot(&self, hash: u64) -> u64 {
-        match self.slots.get(self.home(hash)) {
-            Some(Some(slot)) => slot.hash,
-            _ => 0,
-        }
+        self.slots.get(self.home(self.tag(hash))).map_or(0, |slot| u64::from(slot.0))
     }
 
     #[inline]
     pub fn touch_entry(&self, hash: u64) -> u64 {
-        let mut at = self.home(hash);
-        while let Some(Some(slot)) = self.slots.get(at) {
-            if slot.hash >= hash {
-                return slot.entry.touch();
+        let tag = self.tag(hash);
+        let mut at = self.home(tag);
+        while let Some(slot) = self.slots.get(at) {
+            if slot.is_empty() {
+                return 0;
+            }
+            if slot.tag() >= tag {
+                return self.heap.touch(slot.place());
             }
             at += 1;
         }
         0
     }
 
-    /// Adds an entry that is not here yet; hands it back when there is no room.
-    pub fn insert(&mut self, slot: Slot<T>) -> Result<(), Slot<T>> {
+    /// Whether one more entry with this hash has a slot: then where, and how far away the next empty
+    /// one is.
+    fn gap(&self, tag: u16) -> Option<(usize, usize)> {
         if self.len >= self.homes - self.homes / 8 {
-            return Err(slot);
+            return None;
         }
-        let mut at = self.home(slot.hash);
-        while self.slots[at].as_ref().is_some_and(|there| there.hash <= slot.hash) {
+        let mut at = self.home(tag);
+        while !self.slots.get(at)?.is_empty() && self.slots[at].tag() <= tag {
             at += 1;
-            if at == self.slots.len() {
-                return Err(slot);
-            }
         }
-        let Some(gap) = self.slots[at..].iter().position(Option::is_none) else {
-            return Err(slot);
-        };
-        self.slots[at..=at + gap].rotate_right(1);
+        Some((at, self.slots[at..].iter().position(|slot| slot.is_empty())?))
+    }
+
+    /// Adds an entry that is not here yet; hands it back when there is no room.
+    pub fn insert<'n>(&mut self, hash: u64, entry: H::New<'n>) -> Result<(), Full<H::New<'n>>> {
+        let tag = self.tag(hash);
+        let Some((at, gap)) = self.gap(tag) else { return Err(Full::Slots(entry)) };
+        let deadline_ms = H::new_deadline_ms(&entry);
+        let place = self.heap.put(entry).map_err(Full::Heap)?;
+        self.slots.copy_within(at..at + gap, at + 1);
+        self.slots[at] = Slot::new(tag, place);
         self.len += 1;
-        self.min_deadline_ms = self.min_deadline_ms.min(slot.entry.deadline_ms());
-        self.slots[at] = Some(slot);
+        self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
         Ok(())
     }
 
+    /// Gives the slot's entry another place.
+    pub fn set_place(&mut self, at: usize, place: Place) {
+        self.slots[at] = Slot::new(self.slots[at].tag(), place);
+    }
+
     /// Takes an entry out, and moves those it displaced back towards their homes.
-    pub fn remove(&mut self, at: usize) -> Option<T> {
-        let taken = self.slots[at].take()?;
-        let displaced = self.slots[at + 1..]
-            .iter()
-            .enumerate()
-            .take_while(|(i, slot)| {
-                slot.as_ref().is_some_and(|slot| self.home(slot.hash) <= at + i)
-            })
-            .count();
-        self.slots[at..=at + displaced].rotate_left(1);
+    pub fn remove(&mut self, at: usize) -> H::Taken {
+        let taken = self.heap.take(self.slots[at].place());
+        let is_displaced =
+            |(i, slot): &(usize, &Slot)| !slot.is_empty() && self.home(slot.tag()) <= at + i;
+        let displaced = self.slots[at + 1..].iter().enumerate().take_while(is_displaced).count();
+        self.slots.copy_within(at + 1..at + 1 + displaced, at);
+        self.slots[at + displaced] = Slot::EMPTY;
         self.len -= 1;
-        Some(taken.entry)
+        taken
     }
 
-    /// Home slots after one step of growth.
-    pub fn grown(&self) -> usize {
-        let grown = (self.homes + self.homes.div_ceil(2)).max(HOMES_MIN);
-        if self.homes < HOMES_MAX { grown.min(HOMES_MAX) } else { grown }
+    /// Whether it has as many slots as a segment should have.
+    pub fn is_large(&self) -> bool {
+        self.homes >= self.homes_max()
     }
 
-    /// Home slots that would do, if that is much less than there are.
-    pub fn shrunk(&self) -> Option<usize> {
-        let enough = (2 * self.len).max(HOMES_MIN);
-        (enough < self.homes / 2).then_some(enough)
+    /// More slots, or a heap without holes if that is what was full.
+    pub fn grow(&mut self) {
+        let homes = (self.homes + self.homes.div_ceil(4)).max(HOMES_MIN);
+        let limit = self.homes_max();
+        self.resize(if self.homes < limit { homes.min(limit) } else { homes });
     }
 
-    pub fn resize(&mut self, homes: usize) {
-        let slots = std::mem::take(&mut self.slots).into_iter().flatten().collect();
-        self.place(slots, homes);
+    /// Gives memory back if much of it is not needed. `true` if it did.
+    pub fn shrink(&mut self) -> bool {
+        let enough = (self.len + self.len / 2).max(HOMES_MIN);
+        let has_shrunk = enough < self.homes / 2;
+        if has_shrunk {
+            self.resize(enough);
+        }
+        if self.heap.is_sparse() {
+            self.compact();
+        }
+        has_shrunk
+    }
+
+    /// Moves all entries to a new heap, which closes the holes.
+    pub fn compact(&mut self) {
+        let mut heap = H::default();
+        for slot in self.slots.iter_mut().filter(|slot| !slot.is_empty()) {
+            match self.heap.transfer(slot.place(), &mut heap) {
+                Some(place) => *slot = Slot::new(slot.tag(), place),
+                None => unreachable!("a heap without holes holds less than one with holes"),
+            }
+        }
+        self.heap = heap;
     }
 
     /// Keeps the entries of the lower half of the hash range, returns the others.
-    pub fn split(&mut self) -> Segment<T> {
-        let slots = std::mem::take(&mut self.slots);
+    pub fn split(&mut self, rehash: impl Rehash) -> Segment<H> {
         self.prefix_bits += 1;
         let bit = 1u64 << (64 - self.prefix_bits);
-        let (upper, lower): (Vec<_>, Vec<_>) =
-            slots.into_iter().flatten().partition(|slot| slot.hash & bit != 0);
-        // A half with many entries keeps the room to grow; one with few does not waste it.
-        let homes = |len: usize| match len {
-            0..SPARSE => (2 * len).max(HOMES_MIN),
-            _ => (2 * len).max(HOMES_MAX),
-        };
-        let mut other = Segment::new(self.prefix_bits);
-        let (upper_homes, lower_homes) = (homes(upper.len()), homes(lower.len()));
-        other.place(upper, upper_homes);
-        self.place(lower, lower_homes);
-        other
+        let mut upper = Segment::new(self.prefix | bit, self.prefix_bits);
+        let mut lower = Segment::new(self.prefix, self.prefix_bits);
+        let (mut upper_slots, mut lower_slots) = (Vec::new(), Vec::new());
+        for place in self.slots.iter().filter(|slot| !slot.is_empty()).map(|slot| slot.place()) {
+            let hash = rehash.hash(self.heap.key(place));
+            let (half, slots) = match hash & bit != 0 {
+                true => (&mut upper, &mut upper_slots),
+                false => (&mut lower, &mut lower_slots),
+            };
+            match self.heap.transfer(place, &mut half.heap) {
+                Some(place) => slots.push(Slot::new(half.tag(hash), place)),
+                None => unreachable!("a half holds no more than the whole"),
+            }
+        }
+        for (half, mut slots) in [(&mut upper, upper_slots), (&mut lower, lower_slots)] {
+            // Among equal tags the sixteenth bit was not known.
+            slots.sort_unstable_by_key(|slot| slot.tag());
+            let homes = slots.len() + slots.len() / 4;
+            half.place(&slots, homes);
+            half.min_deadline_ms = half.earliest_ms();
+        }
+        *self = lower;
+        upper
     }
 
     /// Takes the entries of the segment with the next higher hashes.
-    pub fn absorb(&mut self, upper: Segment<T>) {
-        self.prefix_bits -= 1;
-        let lower = std::mem::take(&mut self.slots);
-        let slots: Vec<_> = lower.into_iter().chain(upper.slots).flatten().collect();
-        let homes = (2 * slots.len()).max(HOMES_MIN);
-        self.place(slots, homes);
+    pub fn absorb(&mut self, upper: Segment<H>) {
+        let lower = std::mem::replace(self, Segment::new(self.prefix, self.prefix_bits - 1));
+        self.min_deadline_ms = lower.min_deadline_ms.min(upper.min_deadline_ms);
+        let mut slots = Vec::with_capacity(lower.len + upper.len);
+        for (half, mut from) in [(0, lower), (1u16 << 15, upper)] {
+            for slot in from.slots.iter().filter(|slot| !slot.is_empty()) {
+                match from.heap.transfer(slot.place(), &mut self.heap) {
+                    Some(place) => slots.push(Slot::new(half | slot.tag() >> 1, place)),
+                    None => unreachable!("merged segments fit into one heap"),
+                }
+            }
+        }
+        let homes = slots.len() + slots.len() / 4;
+        self.place(&slots, homes);
     }
 
-    /// Visits what is due; removes and returns those for which `visit` says so.
+    /// Visits what is due; removes those for which `visit` says so and hands them to `removed`.
     pub fn sweep(
         &mut self,
         now_ms: u64,
-        budget: &mut isize,
-        visit: &mut dyn FnMut(&mut T, &mut isize) -> bool,
-    ) -> Vec<T> {
-        let mut gone = Vec::new();
+        visit: &mut dyn FnMut(&mut H, Place) -> bool,
+        removed: &mut dyn FnMut(H::Taken),
+    ) {
         let mut kept = Vec::with_capacity(self.len);
-        for mut slot in std::mem::take(&mut self.slots).into_iter().flatten() {
-            if slot.entry.deadline_ms() <= now_ms && visit(&mut slot.entry, budget) {
-                gone.push(slot.entry);
+        for slot in self.slots.iter().filter(|slot| !slot.is_empty()) {
+            let place = slot.place();
+            if self.heap.deadline_ms(place) <= now_ms && visit(&mut self.heap, place) {
+                removed(self.heap.take(place));
             } else {
-                kept.push(slot);
+                kept.push(*slot);
             }
         }
-        self.place(kept, self.homes);
-        gone
+        if kept.len() < self.len {
+            self.place(&kept, self.homes);
+        }
+        self.min_deadline_ms = self.earliest_ms();
     }
 
-    /// Lays out `slots`, which are sorted by hash, over `homes` home slots.
-    fn place(&mut self, slots: Vec<Slot<T>>, homes: usize) {
-        self.homes = homes.min(u32::MAX as usize);
+    fn earliest_ms(&self) -> u64 {
+        self.places().map(|place| self.heap.deadline_ms(place)).min().unwrap_or(NEVER)
+    }
+
+    fn resize(&mut self, homes: usize) {
+        let slots: Vec<Slot> = self.slots.iter().copied().filter(|slot| !slot.is_empty()).collect();
+        self.place(&slots, homes);
+    }
+
+    /// Lays out `slots`, which are sorted, over `homes` home slots.
+    fn place(&mut self, slots: &[Slot], homes: usize) {
+        self.homes = homes.max(HOMES_MIN);
         self.len = slots.len();
-        self.min_deadline_ms =
-            slots.iter().map(|slot| slot.entry.deadline_ms()).min().unwrap_or(NEVER);
-        let mut placed = Vec::with_capacity(homes + TAIL + homes / 16);
+        let mut placed = Vec::with_capacity(self.homes + TAIL + self.homes / 16);
         for slot in slots {
-            let home = self.home(slot.hash);
-            while placed.len() < home {
-                placed.push(None);
-            }
-            placed.push(Some(slot));
+            placed.resize(placed.len().max(self.home(slot.tag())), Slot::EMPTY);
+            placed.push(*slot);
         }
         let whole = placed.capacity().max(placed.len() + 1);
-        placed.resize_with(whole, || None);
+        placed.resize(whole, Slot::EMPTY);
         self.slots = placed;
     }
 
-    #[inline]
-    fn home(&self, hash: u64) -> usize {
-        let rest = hash << self.prefix_bits;
-        ((u128::from(rest) * self.homes as u128) >> 64) as usize
+    /// Where segments split differs from one to the next, so that not all are half empty at once.
+    fn homes_max(&self) -> usize {
+        let mixed = self.prefix.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        HOMES_MAX * (12 + mixed as usize) / 16
     }
+
+    #[inline]
+    fn tag(&self, hash: u64) -> u16 {
+        ((hash << self.prefix_bits) >> (64 - TAG_BITS)) as u16
+    }
+
+    #[inline]
+    fn home(&self, tag: u16) -> usize {
+        (usize::from(tag) * self.homes) >> TAG_BITS
+    }
+}
+
+/// Why an entry was handed back.
+pub(super) enum Full<E> {
+    /// There is no slot for it.
+    Slots(E),
+    /// There is no room for it in the heap.
+    Heap(E),
 }

@@ -1,17 +1,20 @@
 //! The hash table under names and pairs: entries in hash order, in small segments.
 //!
-//! A directory maps the top bits of the hash to a segment of at most `HOMES_MAX` home slots. In a
-//! segment an entry's home slot is proportional to the rest of its hash, and entries are kept sorted
+//! A directory maps the top bits of the hash to a segment of about `HOMES_MAX` home slots. In a
+//! segment an entry's home slot is proportional to the rest of its hash, and slots are kept sorted
 //! by hash (linear probing, displaced to the right, shifted back on removal). So
 //! - iteration is in hash order whatever grew or shrank meanwhile: a cursor is a hash;
 //! - growth moves one segment at a time, never the table;
 //! - each segment knows the earliest deadline in it, so expiry needs no index of its own.
 //!
-//! It knows nothing of names, values or commands; what it stores is an [`Entry`].
+//! It knows nothing of names, values or commands; what it stores lies in a [`Heap`].
 
 use std::ops::ControlFlow;
 
-use super::segment::{HOMES_MAX, Segment, Slot};
+use super::boxed::{Boxed, Entry};
+use super::heap::{Heap, Place};
+use super::packed::{NewPair, Packed};
+use super::segment::{Full, HOMES_MAX, Segment};
 
 /// The deadline of what never expires.
 pub const NEVER: u64 = u64::MAX;
@@ -20,47 +23,36 @@ pub const NEVER: u64 = u64::MAX;
 /// however alike their hashes are.
 const ENTRIES_PER_PLACE_MIN: usize = 64;
 
-/// What a [`Table`] can hold.
-pub trait Entry {
-    /// The bytes it is found by.
-    fn key(&self) -> &[u8];
-    /// The earliest unix time in ms at which something in it expires, or [`NEVER`].
-    fn deadline_ms(&self) -> u64;
-    /// Bytes it owns outside its slot.
-    fn heap_bytes(&self) -> usize;
-    /// The part of [`Entry::heap_bytes`] that a change of the entry can change.
-    fn value_bytes(&self) -> usize {
-        self.heap_bytes()
-    }
-    /// Reads its ends, to have them in the cache.
-    fn touch(&self) -> u64;
+/// Makes the hash of a key anew: slots keep a part of it only.
+pub trait Rehash: Copy {
+    /// The hash that the key was put in with.
+    fn hash(self, key: &[u8]) -> u64;
 }
 
 /// Entries by hash and key, in hash order.
-#[derive(Debug, Clone)]
-pub struct Table<T> {
+#[derive(Debug)]
+pub struct Table<H> {
     /// Leading hash bits that are the same for every entry, because they chose this table.
     skip_bits: u8,
     /// `log2` of the directory's length.
     depth: u8,
     len: usize,
-    entry_bytes: usize,
-    slots: usize,
+    /// Bytes of the segments' slots and heaps.
+    segment_bytes: usize,
     min_deadline_ms: u64,
     directory: Vec<u32>,
-    segments: Vec<Segment<T>>,
+    segments: Vec<Segment<H>>,
     free: Vec<u32>,
 }
 
-impl<T: Entry> Table<T> {
+impl<H: Heap> Table<H> {
     /// An empty table, for hashes that agree in their first `skip_bits` bits. Allocates nothing.
     pub fn new(skip_bits: u8) -> Self {
         Table {
             skip_bits,
             depth: 0,
             len: 0,
-            entry_bytes: 0,
-            slots: 0,
+            segment_bytes: 0,
             min_deadline_ms: NEVER,
             directory: Vec::new(),
             segments: Vec::new(),
@@ -78,12 +70,11 @@ impl<T: Entry> Table<T> {
         self.len == 0
     }
 
-    /// Bytes of the entries and of the slots that hold them.
+    /// Bytes of the entries, of the slots that lead to them, and of room to grow.
     pub fn bytes(&self) -> usize {
-        self.entry_bytes
-            + self.slots * size_of::<Option<Slot<T>>>()
-            + self.segments.len() * size_of::<Segment<T>>()
-            + self.directory.len() * size_of::<u32>()
+        self.segment_bytes
+            + self.segments.capacity() * size_of::<Segment<H>>()
+            + self.directory.capacity() * size_of::<u32>()
     }
 
     /// No entry expires before this unix time in ms. Never too late, sometimes too early.
@@ -92,10 +83,11 @@ impl<T: Entry> Table<T> {
     }
 
     /// The entry with this key.
-    pub fn get(&self, hash: u64, key: &[u8]) -> Option<&T> {
+    #[inline]
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<H::Ref<'_>> {
         let segment = &self.segments[self.segment_of(hash)?];
         let at = segment.find(hash, key)?;
-        segment.slots[at].as_ref().map(|slot| &slot.entry)
+        Some(segment.heap.get(segment.slots[at].place()))
     }
 
     /// Reads the slot where entries with this hash begin, to have it in the cache.
@@ -110,106 +102,92 @@ impl<T: Entry> Table<T> {
         self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_entry(hash))
     }
 
-    /// Changes the entry with this key, and keeps the sums right. `change` must keep its key.
-    pub fn update<R>(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        change: impl FnOnce(&mut T) -> R,
-    ) -> Option<R> {
-        let index = self.segment_of(hash)?;
-        let segment = &mut self.segments[index];
-        let at = segment.find(hash, key)?;
-        let entry = &mut segment.slots[at].as_mut()?.entry;
-        let before = entry.value_bytes();
-        let result = change(entry);
-        let deadline = entry.deadline_ms();
-        self.entry_bytes = self.entry_bytes + entry.value_bytes() - before;
-        segment.min_deadline_ms = segment.min_deadline_ms.min(deadline);
-        self.min_deadline_ms = self.min_deadline_ms.min(deadline);
-        Some(result)
-    }
-
     /// Adds an entry whose key is not in the table.
-    pub fn insert(&mut self, hash: u64, entry: T) {
+    pub fn insert(&mut self, hash: u64, entry: H::New<'_>, rehash: impl Rehash) {
         self.len += 1;
-        self.entry_bytes += entry.heap_bytes();
-        self.min_deadline_ms = self.min_deadline_ms.min(entry.deadline_ms());
+        self.min_deadline_ms = self.min_deadline_ms.min(H::new_deadline_ms(&entry));
         if self.segments.is_empty() {
-            self.segments.push(Segment::new(self.skip_bits));
-            self.directory.push(0);
+            let prefix = match self.skip_bits {
+                0 => 0,
+                bits => hash >> (64 - bits) << (64 - bits),
+            };
+            self.segments = vec![Segment::new(prefix, self.skip_bits)];
+            self.directory = vec![0];
         }
-        let mut slot = Slot { hash, entry };
+        let mut entry = entry;
         while let Some(index) = self.segment_of(hash) {
-            let segment = &mut self.segments[index];
-            match segment.insert(slot) {
+            let result = self.resized(index, |segment| segment.insert(hash, entry));
+            let is_heap_full = match result {
                 Ok(()) => return,
-                Err(back) => slot = back,
-            }
-            if self.can_split(index) {
-                self.split(index);
+                Err(Full::Slots(back)) => {
+                    entry = back;
+                    false
+                }
+                Err(Full::Heap(back)) => {
+                    entry = back;
+                    true
+                }
+            };
+            if is_heap_full && self.segments[index].heap.is_sparse() {
+                self.resized(index, Segment::compact);
+            } else if is_heap_full || self.can_split(index) {
+                self.split(index, rehash);
             } else {
-                let homes = self.segments[index].grown();
-                self.resize(index, homes);
+                self.resized(index, Segment::grow);
             }
         }
     }
 
     /// Takes the entry with this key out.
-    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<T> {
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<H::Taken> {
         let index = self.segment_of(hash)?;
-        let segment = &mut self.segments[index];
-        let at = segment.find(hash, key)?;
-        let entry = segment.remove(at)?;
+        let at = self.segments[index].find(hash, key)?;
+        let taken = self.resized(index, |segment| segment.remove(at));
         self.len -= 1;
-        self.entry_bytes -= entry.heap_bytes();
         self.shrink(index);
-        Some(entry)
+        Some(taken)
     }
 
-    /// All entries, in hash order.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.ordered().flat_map(Segment::entries)
+    /// All entries, in the order of their hashes but for those that share their first bits.
+    pub fn iter(&self) -> impl Iterator<Item = H::Ref<'_>> {
+        self.ordered().flat_map(|segment| segment.places().map(|place| segment.heap.get(place)))
     }
 
     /// Shows entries in hash order, from the first whose hash is at least `from`.
     pub fn scan<'t>(
         &'t self,
         from: u64,
-        mut visit: impl FnMut(u64, &'t T) -> ControlFlow<()>,
+        rehash: impl Rehash,
+        mut visit: impl FnMut(u64, H::Ref<'t>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let Some(first) = self.directory_index(from) else { return ControlFlow::Continue(()) };
         let mut last = None;
         for &index in &self.directory[first..] {
-            if last.replace(index) == Some(index) {
-                continue;
-            }
-            for slot in self.segments[index as usize].slots.iter().flatten() {
-                if slot.hash >= from {
-                    visit(slot.hash, &slot.entry)?;
-                }
+            if last.replace(index) != Some(index) {
+                self.segments[index as usize].scan(from, rehash, &mut visit)?;
             }
         }
         ControlFlow::Continue(())
     }
 
-    /// The entry that has `rank` entries before it in hash order.
-    pub fn nth(&self, mut rank: usize) -> Option<&T> {
+    /// The entry that has `rank` entries before it in the order of [`Table::iter`].
+    pub fn nth(&self, mut rank: usize) -> Option<H::Ref<'_>> {
         for segment in self.ordered() {
             if rank < segment.len {
-                return segment.entries().nth(rank);
+                return segment.places().nth(rank).map(|place| segment.heap.get(place));
             }
             rank -= segment.len;
         }
         None
     }
 
-    /// Takes out up to one segment of entries, in no order; for freeing a table in slices.
-    pub fn pop_segment(&mut self) -> Option<Vec<T>> {
+    /// Takes out one segment of entries, in no order; for freeing a table in slices.
+    pub fn pop_segment(&mut self) -> Option<H> {
         let segment = self.segments.pop()?;
         self.directory.clear();
         self.len -= segment.len;
-        Some(segment.slots.into_iter().flatten().map(|slot| slot.entry).collect())
+        self.segment_bytes -= segment.bytes();
+        Some(segment.heap)
     }
 
     /// Visits entries whose deadline is at most `now_ms`; those for which `visit` says `true` are
@@ -219,36 +197,35 @@ impl<T: Entry> Table<T> {
         &mut self,
         now_ms: u64,
         budget: &mut isize,
-        visit: &mut dyn FnMut(&mut T, &mut isize) -> bool,
-        removed: &mut dyn FnMut(T),
+        visit: &mut dyn FnMut(&mut H, Place, &mut isize) -> bool,
+        removed: &mut dyn FnMut(H::Taken),
     ) {
         let mut next = 0;
         // Freeing the last entry empties the table, so the bound is read anew each time.
         while next < self.segments.len() {
             let index = next;
             next += 1;
-            let segment = &mut self.segments[index];
+            let segment = &self.segments[index];
             if segment.min_deadline_ms > now_ms {
                 continue;
             }
             if *budget <= 0 {
                 return;
             }
-            let slots = segment.slots.len();
-            self.entry_bytes -= segment.entries().map(Entry::heap_bytes).sum::<usize>();
-            let gone = segment.sweep(now_ms, budget, visit);
-            self.entry_bytes += segment.entries().map(Entry::heap_bytes).sum::<usize>();
-            self.slots = self.slots + segment.slots.len() - slots;
-            self.len -= gone.len();
+            let (slots, len) = (segment.slots.len(), segment.len);
+            self.resized(index, |segment| {
+                segment.sweep(now_ms, &mut |heap, place| visit(heap, place, budget), removed);
+            });
+            self.len -= len - self.segments[index].len;
             // Charged last: the first segment gets its turn however large it is.
             *budget -= slots as isize;
-            gone.into_iter().for_each(&mut *removed);
             self.shrink(index);
         }
         let left = self.segments.iter().map(|segment| segment.min_deadline_ms).min();
         self.min_deadline_ms = left.unwrap_or(NEVER);
     }
 
+    #[inline]
     fn directory_index(&self, hash: u64) -> Option<usize> {
         match (self.directory.len(), self.depth) {
             (0, _) => None,
@@ -263,7 +240,7 @@ impl<T: Entry> Table<T> {
     }
 
     /// Segments in hash order, each once.
-    fn ordered(&self) -> impl Iterator<Item = &Segment<T>> {
+    fn ordered(&self) -> impl Iterator<Item = &Segment<H>> {
         let directory = &self.directory;
         (0..directory.len())
             .filter(move |&i| i == 0 || directory[i] != directory[i - 1])
@@ -271,88 +248,187 @@ impl<T: Entry> Table<T> {
     }
 
     /// The part of the directory that leads to segments with this prefix.
-    fn range(&self, prefix_bits: u8, hash: u64) -> std::ops::Range<usize> {
+    fn range(&self, prefix_bits: u8, prefix: u64) -> std::ops::Range<usize> {
         let width = 1usize << (self.depth - (prefix_bits - self.skip_bits));
-        let first = self.directory_index(hash).unwrap_or(0) & !(width - 1);
+        let first = self.directory_index(prefix).unwrap_or(0) & !(width - 1);
         first..first + width
     }
 
-    fn resize(&mut self, index: usize, homes: usize) {
+    /// Changes a segment, and keeps the sum of bytes right.
+    #[inline]
+    fn resized<R>(&mut self, index: usize, change: impl FnOnce(&mut Segment<H>) -> R) -> R {
         let segment = &mut self.segments[index];
-        let before = segment.slots.len();
-        segment.resize(homes);
-        self.slots = self.slots + segment.slots.len() - before;
+        let before = segment.bytes();
+        let result = change(segment);
+        self.segment_bytes = self.segment_bytes + segment.bytes() - before;
+        result
     }
 
     /// Whether the segment is large, and the directory has room for two in its place or may grow.
     fn can_split(&self, index: usize) -> bool {
         let segment = &self.segments[index];
         let has_place = segment.prefix_bits - self.skip_bits < self.depth;
-        segment.homes >= HOMES_MAX
+        segment.is_large()
             && (has_place || self.directory.len() * ENTRIES_PER_PLACE_MIN <= self.len)
     }
 
     /// Makes two segments of one: the lower half of its hashes stays, the upper half moves.
-    fn split(&mut self, index: usize) {
-        let prefix_bits = self.segments[index].prefix_bits;
-        let Some(hash) = self.segments[index].some_hash() else { return };
+    fn split(&mut self, index: usize, rehash: impl Rehash) {
+        let Segment { prefix, prefix_bits, .. } = self.segments[index];
         if prefix_bits - self.skip_bits == self.depth {
             self.directory =
                 self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
             self.depth += 1;
         }
-        let before = self.segments[index].slots.len();
-        let upper = self.segments[index].split();
-        self.slots = self.slots + self.segments[index].slots.len() + upper.slots.len() - before;
+        let upper = self.resized(index, |segment| segment.split(rehash));
+        self.segment_bytes += upper.bytes();
         let upper_index = match self.free.pop() {
             Some(free) => {
                 self.segments[free as usize] = upper;
                 free
             }
             None => {
+                if self.segments.len() == self.segments.capacity() {
+                    self.segments.reserve_exact(self.segments.len() / 8 + 1);
+                }
                 self.segments.push(upper);
                 self.segments.len() as u32 - 1
             }
         };
-        let range = self.range(prefix_bits, hash);
+        let range = self.range(prefix_bits, prefix);
         let middle = range.start + range.len() / 2;
         self.directory[middle..range.end].fill(upper_index);
     }
 
     /// Gives memory back after removals: a smaller segment, or one of two.
     fn shrink(&mut self, index: usize) {
-        let segment = &self.segments[index];
         if self.len == 0 {
             *self = Table::new(self.skip_bits);
-        } else if let Some(homes) = segment.shrunk() {
-            self.resize(index, homes);
+        } else if self.resized(index, Segment::shrink) {
             self.merge(index);
         }
     }
 
     fn merge(&mut self, index: usize) {
         let segment = &self.segments[index];
-        let (prefix_bits, len) = (segment.prefix_bits, segment.len);
-        let Some(hash) = segment.some_hash() else { return };
+        let (prefix_bits, prefix) = (segment.prefix_bits, segment.prefix);
         if prefix_bits == self.skip_bits {
             return;
         }
-        let range = self.range(prefix_bits - 1, hash);
+        let range = self.range(prefix_bits - 1, prefix);
         let (lower, upper) = (self.directory[range.start], self.directory[range.end - 1]);
-        let buddy = if lower as usize == index { upper } else { lower } as usize;
-        if self.segments[buddy].prefix_bits != prefix_bits
-            || len + self.segments[buddy].len > HOMES_MAX / 2
+        let buddy = &self.segments[if lower as usize == index { upper } else { lower } as usize];
+        if buddy.prefix_bits != prefix_bits
+            || segment.len + buddy.len > HOMES_MAX / 2
+            || !segment.heap.fits_with(&buddy.heap)
         {
             return;
         }
-        let (lower_slots, upper_slots) =
-            (self.segments[lower as usize].slots.len(), self.segments[upper as usize].slots.len());
-        let taken = std::mem::replace(&mut self.segments[upper as usize], Segment::new(0));
-        self.segments[lower as usize].absorb(taken);
-        self.slots =
-            self.slots + self.segments[lower as usize].slots.len() - lower_slots - upper_slots;
+        let taken = std::mem::replace(&mut self.segments[upper as usize], Segment::new(0, 0));
+        self.segment_bytes -= taken.bytes();
+        self.resized(lower as usize, |segment| segment.absorb(taken));
         self.free.push(upper);
         self.directory[range].fill(lower);
+    }
+}
+
+impl<H: Heap> Clone for Table<H> {
+    fn clone(&self) -> Self {
+        let segments = self.segments.clone();
+        // A copy has no room to grow, so it takes less.
+        let segment_bytes = segments.iter().map(Segment::bytes).sum();
+        let (directory, free) = (self.directory.clone(), self.free.clone());
+        Table { segments, segment_bytes, directory, free, ..*self }
+    }
+}
+
+impl<T: Entry + Clone + std::fmt::Debug> Table<Boxed<T>> {
+    /// Changes the entry with this key. `change` must keep its key.
+    pub fn update<R>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        let index = self.segment_of(hash)?;
+        let segment = &mut self.segments[index];
+        let place = segment.slots[segment.find(hash, key)?].place();
+        let before = segment.heap.entry_bytes;
+        let result = segment.heap.update(place, change);
+        self.segment_bytes = self.segment_bytes + segment.heap.entry_bytes - before;
+        let deadline = segment.heap.deadline_ms(place);
+        segment.min_deadline_ms = segment.min_deadline_ms.min(deadline);
+        self.min_deadline_ms = self.min_deadline_ms.min(deadline);
+        Some(result)
+    }
+}
+
+impl Table<Packed> {
+    /// Replaces value and deadline of the pair with this key by what `change` makes of its deadline,
+    /// and returns what `change` does. `None` if there is no such pair.
+    pub fn set(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        change: impl FnOnce(u64) -> (bool, u64),
+        rehash: impl Rehash,
+    ) -> Option<(bool, u64)> {
+        let index = self.segment_of(hash)?;
+        let segment = &mut self.segments[index];
+        let at = segment.find(hash, key)?;
+        let place = segment.slots[at].place();
+        let (created, deadline_ms) = change(segment.heap.deadline_ms(place));
+        if segment.heap.set_in_place(place, value, deadline_ms) {
+            segment.min_deadline_ms = segment.min_deadline_ms.min(deadline_ms);
+            self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
+        } else {
+            self.replace(index, at, hash, NewPair { key, value, deadline_ms }, rehash);
+        }
+        Some((created, deadline_ms))
+    }
+
+    /// Gives the pair with this key another deadline, if `is_wanted` says so of the one it has.
+    pub fn set_deadline(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        deadline_ms: u64,
+        is_wanted: impl FnOnce(u64) -> bool,
+        rehash: impl Rehash,
+    ) -> bool {
+        let Some(pair) = self.get(hash, key) else { return false };
+        if !is_wanted(pair.deadline_ms) {
+            return false;
+        }
+        // A deadline more or less moves the value: it is carried over.
+        let value = pair.value.to_vec();
+        self.set(hash, key, &value, |_| (false, deadline_ms), rehash).is_some()
+    }
+
+    fn replace(
+        &mut self,
+        index: usize,
+        at: usize,
+        hash: u64,
+        pair: NewPair<'_>,
+        rehash: impl Rehash,
+    ) {
+        self.min_deadline_ms = self.min_deadline_ms.min(pair.deadline_ms);
+        let put = self.resized(index, |segment| {
+            let old = segment.slots[at].place();
+            let place = segment.heap.put(pair).ok()?;
+            segment.heap.take(old);
+            segment.set_place(at, place);
+            segment.min_deadline_ms = segment.min_deadline_ms.min(pair.deadline_ms);
+            Some(())
+        });
+        if put.is_none() {
+            self.remove(hash, pair.key);
+            self.insert(hash, pair, rehash);
+        } else if self.segments[index].heap.is_sparse() {
+            self.resized(index, Segment::compact);
+        }
     }
 }
 

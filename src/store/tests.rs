@@ -9,7 +9,10 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use super::{Entry, NEVER, Slot, Table};
+use super::{NEVER, Rehash, Table};
+use crate::store::boxed::{Boxed, Entry};
+use crate::store::heap::Heap;
+use crate::store::segment::Slot;
 
 /// An entry whose key is a number, so that tests can name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +83,16 @@ impl Hashes {
     }
 }
 
+/// Finds the hash of a key again.
+#[derive(Clone, Copy)]
+struct Known(Hashes, u8);
+
+impl Rehash for Known {
+    fn hash(self, key: &[u8]) -> u64 {
+        self.0.of(u32::from_be_bytes(key.try_into().unwrap()), self.1)
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     /// Keys from the first on, as many as the second says; there or not.
@@ -125,7 +138,7 @@ fn hashes() -> impl Strategy<Value = Hashes> {
 struct Pitted {
     hashes: Hashes,
     skip_bits: u8,
-    table: Table<Item>,
+    table: Table<Boxed<Item>>,
     model: BTreeMap<(u64, [u8; 4]), Item>,
     now_ms: u64,
     /// Where the scan goes on.
@@ -185,7 +198,7 @@ impl Pitted {
         let old = self.table.update(hash, &item.key, |there| std::mem::replace(there, new));
         assert_eq!(old, expected, "update of {key}");
         if old.is_none() && may_insert {
-            self.table.insert(hash, item.clone());
+            self.table.insert(hash, item.clone(), Known(self.hashes, self.skip_bits));
         }
         if old.is_some() || may_insert {
             self.model.insert(place, item);
@@ -217,13 +230,15 @@ impl Pitted {
             self.table.sweep(
                 now_ms,
                 &mut left,
-                &mut |item, _| {
-                    assert!(item.deadline_ms <= now_ms);
-                    if stays(item) {
-                        item.deadline_ms = NEVER;
-                        item.bytes += 1;
-                    }
-                    item.deadline_ms != NEVER
+                &mut |items, place, _| {
+                    items.update(place, |item| {
+                        assert!(item.deadline_ms <= now_ms);
+                        if stays(item) {
+                            item.deadline_ms = NEVER;
+                            item.bytes += 1;
+                        }
+                        item.deadline_ms != NEVER
+                    })
                 },
                 &mut |item| gone.push(item),
             );
@@ -259,7 +274,7 @@ impl Pitted {
         let (mut left, mut last, mut next) = (count, None, 0);
         let mut seen = Vec::new();
         // How it ended is known from where it goes on.
-        let _ = self.table.scan(self.from, |hash, item| {
+        let _ = self.table.scan(self.from, Known(self.hashes, self.skip_bits), |hash, item| {
             assert!(hash >= self.from && last <= Some(hash), "out of order");
             if left == 0 && last != Some(hash) {
                 next = hash;
@@ -280,6 +295,12 @@ impl Pitted {
         }
     }
 
+    /// Bytes that are not the entries' own.
+    fn bytes(&self) -> usize {
+        let own = self.table.segments.iter().map(|s| s.heap.entry_bytes).sum::<usize>();
+        self.table.bytes() - own
+    }
+
     fn compare(&self) {
         self.check();
         self.compare_order();
@@ -294,26 +315,31 @@ impl Pitted {
 
     /// Among equal hashes the order is the table's own.
     fn compare_order(&self) {
-        let hash = |item: &Item| self.hashes.of(u32::from_be_bytes(item.key), self.skip_bits);
-        let mut items: Vec<(u64, &Item)> = self.table.iter().map(|i| (hash(i), i)).collect();
+        let mut items: Vec<(u64, &Item)> = Vec::new();
+        let _ = self.table.scan(0, Known(self.hashes, self.skip_bits), |hash, item| {
+            items.push((hash, item));
+            ControlFlow::Continue(())
+        });
         assert!(items.is_sorted_by_key(|(hash, _)| *hash), "not in hash order");
+        assert_eq!(self.table.iter().count(), items.len());
         items.sort_by_key(|(hash, item)| (*hash, item.key));
         assert!(items.into_iter().map(|(_, item)| item).eq(self.model.values()), "not the same");
     }
 
     fn check(&self) {
-        check(&self.table);
+        check(&self.table, Known(self.hashes, self.skip_bits));
         assert_eq!(self.table.len(), self.model.len());
         assert_eq!(self.table.is_empty(), self.model.is_empty());
         let bytes: usize = self.model.values().map(|item| item.bytes).sum();
-        assert_eq!(self.table.entry_bytes, bytes, "bytes of entries");
+        let counted = self.table.segments.iter().map(|s| s.heap.entry_bytes).sum::<usize>();
+        assert_eq!(counted, bytes, "bytes of entries");
         let earliest = self.model.values().map(|item| item.deadline_ms).min().unwrap_or(NEVER);
         assert!(self.table.min_deadline_ms() <= earliest, "a deadline is noticed too late");
     }
 }
 
 /// What must hold between operations, counted anew.
-fn check<T: Entry>(table: &Table<T>) {
+fn check<H: Heap>(table: &Table<H>, rehash: impl Rehash) {
     let in_order: Vec<usize> = {
         let mut order: Vec<usize> = table.directory.iter().map(|&index| index as usize).collect();
         order.dedup();
@@ -322,11 +348,9 @@ fn check<T: Entry>(table: &Table<T>) {
     let segments = || in_order.iter().map(|&index| &table.segments[index]);
     assert_eq!(in_order.iter().collect::<BTreeSet<_>>().len(), in_order.len(), "not in one piece");
     assert_eq!(in_order.len() + table.free.len(), table.segments.len(), "lost segments");
-    assert_eq!(table.slots, table.segments.iter().map(|s| s.slots.len()).sum::<usize>());
+    assert_eq!(table.segment_bytes, table.segments.iter().map(|s| s.bytes()).sum::<usize>());
     assert_eq!(table.len, segments().map(|s| s.len).sum::<usize>());
     assert!(table.directory.len() <= 1 || table.directory.len() == 1 << table.depth);
-    assert_eq!(table.entry_bytes, table.iter().map(Entry::heap_bytes).sum::<usize>());
-    let mut last = 0;
     for (at, &index) in table.directory.iter().enumerate() {
         let segment = &table.segments[index as usize];
         let prefix_bits = u32::from(segment.prefix_bits - table.skip_bits);
@@ -335,21 +359,17 @@ fn check<T: Entry>(table: &Table<T>) {
         assert!(table.directory[first..first + width].iter().all(|&other| other == index));
     }
     for segment in segments() {
-        let there = segment.slots.iter().enumerate();
-        let there: Vec<(usize, &Slot<T>)> =
-            there.filter_map(|(at, slot)| Some((at, slot.as_ref()?))).collect();
+        let there = segment.slots.iter().enumerate().filter(|(_, slot)| !slot.is_empty());
+        let there: Vec<(usize, &Slot)> = there.collect();
         assert_eq!(there.len(), segment.len);
         for (at, slot) in there {
-            assert!(slot.hash >= last, "not in hash order");
-            last = slot.hash;
+            let key = segment.heap.key(slot.place());
+            let hash = rehash.hash(key);
             assert!(
-                table
-                    .segment_of(slot.hash)
-                    .is_some_and(|i| std::ptr::eq(&table.segments[i], segment))
+                table.segment_of(hash).is_some_and(|i| std::ptr::eq(&table.segments[i], segment))
             );
-            let home = segment.find(slot.hash, slot.entry.key());
-            assert_eq!(home, Some(at), "not to be found");
-            assert!(slot.entry.deadline_ms() >= segment.min_deadline_ms);
+            assert_eq!(segment.find(hash, key), Some(at), "not to be found");
+            assert!(segment.heap.deadline_ms(slot.place()) >= segment.min_deadline_ms);
         }
         assert!(segment.min_deadline_ms >= table.min_deadline_ms);
     }
@@ -404,14 +424,14 @@ fn equal_hashes_do_not_grow_the_directory() {
 #[test]
 fn memory_follows_the_number_of_entries() {
     let mut pitted = Pitted::new(Hashes::Spread, 8);
-    let per_slot = size_of::<Option<Slot<Item>>>();
+    let per_slot = size_of::<Slot>() + size_of::<Option<Item>>();
     (0..40_000).for_each(|key| pitted.put(key, None, true));
     pitted.compare();
-    let taken = pitted.table.bytes() - pitted.table.entry_bytes;
+    let taken = pitted.bytes();
     assert!(taken < 40_000 * per_slot * 5 / 2, "{} bytes an entry", taken / 40_000);
     (0..39_900).for_each(|key| pitted.remove(key));
     pitted.compare();
-    let taken = pitted.table.bytes() - pitted.table.entry_bytes;
+    let taken = pitted.bytes();
     assert!(taken < 40_000 * per_slot / 10, "{taken} bytes for 100 entries");
 }
 
@@ -421,8 +441,9 @@ fn freeing_in_slices_frees_everything() {
     pitted.play(&Op::Insert(0, 5000, None));
     let mut freed = 0;
     while let Some(entries) = pitted.table.pop_segment() {
-        assert!(entries.len() <= 1100, "{} entries at once", entries.len());
-        freed += entries.len();
+        let entries = entries.into_entries().count();
+        assert!(entries <= 2000, "{entries} entries at once");
+        freed += entries;
     }
     assert_eq!((freed, pitted.table.len()), (5000, 0));
 }

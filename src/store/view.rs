@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::hash::KeyHasher;
 use super::name::{Kind, Name, NameEntry, Value};
 use super::names::Names;
-use super::pair::Pair as StoredPair;
+use super::packed::{Packed, PairRef};
 use super::table::{NEVER, Table};
 use super::{CURSOR_BITS, Held, Overlay};
 use crate::error::{Error, Result};
@@ -111,7 +111,7 @@ pub struct Pair<'v> {
 /// The pairs of one namespace.
 #[derive(Clone, Copy)]
 pub struct Pairs<'v> {
-    table: &'v Table<StoredPair>,
+    table: &'v Table<Packed>,
     hasher: KeyHasher<'v>,
     now_ms: u64,
     entry: &'v NameEntry,
@@ -383,7 +383,7 @@ impl<'v> Pairs<'v> {
         let pairs = *self;
         let mut walk = Walk::new(count);
         // The walk keeps where it stopped; how the scan ended says no more.
-        let _ = self.table.scan(from_cursor(cursor), |hash, pair| {
+        let _ = self.table.scan(from_cursor(cursor), self.hasher.hasher, |hash, pair| {
             walk.step(hash)?;
             pairs.alive(pair).into_iter().for_each(&mut visit);
             ControlFlow::Continue(())
@@ -397,8 +397,8 @@ impl<'v> Pairs<'v> {
     }
 
     #[inline]
-    fn alive(&self, pair: &'v StoredPair) -> Option<Pair<'v>> {
-        let (key, value, deadline_ms) = pair.parts();
+    fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
+        let PairRef { key, value, deadline_ms } = pair;
         let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
         (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline })
     }

@@ -1,0 +1,402 @@
+//! A heap of pairs: key, value and optional deadline as bytes, one after the other, in small chunks.
+//!
+//! An entry begins at a multiple of four bytes with its head byte: bit 0 says that there is a
+//! deadline (six bytes, unix ms), the next two bits give the [`Form`] of the lengths, the rest is a
+//! short key's length. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
+//! place leads there. Removed entries leave holes; moving all others to a new heap closes them.
+
+use super::heap::{Heap, NOWHERE, Place};
+use super::table::NEVER;
+
+/// Bytes of a chunk. The first one grows up to it, so that a few pairs take little.
+const CHUNK_LEN: usize = 2048;
+const GRANULE_LEN: usize = 4;
+const GRANULES_PER_CHUNK: usize = CHUNK_LEN / GRANULE_LEN;
+/// The last place is [`NOWHERE`].
+const CHUNKS_MAX: usize = (NOWHERE as usize) / GRANULES_PER_CHUNK;
+/// New entries leave this much unused: the same entries in another order can need more chunks.
+const CHUNKS_FOR_NEW_MAX: usize = CHUNKS_MAX / 4 * 3;
+const INLINE_LEN_MAX: usize = 512;
+/// The first chunk grows in steps of at least this.
+const FIRST_STEP_LEN: usize = 64;
+
+const DEADLINE_LEN: usize = 6;
+const SHORT_KEY_LEN_MAX: usize = 31;
+
+/// How an entry says how long key and value are.
+mod form {
+    /// Key's length in the head byte, value's in one byte.
+    pub const SHORT: u8 = 0;
+    /// One byte for the key's length, two for the value's.
+    pub const MEDIUM: u8 = 1;
+    /// Four bytes each.
+    pub const LONG: u8 = 2;
+    /// The entry lies elsewhere: its index is in the four bytes after the first granule.
+    pub const ELSEWHERE: u8 = 3;
+}
+
+/// A pair as it is put in.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPair<'n> {
+    pub(super) key: &'n [u8],
+    pub(super) value: &'n [u8],
+    /// Unix time, or [`NEVER`].
+    pub(super) deadline_ms: u64,
+}
+
+/// A pair as it lies there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PairRef<'h> {
+    pub(super) key: &'h [u8],
+    pub(super) value: &'h [u8],
+    /// Unix time, or [`NEVER`].
+    pub(super) deadline_ms: u64,
+}
+
+/// The pairs of one segment.
+#[derive(Debug, Clone, Default)]
+pub struct Packed {
+    chunks: Vec<Box<[u8]>>,
+    /// Bytes used of the last chunk.
+    last_len: usize,
+    /// Bytes of entries that are gone.
+    hole_bytes: usize,
+    large: Vec<Option<Box<[u8]>>>,
+    large_bytes: usize,
+}
+
+/// Where the parts of an entry are.
+struct Layout {
+    deadline_at: usize,
+    has_deadline: bool,
+    key_at: usize,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Layout {
+    /// Of an entry that begins `bytes`; it does not lie elsewhere.
+    #[inline]
+    fn of(bytes: &[u8]) -> Layout {
+        let head = bytes[0];
+        let has_deadline = head & 1 == 1;
+        let (lengths_end, key_len, value_len) = match (head >> 1) & 3 {
+            form::SHORT => (2, usize::from(head >> 3), usize::from(bytes[1])),
+            form::MEDIUM => {
+                let value_len = u16::from_le_bytes([bytes[2], bytes[3]]);
+                (4, usize::from(bytes[1]), usize::from(value_len))
+            }
+            _ => {
+                let key_len = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
+                let value_len = u32::from_le_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
+                (9, key_len as usize, value_len as usize)
+            }
+        };
+        let key_at = lengths_end + if has_deadline { DEADLINE_LEN } else { 0 };
+        Layout { deadline_at: lengths_end, has_deadline, key_at, key_len, value_len }
+    }
+
+    /// Of an entry to be.
+    #[inline]
+    fn for_new(entry: &NewPair<'_>) -> (u8, Layout) {
+        let (key_len, value_len) = (entry.key.len(), entry.value.len());
+        let has_deadline = entry.deadline_ms != NEVER;
+        let (form, lengths_end) = if key_len <= SHORT_KEY_LEN_MAX && value_len <= 0xff {
+            (form::SHORT, 2)
+        } else if key_len <= 0xff && value_len <= 0xffff {
+            (form::MEDIUM, 4)
+        } else {
+            (form::LONG, 9)
+        };
+        let short_len = if form == form::SHORT { (key_len as u8) << 3 } else { 0 };
+        let head = short_len | form << 1 | u8::from(has_deadline);
+        let key_at = lengths_end + if has_deadline { DEADLINE_LEN } else { 0 };
+        (head, Layout { deadline_at: lengths_end, has_deadline, key_at, key_len, value_len })
+    }
+
+    fn len(&self) -> usize {
+        self.key_at + self.key_len + self.value_len
+    }
+
+    fn write(&self, head: u8, entry: &NewPair<'_>, to: &mut [u8]) {
+        to[0] = head;
+        match (head >> 1) & 3 {
+            form::SHORT => to[1] = self.value_len as u8,
+            form::MEDIUM => {
+                to[1] = self.key_len as u8;
+                to[2..4].copy_from_slice(&(self.value_len as u16).to_le_bytes());
+            }
+            _ => {
+                to[1..5].copy_from_slice(&(self.key_len as u32).to_le_bytes());
+                to[5..9].copy_from_slice(&(self.value_len as u32).to_le_bytes());
+            }
+        }
+        if self.has_deadline {
+            self.write_deadline(entry.deadline_ms, to);
+        }
+        let value_at = self.key_at + self.key_len;
+        to[self.key_at..value_at].copy_from_slice(entry.key);
+        to[value_at..value_at + self.value_len].copy_from_slice(entry.value);
+    }
+
+    fn write_deadline(&self, deadline_ms: u64, to: &mut [u8]) {
+        let bytes = deadline_ms.to_le_bytes();
+        to[self.deadline_at..self.deadline_at + DEADLINE_LEN]
+            .copy_from_slice(&bytes[..DEADLINE_LEN]);
+    }
+
+    #[inline]
+    fn deadline_ms(&self, bytes: &[u8]) -> u64 {
+        if !self.has_deadline {
+            return NEVER;
+        }
+        let mut deadline = [0; 8];
+        deadline[..DEADLINE_LEN]
+            .copy_from_slice(&bytes[self.deadline_at..self.deadline_at + DEADLINE_LEN]);
+        u64::from_le_bytes(deadline)
+    }
+}
+
+impl Packed {
+    /// Replaces value and deadline where the entry lies, if they take as much room as before.
+    /// `false` if nothing was changed.
+    #[inline]
+    pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
+        let bytes = self.bytes_mut(place);
+        let layout = Layout::of(bytes);
+        if layout.value_len != value.len() || layout.has_deadline != (deadline_ms != NEVER) {
+            return false;
+        }
+        if layout.has_deadline {
+            layout.write_deadline(deadline_ms, bytes);
+        }
+        let value_at = layout.key_at + layout.key_len;
+        bytes[value_at..value_at + value.len()].copy_from_slice(value);
+        true
+    }
+
+    /// The bytes from where the entry begins.
+    #[inline]
+    fn bytes_at(&self, place: Place) -> &[u8] {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        match is_elsewhere(bytes) {
+            true => self.large_at(index_in(bytes)),
+            false => bytes,
+        }
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self, place: Place) -> &mut [u8] {
+        let bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) {
+            let index = index_in(bytes);
+            return self.large[index].as_deref_mut().unwrap_or_default();
+        }
+        bytes
+    }
+
+    fn large_at(&self, index: usize) -> &[u8] {
+        self.large[index].as_deref().unwrap_or_default()
+    }
+
+    /// Room for `len` bytes at the end.
+    fn room(&mut self, len: usize, chunks_max: usize) -> Option<(Place, &mut [u8])> {
+        let len = len.next_multiple_of(GRANULE_LEN);
+        let is_full = match self.chunks.last() {
+            None => true,
+            Some(last) if self.last_len + len <= last.len() => false,
+            Some(_) if self.chunks.len() == 1 && self.last_len + len <= CHUNK_LEN => {
+                self.grow_first(self.last_len + len);
+                false
+            }
+            Some(_) => true,
+        };
+        if is_full {
+            self.add_chunk(len, chunks_max)?;
+        }
+        let chunk = self.chunks.len() - 1;
+        let at = self.last_len;
+        self.last_len += len;
+        let place = chunk * GRANULES_PER_CHUNK + at / GRANULE_LEN;
+        Some((place as Place, &mut self.chunks[chunk][at..at + len]))
+    }
+
+    fn add_chunk(&mut self, len: usize, chunks_max: usize) -> Option<()> {
+        if self.chunks.len() >= chunks_max {
+            return None;
+        }
+        if let Some(last) = self.chunks.last() {
+            self.hole_bytes += last.len() - self.last_len;
+        }
+        let chunk_len = if self.chunks.is_empty() { len } else { CHUNK_LEN };
+        if self.chunks.len() == self.chunks.capacity() {
+            self.chunks.reserve_exact(self.chunks.len() / 4 + 1);
+        }
+        if self.chunks.len() == 1 && self.chunks[0].len() < CHUNK_LEN {
+            self.grow_first(CHUNK_LEN);
+        }
+        self.chunks.push(vec![0; chunk_len].into_boxed_slice());
+        self.last_len = 0;
+        Some(())
+    }
+
+    /// Makes the only chunk longer.
+    fn grow_first(&mut self, len: usize) {
+        let old = std::mem::take(&mut self.chunks[0]);
+        let step = (old.len() / 8).max(FIRST_STEP_LEN);
+        let mut bytes = old.into_vec();
+        let len = len.max(bytes.len() + step).min(CHUNK_LEN);
+        bytes.reserve_exact(len - bytes.len());
+        bytes.resize(len, 0);
+        self.chunks[0] = bytes.into_boxed_slice();
+    }
+
+    fn put_large(&mut self, bytes: Box<[u8]>, chunks_max: usize) -> Option<Place> {
+        let index = match self.large.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => self.large.len(),
+        };
+        let (place, room) = self.room(2 * GRANULE_LEN, chunks_max)?;
+        room[0] = form::ELSEWHERE << 1;
+        room[GRANULE_LEN..].copy_from_slice(&(index as u32).to_le_bytes());
+        if index == self.large.len() {
+            self.large.push(None);
+        }
+        self.large_bytes += super::allocated(bytes.len());
+        self.large[index] = Some(bytes);
+        Some(place)
+    }
+
+    /// Bytes an entry takes in its chunk.
+    fn len_in_chunk(&self, place: Place) -> usize {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        match is_elsewhere(bytes) {
+            true => 2 * GRANULE_LEN,
+            false => Layout::of(bytes).len().next_multiple_of(GRANULE_LEN),
+        }
+    }
+
+    /// Leaves a hole where an entry was; what it had elsewhere is handed out.
+    fn leave(&mut self, place: Place) -> Option<Box<[u8]>> {
+        self.hole_bytes += self.len_in_chunk(place);
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if !is_elsewhere(bytes) {
+            return None;
+        }
+        let large = self.large[index_in(bytes)].take()?;
+        self.large_bytes -= super::allocated(large.len());
+        Some(large)
+    }
+
+    /// Bytes of chunks that entries have been put in, holes included.
+    fn used_bytes(&self) -> usize {
+        self.chunks.len().saturating_sub(1) * CHUNK_LEN + self.last_len
+    }
+}
+
+impl Heap for Packed {
+    type Ref<'h> = PairRef<'h>;
+    type New<'n> = NewPair<'n>;
+    /// The deadline.
+    type Taken = u64;
+
+    #[inline]
+    fn get(&self, place: Place) -> PairRef<'_> {
+        let bytes = self.bytes_at(place);
+        let layout = Layout::of(bytes);
+        let (key, rest) = bytes[layout.key_at..].split_at(layout.key_len);
+        PairRef { key, value: &rest[..layout.value_len], deadline_ms: layout.deadline_ms(bytes) }
+    }
+
+    #[inline]
+    fn key(&self, place: Place) -> &[u8] {
+        let bytes = self.bytes_at(place);
+        let layout = Layout::of(bytes);
+        &bytes[layout.key_at..layout.key_at + layout.key_len]
+    }
+
+    fn deadline_ms(&self, place: Place) -> u64 {
+        let bytes = self.bytes_at(place);
+        Layout::of(bytes).deadline_ms(bytes)
+    }
+
+    #[inline]
+    fn touch(&self, place: Place) -> u64 {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        // Most pairs lie on no more than two cache lines.
+        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
+    }
+
+    fn new_deadline_ms(entry: &NewPair<'_>) -> u64 {
+        entry.deadline_ms
+    }
+
+    fn put<'n>(&mut self, entry: Self::New<'n>) -> Result<Place, Self::New<'n>> {
+        let (head, layout) = Layout::for_new(&entry);
+        if layout.len() > INLINE_LEN_MAX {
+            let mut bytes = vec![0; layout.len()].into_boxed_slice();
+            layout.write(head, &entry, &mut bytes);
+            return self.put_large(bytes, CHUNKS_FOR_NEW_MAX).ok_or(entry);
+        }
+        let Some((place, room)) = self.room(layout.len(), CHUNKS_FOR_NEW_MAX) else {
+            return Err(entry);
+        };
+        layout.write(head, &entry, room);
+        Ok(place)
+    }
+
+    fn take(&mut self, place: Place) -> u64 {
+        let deadline_ms = self.deadline_ms(place);
+        self.leave(place);
+        deadline_ms
+    }
+
+    fn transfer(&mut self, place: Place, to: &mut Self) -> Option<Place> {
+        let chunk = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK];
+        let bytes = &chunk[start(place)..start(place) + self.len_in_chunk(place)];
+        if is_elsewhere(bytes) {
+            let large = self.leave(place)?;
+            return to.put_large(large, CHUNKS_MAX);
+        }
+        let (moved, room) = to.room(bytes.len(), CHUNKS_MAX)?;
+        room.copy_from_slice(bytes);
+        self.leave(place);
+        Some(moved)
+    }
+
+    fn bytes(&self) -> usize {
+        let chunks = match &self.chunks[..] {
+            [] => 0,
+            [only] => super::allocated(only.len()),
+            many => many.len() * CHUNK_LEN,
+        };
+        chunks
+            + self.chunks.capacity() * size_of::<Box<[u8]>>()
+            + self.large.capacity() * size_of::<Option<Box<[u8]>>>()
+            + self.large_bytes
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.hole_bytes > self.used_bytes() / 8 + FIRST_STEP_LEN
+    }
+
+    fn fits_with(&self, other: &Self) -> bool {
+        let live = |heap: &Self| heap.used_bytes().saturating_sub(heap.hole_bytes);
+        live(self) + live(other) < CHUNKS_MAX * CHUNK_LEN / 2
+    }
+}
+
+#[inline]
+fn start(place: Place) -> usize {
+    usize::from(place) % GRANULES_PER_CHUNK * GRANULE_LEN
+}
+
+#[inline]
+fn is_elsewhere(bytes: &[u8]) -> bool {
+    (bytes[0] >> 1) & 3 == form::ELSEWHERE
+}
+
+#[inline]
+fn index_in(bytes: &[u8]) -> usize {
+    u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize
+}
