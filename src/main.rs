@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[cfg(not(target_env = "msvc"))]
+mod allocator;
 
 fn main() -> ExitCode {
     let loaded = match pantry::config::load(std::env::args_os()) {

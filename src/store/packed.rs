@@ -1,6 +1,6 @@
 //! A heap of pairs: key, value and optional deadline as bytes, one after the other, in small chunks.
 //!
-//! An entry begins at a multiple of four bytes with its head byte: bit 0 says that there is a
+//! An entry begins at a multiple of two bytes with its head byte: bit 0 says that there is a
 //! deadline (six bytes, unix ms), the next two bits give the [`Form`] of the lengths, the rest is a
 //! short key's length. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
 //! place leads there. Removed entries leave holes; moving all others to a new heap closes them.
@@ -8,15 +8,20 @@
 use super::heap::{Heap, NOWHERE, Place};
 use super::table::NEVER;
 
-/// Bytes of a chunk. The first one grows up to it, so that a few pairs take little.
+/// Bytes of a chunk. The first one grows up to it, so that a few pairs take little. Two of them are a
+/// page, so that pages come free when chunks do.
 const CHUNK_LEN: usize = 2048;
-const GRANULE_LEN: usize = 4;
+const GRANULE_LEN: usize = 2;
 const GRANULES_PER_CHUNK: usize = CHUNK_LEN / GRANULE_LEN;
 /// The last place is [`NOWHERE`].
 const CHUNKS_MAX: usize = (NOWHERE as usize) / GRANULES_PER_CHUNK;
 /// New entries leave this much unused: the same entries in another order can need more chunks.
 const CHUNKS_FOR_NEW_MAX: usize = CHUNKS_MAX / 4 * 3;
+/// What a chunk has at first when it is not the only one.
+const LATER_LEN: usize = CHUNK_LEN / 2;
 const INLINE_LEN_MAX: usize = 512;
+/// Bytes that lead to an entry with an allocation of its own.
+const ELSEWHERE_LEN: usize = 8;
 /// The first chunk grows in steps of at least this.
 const FIRST_STEP_LEN: usize = 64;
 
@@ -31,7 +36,7 @@ mod form {
     pub const MEDIUM: u8 = 1;
     /// Four bytes each.
     pub const LONG: u8 = 2;
-    /// The entry lies elsewhere: its index is in the four bytes after the first granule.
+    /// The entry lies elsewhere: its index is in the second four bytes.
     pub const ELSEWHERE: u8 = 3;
 }
 
@@ -205,8 +210,8 @@ impl Packed {
         let is_full = match self.chunks.last() {
             None => true,
             Some(last) if self.last_len + len <= last.len() => false,
-            Some(_) if self.chunks.len() == 1 && self.last_len + len <= CHUNK_LEN => {
-                self.grow_first(self.last_len + len);
+            Some(_) if self.last_len + len <= CHUNK_LEN => {
+                self.grow_last(self.last_len + len);
                 false
             }
             Some(_) => true,
@@ -225,30 +230,34 @@ impl Packed {
         if self.chunks.len() >= chunks_max {
             return None;
         }
-        if let Some(last) = self.chunks.last() {
-            self.hole_bytes += last.len() - self.last_len;
+        if let Some(last) = self.chunks.last()
+            && last.len() < CHUNK_LEN
+        {
+            self.grow_last(CHUNK_LEN);
         }
-        let chunk_len = if self.chunks.is_empty() { len } else { CHUNK_LEN };
+        let chunk_len = if self.chunks.is_empty() { len } else { LATER_LEN };
+        if !self.chunks.is_empty() {
+            self.hole_bytes += CHUNK_LEN - self.last_len;
+        }
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len() / 4 + 1);
-        }
-        if self.chunks.len() == 1 && self.chunks[0].len() < CHUNK_LEN {
-            self.grow_first(CHUNK_LEN);
         }
         self.chunks.push(vec![0; chunk_len].into_boxed_slice());
         self.last_len = 0;
         Some(())
     }
 
-    /// Makes the only chunk longer.
-    fn grow_first(&mut self, len: usize) {
-        let old = std::mem::take(&mut self.chunks[0]);
-        let step = (old.len() / 8).max(FIRST_STEP_LEN);
-        let mut bytes = old.into_vec();
-        let len = len.max(bytes.len() + step).min(CHUNK_LEN);
+    /// Makes the last chunk longer: the only one by little, a later one to its whole length.
+    fn grow_last(&mut self, len: usize) {
+        let is_only = self.chunks.len() == 1;
+        let Some(last) = self.chunks.last_mut() else { return };
+        let mut bytes = std::mem::take(last).into_vec();
+        let step = (bytes.len() / 8).max(FIRST_STEP_LEN);
+        let len =
+            if is_only { len.max(bytes.len() + step).min(CHUNK_LEN) } else { CHUNK_LEN };
         bytes.reserve_exact(len - bytes.len());
         bytes.resize(len, 0);
-        self.chunks[0] = bytes.into_boxed_slice();
+        *last = bytes.into_boxed_slice();
     }
 
     fn put_large(&mut self, bytes: Box<[u8]>, chunks_max: usize) -> Option<Place> {
@@ -256,9 +265,9 @@ impl Packed {
             Some(free) => free,
             None => self.large.len(),
         };
-        let (place, room) = self.room(2 * GRANULE_LEN, chunks_max)?;
+        let (place, room) = self.room(ELSEWHERE_LEN, chunks_max)?;
         room[0] = form::ELSEWHERE << 1;
-        room[GRANULE_LEN..].copy_from_slice(&(index as u32).to_le_bytes());
+        room[4..].copy_from_slice(&(index as u32).to_le_bytes());
         if index == self.large.len() {
             self.large.push(None);
         }
@@ -271,7 +280,7 @@ impl Packed {
     fn len_in_chunk(&self, place: Place) -> usize {
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         match is_elsewhere(bytes) {
-            true => 2 * GRANULE_LEN,
+            true => ELSEWHERE_LEN,
             false => Layout::of(bytes).len().next_multiple_of(GRANULE_LEN),
         }
     }
@@ -367,8 +376,7 @@ impl Heap for Packed {
     fn bytes(&self) -> usize {
         let chunks = match &self.chunks[..] {
             [] => 0,
-            [only] => super::allocated(only.len()),
-            many => many.len() * CHUNK_LEN,
+            [others @ .., last] => others.len() * CHUNK_LEN + super::allocated(last.len()),
         };
         chunks
             + self.chunks.capacity() * size_of::<Box<[u8]>>()
