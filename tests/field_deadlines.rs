@@ -31,6 +31,7 @@ fn fields_live_as_long_as_they_should() {
     let mut harness = Harness::new(Journal::discarding());
     let mut model = Model { now_ms: START_MS, names: BTreeMap::new() };
     let mut log: Vec<String> = Vec::new();
+    let mut names = 0;
     for step in 0..STEPS {
         if random.below(20) == 0 {
             let by_ms = random.between(1, 700) as u64;
@@ -38,10 +39,12 @@ fn fields_live_as_long_as_they_should() {
             harness.advance(Duration::from_millis(by_ms));
             log.push(format!("clock +{by_ms}ms"));
         }
-        // A name whose last field runs out is there until it is reaped, as in Redis.
-        if model.expire() || random.below(50) == 0 {
+        // A name of which all fields ran out is there until it is reaped, as in Redis: also when what
+        // had not run out was deleted.
+        if model.expire() || model.names.len() < names || random.below(50) == 0 {
             harness.reap();
         }
+        names = model.names.len();
         let (command, expected) = model.step(&random);
         let words: Vec<Vec<u8>> = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         let reply = harness.execute("a", &words);

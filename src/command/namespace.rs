@@ -11,7 +11,7 @@ use crate::journal::effect::Cause;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::store::view::Pairs;
-use crate::store::{NewDeadline, View};
+use crate::store::{NewDeadline, PAIR_DEADLINE_MS_MAX, View};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "namespace", category: "hash", commands: COMMANDS };
@@ -150,6 +150,8 @@ fn known<'v>(view: &'v View<'_>, name: &[u8]) -> Result<Pairs<'v>> {
 
 fn lifetime(view: &View<'_>, arg: &[u8]) -> Result<NewDeadline> {
     let ms = integer(arg)?;
-    let at = u64::try_from(ms).ok().filter(|&ms| ms > 0).map(|ms| view.now_ms().saturating_add(ms));
+    let ms = u64::try_from(ms).ok().filter(|&ms| ms > 0);
+    let at = ms.map(|ms| view.now_ms().saturating_add(ms));
+    let at = at.filter(|&at| at <= PAIR_DEADLINE_MS_MAX);
     at.map(NewDeadline::At).ok_or(Error::InvalidExpire("namespace|set"))
 }

@@ -4,8 +4,9 @@
 //! section "names that stay" live here too: a namespace whose last pair goes is removed, unless it is
 //! kept. Only [`View`] leads here.
 
-use super::name::{Name, NameEntry, NewDeadline, Value, put_pair};
-use super::table::{NEVER, Table};
+use super::PAIR_DEADLINE_MS_MAX;
+use super::name::{Name, NameEntry, NewDeadline};
+use super::table::NEVER;
 use super::view::{Access, View};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
@@ -30,18 +31,14 @@ impl View<'_> {
             if entry.pairs()?.is_empty() {
                 entry.deadline_ms = NEVER;
             }
-            Ok::<_, Error>(put_pair(entry.pairs_mut()?, hasher, key, value, deadline, now_ms))
+            Ok::<_, Error>(entry.put_pair(hasher, key, value, deadline, now_ms))
         });
         let (created, deadline_ms) = match put {
             Some(put) => put?,
             None => {
-                let mut pairs = Table::new(0);
-                let put = put_pair(&mut pairs, hasher, key, value, deadline, now_ms);
-                self.insert(
-                    self.db(),
-                    name,
-                    NameEntry::new(name, Value::Namespace(pairs), used_ms),
-                );
+                let mut entry = Box::new(NameEntry::new(name, used_ms));
+                let put = entry.put_pair(hasher, key, value, deadline, now_ms);
+                self.insert(self.db(), name, entry);
                 put
             }
         };
@@ -53,11 +50,11 @@ impl View<'_> {
     /// Deletes a pair, and the name with its last pair unless it is kept. `true` if it was there.
     pub fn delete_pair(&mut self, name: &[u8], key: &[u8], cause: Cause) -> Result<bool> {
         let now_ms = self.now_ms();
-        let hash = self.hasher.hash(key);
+        let hasher = self.hasher;
         let deleted = self.update(name, |entry| {
-            let pairs = entry.pairs_mut()?;
-            let deadline_ms = pairs.remove(hash, key);
-            let is_over = pairs.is_empty() && !entry.kept;
+            entry.pairs()?;
+            let deadline_ms = entry.remove_pair(hasher, key);
+            let is_over = entry.kind().is_none() && !entry.kept;
             Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_over)))
         });
         let Some((deadline_ms, is_over)) = deleted.transpose()?.flatten() else { return Ok(false) };
@@ -86,12 +83,11 @@ impl View<'_> {
         if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
             return self.delete_pair(name, key, Cause::Hdel);
         }
-        let deadline_ms = deadline_ms.unwrap_or(NEVER);
-        let (hash, hasher) = (self.hasher.hash(key), self.hasher.hasher);
+        let deadline_ms = deadline_ms.map_or(NEVER, |at| at.min(PAIR_DEADLINE_MS_MAX));
+        let hasher = self.hasher;
         let set = self.update(name, |entry| {
-            let is_alive = |old_ms| old_ms > now_ms;
-            let pairs = entry.pairs_mut()?;
-            Ok::<_, Error>(pairs.set_deadline(hash, key, deadline_ms, is_alive, hasher))
+            entry.pairs()?;
+            Ok::<_, Error>(entry.set_pair_deadline(hasher, key, deadline_ms, now_ms))
         });
         let is_set = set.transpose()?.unwrap_or(false);
         if is_set {
@@ -109,19 +105,9 @@ impl View<'_> {
             let existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
             entry.raw = is_longer_now || cause == Cause::Setrange;
-            let old = if let Value::String(bytes) = &mut entry.value
-                && bytes.len() == value.len()
-            {
-                bytes.copy_from_slice(value);
-                None
-            } else {
-                Some(std::mem::replace(&mut entry.value, Value::String(value.into())))
-            };
+            freed = entry.set_string(value);
             if touch {
                 entry.access(used_ms);
-            }
-            if let Some(Value::Namespace(pairs)) = old {
-                freed = Some(Value::Namespace(pairs));
             }
             entry.kept = false;
             match deadline {
@@ -131,11 +117,14 @@ impl View<'_> {
             }
             entry.deadline_ms
         });
-        if let Some(freed) = freed {
-            self.names.discard(NameEntry::new(name, freed, used_ms));
+        if let Some(pairs) = freed {
+            let mut entry = NameEntry::new(name, used_ms);
+            entry.many = Some(pairs);
+            self.names.discard(Box::new(entry));
         }
         let deadline_ms = put.unwrap_or_else(|| {
-            let mut entry = NameEntry::new(name, Value::String(value.into()), used_ms);
+            let mut entry = Box::new(NameEntry::new(name, used_ms));
+            entry.set_string(value);
             entry.raw = cause == Cause::Setrange;
             if let NewDeadline::At(at) = deadline {
                 entry.deadline_ms = at;
@@ -256,7 +245,7 @@ impl View<'_> {
         }
         let created = self.peek(self.db(), name).is_none();
         if created {
-            let mut entry = NameEntry::new(name, Value::Namespace(Table::new(0)), used_ms);
+            let mut entry = Box::new(NameEntry::new(name, used_ms));
             entry.kept = true;
             self.insert(self.db(), name, entry);
         }
@@ -294,7 +283,7 @@ impl View<'_> {
         let hashed = self.name(name);
         if let Some(mut entry) = self.names.remove(db, hashed) {
             if name != to {
-                entry.name = to.into();
+                entry.rename(to);
             }
             self.insert(to_db, to, entry);
         }

@@ -104,7 +104,7 @@ impl<'s> Held<'s> {
     /// memory once and not for each. The name's stripe must be held. Says nothing of the pairs.
     pub fn touch_pairs(&self, db: usize, name: Name<'_>, hashes: &[u64]) {
         let Some(entry) = self.get(db, name) else { return };
-        let Ok(pairs) = entry.pairs() else { return };
+        let Some(pairs) = &entry.many else { return };
         let slots = hashes.iter().fold(0, |sum, &hash| sum ^ pairs.touch_slot(hash));
         let entries = hashes.iter().fold(slots, |sum, &hash| sum ^ pairs.touch_entry(hash));
         std::hint::black_box(entries);

@@ -14,6 +14,7 @@ mod name;
 mod names;
 mod overlay;
 mod packed;
+mod pairs;
 mod reap;
 mod replay;
 mod segment;
@@ -36,6 +37,7 @@ pub use watch::Watched;
 use crate::clock::Clock;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
+use pairs::PairsRef;
 use table::Table;
 use watch::Watchers;
 
@@ -45,6 +47,9 @@ pub const DATABASES: usize = 16;
 /// `log2` of the number of stripes: leading hash bits that choose one.
 const STRIPE_BITS: u8 = 8;
 const STRIPES: usize = 1 << STRIPE_BITS;
+
+/// The latest deadline of a pair, in unix ms: the year 10889. It is kept in six bytes.
+pub const PAIR_DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
 
 /// Cursors have this many bits, so that clients which parse them as doubles lose nothing.
 const CURSOR_BITS: u32 = 53;
@@ -232,9 +237,7 @@ impl NameEntry {
         DbStats {
             names: usize::from(visible),
             with_deadline: usize::from(visible && self.deadline_ms != NEVER),
-            with_pair_deadlines: usize::from(
-                pairs.is_some_and(|pairs| pairs.min_deadline_ms() != NEVER),
-            ),
+            with_pair_deadlines: usize::from(pairs.is_some_and(PairsRef::may_expire)),
         }
     }
 }

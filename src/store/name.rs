@@ -6,8 +6,8 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::boxed::Entry;
-use super::hash::KeyHasher;
-use super::packed::{NewPair, Packed};
+use super::packed::Packed;
+use super::pairs::{Few, PairsRef, table_bytes};
 use super::segment::Slot;
 use super::table::{NEVER, Table};
 use crate::error::{Error, Result};
@@ -40,40 +40,53 @@ pub enum NewDeadline {
     At(u64),
 }
 
-/// One name and what it holds.
+/// One name and what it holds: 48 bytes, and an allocation for name and value together.
 #[derive(Debug)]
 pub struct NameEntry {
-    pub(super) name: Box<[u8]>,
+    /// The name; after it the string, or the pairs while they are few.
+    body: Box<[u8]>,
+    /// The pairs when they are many.
+    pub(super) many: Option<Box<Table<Packed>>>,
     pub(super) deadline_ms: u64,
+    accessed_s: AtomicU32,
+    name_len: u32,
+    /// Number of pairs after the name.
+    pub(super) few_len: u16,
+    /// Whether any of those may have a deadline.
+    pub(super) may_expire: bool,
+    form: Form,
     pub(super) kept: bool,
     /// The string was last changed in a part: Redis then shows no integer in it.
     pub(super) raw: bool,
-    accessed_s: AtomicU32,
-    pub(super) value: Value,
 }
 
-/// The value of a name.
-#[derive(Debug, Clone)]
-pub(super) enum Value {
-    String(Box<[u8]>),
-    Namespace(Table<Packed>),
+/// What a name holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    String,
+    Namespace,
 }
 
 impl NameEntry {
-    pub(super) fn new(name: &[u8], value: Value, used_ms: u64) -> Box<NameEntry> {
-        Box::new(NameEntry {
-            name: name.into(),
+    /// A namespace without pairs.
+    pub(super) fn new(name: &[u8], used_ms: u64) -> NameEntry {
+        NameEntry {
+            body: name.into(),
+            many: None,
             deadline_ms: NEVER,
+            accessed_s: AtomicU32::new((used_ms / 1000) as u32),
+            name_len: u32::try_from(name.len()).expect("a name is no longer than a bulk may be"),
+            few_len: 0,
+            may_expire: false,
+            form: Form::Namespace,
             kept: false,
             raw: false,
-            accessed_s: AtomicU32::new((used_ms / 1000) as u32),
-            value,
-        })
+        }
     }
 
     /// The bytes of the name.
     pub fn name(&self) -> &[u8] {
-        &self.name
+        &self.body[..self.name_len as usize]
     }
 
     /// When the whole name expires, in unix ms.
@@ -87,11 +100,9 @@ impl NameEntry {
     }
 
     /// The string, if it holds one.
+    #[inline]
     pub fn string(&self) -> Option<&[u8]> {
-        match &self.value {
-            Value::String(bytes) => Some(bytes),
-            Value::Namespace(_) => None,
-        }
+        (self.form == Form::String).then(|| &self.body[self.name_len as usize..])
     }
 
     /// Whether its string was last changed in a part, by APPEND or SETRANGE.
@@ -107,7 +118,7 @@ impl NameEntry {
 
     /// Whether it holds pairs, or may: an empty namespace too.
     pub fn is_namespace(&self) -> bool {
-        matches!(self.value, Value::Namespace(_))
+        self.form == Form::Namespace
     }
 
     /// Whether its own deadline has passed.
@@ -118,12 +129,11 @@ impl NameEntry {
     /// Whether it or any of its pairs expired after `since_ms`.
     pub(super) fn has_expired(&self, since_ms: u64, now_ms: u64) -> bool {
         let expired = |deadline_ms| since_ms < deadline_ms && deadline_ms <= now_ms;
-        let pair_expired = || match &self.value {
-            Value::String(_) => false,
-            Value::Namespace(pairs) => {
+        let pair_expired = || {
+            self.pairs().is_ok_and(|pairs| {
                 pairs.min_deadline_ms() <= now_ms
                     && pairs.iter().any(|pair| expired(pair.deadline_ms))
-            }
+            })
         };
         // What was in a name that had expired was gone with it.
         !self.is_expired(since_ms) && (expired(self.deadline_ms) || pair_expired())
@@ -131,20 +141,21 @@ impl NameEntry {
 
     /// Whether it has not expired, and there is anything in it that has not.
     pub(super) fn is_alive(&self, now_ms: u64) -> bool {
-        let has_content = || match &self.value {
-            Value::String(_) => true,
-            Value::Namespace(pairs) if pairs.min_deadline_ms() > now_ms => !pairs.is_empty(),
-            Value::Namespace(pairs) => pairs.iter().any(|pair| pair.deadline_ms > now_ms),
+        let has_content = || match self.pairs() {
+            Err(_) => true,
+            Ok(pairs) if pairs.min_deadline_ms() > now_ms => !pairs.is_empty(),
+            Ok(pairs) => pairs.iter().any(|pair| pair.deadline_ms > now_ms),
         };
         !self.is_expired(now_ms) && has_content()
     }
 
     /// What Redis clients see; `None` for an empty namespace.
+    #[inline]
     pub fn kind(&self) -> Option<Kind> {
-        match &self.value {
-            Value::String(_) => Some(Kind::String),
-            Value::Namespace(pairs) if pairs.is_empty() => None,
-            Value::Namespace(_) => Some(Kind::Namespace),
+        match self.form {
+            Form::String => Some(Kind::String),
+            Form::Namespace if self.few_len == 0 && self.many.is_none() => None,
+            Form::Namespace => Some(Kind::Namespace),
         }
     }
 
@@ -163,39 +174,95 @@ impl NameEntry {
         }
     }
 
-    pub(super) fn pairs(&self) -> Result<&Table<Packed>> {
-        match &self.value {
-            Value::Namespace(pairs) => Ok(pairs),
-            Value::String(_) => Err(Error::WrongType),
+    /// The pairs of a namespace.
+    #[inline]
+    pub(super) fn pairs(&self) -> Result<PairsRef<'_>> {
+        match (self.form, &self.many) {
+            (Form::String, _) => Err(Error::WrongType),
+            (Form::Namespace, Some(table)) => Ok(PairsRef::Many(table)),
+            (Form::Namespace, None) => Ok(PairsRef::Few(self.few())),
         }
     }
 
-    pub(super) fn pairs_mut(&mut self) -> Result<&mut Table<Packed>> {
-        match &mut self.value {
-            Value::Namespace(pairs) => Ok(pairs),
-            Value::String(_) => Err(Error::WrongType),
+    /// The pairs of a namespace that has no table.
+    #[inline]
+    pub(super) fn few(&self) -> Few<'_> {
+        Few {
+            bytes: &self.body[self.name_len as usize..],
+            len: usize::from(self.few_len),
+            may_expire: self.may_expire,
         }
+    }
+
+    pub(super) fn name_and_many(&mut self) -> (&[u8], &mut Option<Box<Table<Packed>>>) {
+        (&self.body[..self.name_len as usize], &mut self.many)
+    }
+
+    /// What is after the name.
+    pub(super) fn value_mut(&mut self) -> &mut [u8] {
+        &mut self.body[self.name_len as usize..]
+    }
+
+    /// Puts a string in the place of what there was; many pairs are handed back.
+    pub(super) fn set_string(&mut self, string: &[u8]) -> Option<Box<Table<Packed>>> {
+        self.few_len = 0;
+        self.may_expire = false;
+        self.set_value(Form::String, string);
+        self.many.take()
+    }
+
+    /// Replaces what is after the name.
+    pub(super) fn set_value(&mut self, form: Form, value: &[u8]) {
+        self.form = form;
+        let old_len = self.body.len() - self.name_len as usize;
+        self.replace_in_value(0, old_len, value.len()).copy_from_slice(value);
+    }
+
+    /// Makes room for `new_len` bytes in the place of `old_len`, `at` bytes after the name.
+    pub(super) fn replace_in_value(
+        &mut self,
+        at: usize,
+        old_len: usize,
+        new_len: usize,
+    ) -> &mut [u8] {
+        let at = self.name_len as usize + at;
+        if old_len != new_len {
+            let mut bytes = std::mem::take(&mut self.body).into_vec();
+            let len = bytes.len();
+            if new_len > old_len {
+                bytes.reserve_exact(new_len - old_len);
+                bytes.resize(len + new_len - old_len, 0);
+            }
+            bytes.copy_within(at + old_len..len, at + new_len);
+            bytes.truncate(len + new_len - old_len);
+            self.body = bytes.into_boxed_slice();
+        }
+        &mut self.body[at..at + new_len]
+    }
+
+    /// Gives it another name.
+    pub(super) fn rename(&mut self, name: &[u8]) {
+        let value = &self.body[self.name_len as usize..];
+        let body = [name, value].concat().into_boxed_slice();
+        self.name_len = name.len() as u32;
+        self.body = body;
     }
 
     fn heap_bytes(&self) -> usize {
-        super::allocated(size_of::<NameEntry>())
-            + super::allocated(self.name.len())
-            + self.value_bytes()
+        super::allocated(size_of::<NameEntry>()) + self.value_bytes()
     }
 
     #[inline]
     fn value_bytes(&self) -> usize {
-        match &self.value {
-            Value::String(bytes) => super::allocated(bytes.len()),
-            Value::Namespace(pairs) => pairs.bytes(),
-        }
+        super::allocated(self.body.len()) + self.many.as_deref().map_or(0, table_bytes)
     }
 
     /// The same value and deadline under another name, without the kept mark.
     pub(super) fn copied(&self, name: &[u8], used_ms: u64) -> Box<NameEntry> {
-        let mut copy = NameEntry::new(name, self.value.clone(), used_ms);
-        copy.deadline_ms = self.deadline_ms;
-        copy.raw = self.raw;
+        let mut copy = Box::new(self.clone());
+        copy.rename(name);
+        copy.kept = false;
+        copy.accessed_s = AtomicU32::new((used_ms / 1000) as u32);
         copy
     }
 }
@@ -203,12 +270,10 @@ impl NameEntry {
 impl Clone for NameEntry {
     fn clone(&self) -> Self {
         NameEntry {
-            name: self.name.clone(),
-            deadline_ms: self.deadline_ms,
-            kept: self.kept,
-            raw: self.raw,
+            body: self.body.clone(),
+            many: self.many.clone(),
             accessed_s: AtomicU32::new(self.accessed_s.load(Relaxed)),
-            value: self.value.clone(),
+            ..*self
         }
     }
 }
@@ -216,13 +281,14 @@ impl Clone for NameEntry {
 impl Entry for Box<NameEntry> {
     #[inline]
     fn key(&self) -> &[u8] {
-        &self.name
+        self.name()
     }
 
+    #[inline]
     fn deadline_ms(&self) -> u64 {
-        match &self.value {
-            Value::String(_) => self.deadline_ms,
-            Value::Namespace(pairs) => self.deadline_ms.min(pairs.min_deadline_ms()),
+        match self.pairs() {
+            Err(_) => self.deadline_ms,
+            Ok(pairs) => self.deadline_ms.min(pairs.min_deadline_ms()),
         }
     }
 
@@ -238,27 +304,4 @@ impl Entry for Box<NameEntry> {
     fn heap_bytes(&self) -> usize {
         NameEntry::heap_bytes(self)
     }
-}
-
-/// Puts a pair; `true` if there was none that is alive at `now_ms`. Returns its deadline too.
-pub(super) fn put_pair(
-    pairs: &mut Table<Packed>,
-    hasher: KeyHasher<'_>,
-    key: &[u8],
-    value: &[u8],
-    deadline: NewDeadline,
-    now_ms: u64,
-) -> (bool, u64) {
-    let hash = hasher.hash(key);
-    let new_ms = |old_ms: u64| match deadline {
-        NewDeadline::Keep if old_ms > now_ms => old_ms,
-        NewDeadline::At(at) => at,
-        NewDeadline::Keep | NewDeadline::Clear => NEVER,
-    };
-    let change = |old_ms| (old_ms <= now_ms, new_ms(old_ms));
-    pairs.set(hash, key, value, change, hasher.hasher).unwrap_or_else(|| {
-        let deadline_ms = new_ms(0);
-        pairs.insert(hash, NewPair { key, value, deadline_ms }, hasher.hasher);
-        (true, deadline_ms)
-    })
 }

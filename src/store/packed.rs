@@ -71,7 +71,7 @@ pub struct Packed {
 }
 
 /// Where the parts of an entry are.
-struct Layout {
+pub(super) struct Layout {
     deadline_at: usize,
     has_deadline: bool,
     key_at: usize,
@@ -82,7 +82,7 @@ struct Layout {
 impl Layout {
     /// Of an entry that begins `bytes`; it does not lie elsewhere.
     #[inline]
-    fn of(bytes: &[u8]) -> Layout {
+    pub(super) fn of(bytes: &[u8]) -> Layout {
         let head = bytes[0];
         let has_deadline = head & 1 == 1;
         let (lengths_end, key_len, value_len) = match (head >> 1) & 3 {
@@ -103,7 +103,7 @@ impl Layout {
 
     /// Of an entry to be.
     #[inline]
-    fn for_new(entry: &NewPair<'_>) -> (u8, Layout) {
+    pub(super) fn for_new(entry: &NewPair<'_>) -> (u8, Layout) {
         let (key_len, value_len) = (entry.key.len(), entry.value.len());
         let has_deadline = entry.deadline_ms != NEVER;
         let (form, lengths_end) = if key_len <= SHORT_KEY_LEN_MAX && value_len <= 0xff {
@@ -119,11 +119,11 @@ impl Layout {
         (head, Layout { deadline_at: lengths_end, has_deadline, key_at, key_len, value_len })
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.key_at + self.key_len + self.value_len
     }
 
-    fn write(&self, head: u8, entry: &NewPair<'_>, to: &mut [u8]) {
+    pub(super) fn write(&self, head: u8, entry: &NewPair<'_>, to: &mut [u8]) {
         to[0] = head;
         match (head >> 1) & 3 {
             form::SHORT => to[1] = self.value_len as u8,
@@ -151,7 +151,7 @@ impl Layout {
     }
 
     #[inline]
-    fn deadline_ms(&self, bytes: &[u8]) -> u64 {
+    pub(super) fn deadline_ms(&self, bytes: &[u8]) -> u64 {
         if !self.has_deadline {
             return NEVER;
         }
@@ -162,22 +162,37 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// The pair that begins `bytes`.
+    #[inline]
+    pub(super) fn pair<'h>(&self, bytes: &'h [u8]) -> PairRef<'h> {
+        let (key, rest) = bytes[self.key_at..].split_at(self.key_len);
+        PairRef { key, value: &rest[..self.value_len], deadline_ms: self.deadline_ms(bytes) }
+    }
+
+    /// Replaces value and deadline, if they take as much room as before. `false` if nothing was
+    /// changed.
+    #[inline]
+    pub(super) fn set(&self, value: &[u8], deadline_ms: u64, bytes: &mut [u8]) -> bool {
+        if self.value_len != value.len() || self.has_deadline != (deadline_ms != NEVER) {
+            return false;
+        }
+        if self.has_deadline {
+            self.write_deadline(deadline_ms, bytes);
+        }
+        let value_at = self.key_at + self.key_len;
+        bytes[value_at..value_at + value.len()].copy_from_slice(value);
+        true
+    }
+}
+
 impl Packed {
     /// Replaces value and deadline where the entry lies, if they take as much room as before.
     /// `false` if nothing was changed.
     #[inline]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
         let bytes = self.bytes_mut(place);
-        let layout = Layout::of(bytes);
-        if layout.value_len != value.len() || layout.has_deadline != (deadline_ms != NEVER) {
-            return false;
-        }
-        if layout.has_deadline {
-            layout.write_deadline(deadline_ms, bytes);
-        }
-        let value_at = layout.key_at + layout.key_len;
-        bytes[value_at..value_at + value.len()].copy_from_slice(value);
-        true
+        Layout::of(bytes).set(value, deadline_ms, bytes)
     }
 
     /// The bytes from where the entry begins.
@@ -253,8 +268,7 @@ impl Packed {
         let Some(last) = self.chunks.last_mut() else { return };
         let mut bytes = std::mem::take(last).into_vec();
         let step = (bytes.len() / 8).max(FIRST_STEP_LEN);
-        let len =
-            if is_only { len.max(bytes.len() + step).min(CHUNK_LEN) } else { CHUNK_LEN };
+        let len = if is_only { len.max(bytes.len() + step).min(CHUNK_LEN) } else { CHUNK_LEN };
         bytes.reserve_exact(len - bytes.len());
         bytes.resize(len, 0);
         *last = bytes.into_boxed_slice();
@@ -312,9 +326,7 @@ impl Heap for Packed {
     #[inline]
     fn get(&self, place: Place) -> PairRef<'_> {
         let bytes = self.bytes_at(place);
-        let layout = Layout::of(bytes);
-        let (key, rest) = bytes[layout.key_at..].split_at(layout.key_len);
-        PairRef { key, value: &rest[..layout.value_len], deadline_ms: layout.deadline_ms(bytes) }
+        Layout::of(bytes).pair(bytes)
     }
 
     #[inline]

@@ -6,9 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::boxed::Boxed;
-use super::heap::Heap as _;
-use super::name::{Name, NameEntry, Value};
-use super::packed::Packed;
+use super::name::{Name, NameEntry};
 use super::watch::Watchers;
 use super::{Garbage, Hasher, Held, STRIPES, Store};
 use crate::journal::effect::{Cause, Effect, Effects};
@@ -121,37 +119,23 @@ impl Slice<'_> {
         watchers: &Watchers,
         budget: &mut isize,
     ) -> bool {
-        let name = &entry.name;
-        let hashed = Name { bytes: name, hash: self.hasher.hash(name) };
+        let hash = self.hasher.hash(entry.name());
         if entry.deadline_ms <= self.now_ms {
+            let name = entry.name();
             self.names += 1;
             self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
-            watchers.touch(db, hashed, entry.deadline_ms);
+            watchers.touch(db, Name { bytes: name, hash }, entry.deadline_ms);
             return true;
         }
-        let Value::Namespace(pairs) = &mut entry.value else { return false };
-        let (effects, count) = (&mut *self.effects, &mut self.pairs);
-        let mut expired_ms = 0;
-        let mut note = |pairs: &mut Packed, place, _: &mut isize| {
-            *count += 1;
-            let effect = Effect::DeletePair { db: db as u8, name, key: pairs.key(place) };
-            effects.push(Cause::Hexpired, effect);
-            true
-        };
-        pairs.sweep(self.now_ms, budget, &mut note, &mut |deadline_ms| {
-            expired_ms = expired_ms.max(deadline_ms);
-        });
-        watchers.touch(db, hashed, expired_ms);
-        pairs.is_empty() && !entry.kept
-    }
-}
-
-impl NameEntry {
-    /// Frees up to one segment of pairs; `false` when none is left.
-    fn free_part(&mut self) -> bool {
-        match &mut self.value {
-            Value::String(_) => false,
-            Value::Namespace(pairs) => pairs.pop_segment().is_some(),
+        if entry.pairs().is_err() {
+            return false;
         }
+        let (effects, count) = (&mut *self.effects, &mut self.pairs);
+        let expired_ms = entry.sweep_pairs(self.now_ms, budget, |name, key| {
+            *count += 1;
+            effects.push(Cause::Hexpired, Effect::DeletePair { db: db as u8, name, key });
+        });
+        watchers.touch(db, Name { bytes: entry.name(), hash }, expired_ms);
+        entry.kind().is_none() && !entry.kept
     }
 }

@@ -8,10 +8,11 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
-use super::name::{Kind, Name, NameEntry, Value};
+use super::name::{Kind, Name, NameEntry};
 use super::names::Names;
-use super::packed::{Packed, PairRef};
-use super::table::{NEVER, Table};
+use super::packed::PairRef;
+use super::pairs::PairsRef;
+use super::table::NEVER;
 use super::{CURSOR_BITS, Held, Overlay};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
@@ -111,7 +112,7 @@ pub struct Pair<'v> {
 /// The pairs of one namespace.
 #[derive(Clone, Copy)]
 pub struct Pairs<'v> {
-    table: &'v Table<Packed>,
+    pairs: PairsRef<'v>,
     hasher: KeyHasher<'v>,
     now_ms: u64,
     entry: &'v NameEntry,
@@ -201,10 +202,9 @@ impl<'a> View<'a> {
     pub fn string(&self, name: &[u8]) -> Result<Option<&[u8]>> {
         match self.entry(self.access.db, name) {
             None => Ok(None),
-            Some(entry) => match &entry.value {
-                Value::String(bytes) => Ok(Some(bytes)),
-                Value::Namespace(pairs) if pairs.is_empty() => Ok(None),
-                Value::Namespace(_) => Err(Error::WrongType),
+            Some(entry) => match entry.string() {
+                None if entry.kind().is_some() => Err(Error::WrongType),
+                string => Ok(string),
             },
         }
     }
@@ -212,7 +212,7 @@ impl<'a> View<'a> {
     /// The pairs of a namespace that Redis clients can see.
     #[inline]
     pub fn namespace(&self, name: &[u8]) -> Result<Option<Pairs<'_>>> {
-        Ok(self.kept_namespace(name)?.filter(|pairs| !pairs.table.is_empty()))
+        Ok(self.kept_namespace(name)?.filter(|pairs| !pairs.is_empty()))
     }
 
     /// The pairs of a namespace, of an empty one that is kept too.
@@ -223,8 +223,8 @@ impl<'a> View<'a> {
 
     /// The pairs under a header.
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
-        let table = entry.pairs()?;
-        Ok(Pairs { table, hasher: self.hasher, now_ms: self.access.now_ms, entry })
+        let pairs = entry.pairs()?;
+        Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry })
     }
 
     /// The header of a name that exists for Redis clients, without counting as access.
@@ -339,27 +339,27 @@ impl<'v> Pairs<'v> {
     /// The pair with this key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
-        self.alive(self.table.get(self.hasher.hash(key), key)?)
+        self.alive(self.pairs.get(self.hasher, key)?)
     }
 
     /// Number of pairs, expired ones that were not reaped included.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.pairs.len()
     }
 
     /// Whether [`Pairs::len`] is 0.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.pairs.is_empty()
     }
 
     /// Bytes of the pairs and their table.
     pub fn bytes(&self) -> usize {
-        self.table.bytes()
+        self.pairs.bytes()
     }
 
     /// Whether any pair may have a deadline.
     pub fn has_deadlines(&self) -> bool {
-        self.table.min_deadline_ms() != NEVER
+        self.pairs.may_expire()
     }
 
     /// The header of the name.
@@ -367,33 +367,44 @@ impl<'v> Pairs<'v> {
         self.entry
     }
 
-    /// The live pairs, in hash order.
+    /// The live pairs: few in the order they came, many in hash order.
     pub fn iter(&self) -> impl Iterator<Item = Pair<'v>> {
         let pairs = *self;
-        self.table.iter().filter_map(move |pair| pairs.alive(pair))
+        self.pairs.iter().filter_map(move |pair| pairs.alive(pair))
     }
 
     /// Number of live pairs. Walks them if any may have expired.
     pub fn count(&self) -> usize {
-        if self.table.min_deadline_ms() > self.now_ms { self.len() } else { self.iter().count() }
+        if self.pairs.min_deadline_ms() > self.now_ms { self.len() } else { self.iter().count() }
     }
 
     /// Shows pairs as [`View::scan`] shows names.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Pair<'v>)) -> u64 {
         let pairs = *self;
+        let (hasher, from) = (self.hasher.hasher, from_cursor(cursor));
         let mut walk = Walk::new(count);
-        // The walk keeps where it stopped; how the scan ended says no more.
-        let _ = self.table.scan(from_cursor(cursor), self.hasher.hasher, |hash, pair| {
-            walk.step(hash)?;
-            pairs.alive(pair).into_iter().for_each(&mut visit);
-            ControlFlow::Continue(())
-        });
+        match self.pairs {
+            // They come in one call, as Redis does it with a listpack.
+            PairsRef::Few(few) => few
+                .iter()
+                .filter(|pair| from == 0 || hasher.hash(pair.key) >= from)
+                .filter_map(|pair| pairs.alive(pair))
+                .for_each(visit),
+            PairsRef::Many(table) => {
+                // The walk keeps where it stopped; how the scan ended says no more.
+                let _ = table.scan(from, hasher, |hash, pair| {
+                    walk.step(hash)?;
+                    pairs.alive(pair).into_iter().for_each(&mut visit);
+                    ControlFlow::Continue(())
+                });
+            }
+        }
         walk.next
     }
 
     /// The pair with `rank` pairs before it, counting as [`Pairs::len`] does; `None` if it expired.
     pub fn nth(&self, rank: usize) -> Option<Pair<'v>> {
-        self.alive(self.table.nth(rank)?)
+        self.alive(self.pairs.nth(rank)?)
     }
 
     #[inline]
