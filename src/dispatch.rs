@@ -147,6 +147,10 @@ impl<'s> Executor<'s> {
         let mark = reply.mark();
         match self.resolve(session, args) {
             Err(error) => self.refuse(session, args, error, reply),
+            Ok(spec) if self.server.store.is_over_limit() && !self.has_room(session, spec) => {
+                self.metrics.rejected[spec.index].add(1);
+                self.refuse(session, args, Error::OutOfMemory, reply);
+            }
             Ok(spec) if session.transaction.is_some() && !spec.command.flags.not_queued => {
                 self.queue(session, spec, args, reply);
             }
@@ -249,6 +253,17 @@ impl<'s> Executor<'s> {
             return Err(Error::Loading);
         }
         Ok(spec)
+    }
+
+    /// Makes room for a command that may need memory; `false` if there is none to be had.
+    #[cold]
+    fn has_room(&mut self, session: &Session, spec: &'static Spec) -> bool {
+        let queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
+        let is_exec = spec.command.name == "EXEC";
+        let needs_memory = spec.command.flags.denyoom
+            || (is_exec && queue.into_iter().any(|queued| queued.spec.command.flags.denyoom));
+        self.release();
+        !needs_memory || self.server.store.make_room(&self.settings.eviction, self.random)
     }
 
     /// Answers what can not be run. A transaction is then discarded by EXEC, or by its own refusal.

@@ -11,7 +11,7 @@ use crate::journal::effect::Cause;
 use crate::number::{parse_i64, parse_u64};
 use crate::reply::Reply;
 use crate::resp::request::Args;
-use crate::store::{Kind, NameEntry, View};
+use crate::store::{Kind, NameEntry, Usage, View};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "generic", category: "keyspace", commands: COMMANDS };
@@ -155,21 +155,33 @@ fn object_encoding(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
 }
 
 fn object_freq(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    if view.header(args.get(2)).is_some() {
-        return Err(Error::plain(
-            "An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
-             that when switching between policies at runtime LRU and LFU data will take some time \
-             to adjust.",
-        ));
+    let usage = view.settings().eviction.usage;
+    match view.header(args.get(2)) {
+        None => reply.null(),
+        Some(_) if usage == Usage::Recency => {
+            return Err(Error::plain(
+                "An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+                 note that when switching between policies at runtime LRU and LFU data will take \
+                 some time to adjust.",
+            ));
+        }
+        Some(entry) => reply.integer(i64::from(entry.frequency(usage, view.now_ms()))),
     }
-    reply.null();
     Ok(())
 }
 
 fn object_idletime(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let usage = view.settings().eviction.usage;
     match view.header(args.get(2)) {
-        Some(entry) => reply.integer(entry.idle_s(view.now_ms()) as i64),
         None => reply.null(),
+        Some(_) if usage != Usage::Recency => {
+            return Err(Error::plain(
+                "An LFU maxmemory policy is selected, idle time not tracked. Please note that \
+                 when switching between policies at runtime LRU and LFU data will take some time \
+                 to adjust.",
+            ));
+        }
+        Some(entry) => reply.integer(entry.idle_s(usage, view.now_ms()) as i64),
     }
     Ok(())
 }

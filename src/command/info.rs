@@ -145,11 +145,13 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
-    fields.add_bytes("maxmemory", 0);
-    fields.add("maxmemory_policy", "noeviction");
+    let config = facts.server.config();
+    let policy = crate::config::directive::find("maxmemory-policy");
+    fields.add_bytes("maxmemory", config.maxmemory_bytes as u64);
+    fields.add_some("maxmemory_policy", policy.map(|policy| policy.show(&config)));
     let ratio = resident.map(|resident| format!("{:.2}", resident as f64 / used.max(1) as f64));
     fields.add_some("mem_fragmentation_ratio", ratio);
-    fields.add("mem_allocator", "mimalloc");
+    fields.add("mem_allocator", "jemalloc");
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
 }
 
@@ -170,7 +172,7 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("rejected_connections", sum(|of| &of.rejected_connections));
     fields.add("expired_keys", facts.store.expired_names);
     fields.add("expired_subkeys", facts.store.expired_pairs);
-    fields.add("evicted_keys", 0);
+    fields.add("evicted_keys", server.store.evicted_names());
     fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
     fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
     fields.add("pubsub_channels", 0);

@@ -7,6 +7,7 @@ use super::format::{
     Addresses, Directory, Format, Integer, Memory, OneOf, Reason, Text, Words, YesNo,
 };
 use super::{Config, Fsync, LogLevel};
+use crate::store::Policy;
 
 /// Longest password, in bytes; Redis's limit.
 pub const PASSWORD_BYTES_MAX: usize = 512;
@@ -116,15 +117,35 @@ pub const DIRECTIVES: &[Directive] = &[
     .about("Time an HTTP client has to send headers, idle time included"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
+    row(
+        "lfu-decay-time",
+        "MINUTES",
+        field!(lfu_decay_time_minutes, Integer { min: 0, max: i32::MAX as u64 }),
+    )
+    .live()
+    .about("Time in which the counter of a name's use loses one; 0 for never"),
+    row(
+        "lfu-log-factor",
+        "FACTOR",
+        field!(lfu_log_factor, Integer { min: 0, max: i32::MAX as u64 }),
+    )
+    .live()
+    .about("How slowly the counter of a name's use grows"),
     row("loglevel", "LEVEL", field!(loglevel, LOG_LEVEL))
         .live()
         .about("What is logged: debug, verbose, notice, warning or nothing"),
     row("maxclients", "COUNT", field!(maxclients, Integer { min: 1, max: u32::MAX as u64 }))
         .live()
         .about("Most clients at a time, both doors together"),
-    row("maxmemory", "BYTES", Access::Fact("0")).about("Limit of memory: there is none"),
-    row("maxmemory-policy", "POLICY", Access::Fact("noeviction"))
-        .about("What is evicted at the limit: nothing"),
+    row("maxmemory", "BYTES", field!(maxmemory_bytes, Memory { min: 0 }))
+        .live()
+        .about("Memory that names and pairs may take; 0 for no limit"),
+    row("maxmemory-policy", "POLICY", field!(maxmemory_policy, POLICY))
+        .live()
+        .about("Which names are evicted at the limit"),
+    row("maxmemory-samples", "COUNT", field!(maxmemory_samples, Integer { min: 1, max: 64 }))
+        .live()
+        .about("Names looked at for each that is evicted"),
     row("port", "PORT", field!(port, Integer { min: 0, max: 65_535 }))
         .about("Port of the Redis door; 0 for no door"),
     row("protected-mode", "yes|no", field!(protected_mode, YesNo))
@@ -148,6 +169,17 @@ pub const DIRECTIVES: &[Directive] = &[
 
 const FSYNC: OneOf<Fsync> =
     OneOf(&[("everysec", Fsync::EverySec), ("always", Fsync::Always), ("no", Fsync::No)]);
+
+const POLICY: OneOf<Policy> = OneOf(&[
+    ("volatile-lru", Policy::VolatileLru),
+    ("volatile-lfu", Policy::VolatileLfu),
+    ("volatile-random", Policy::VolatileRandom),
+    ("volatile-ttl", Policy::VolatileTtl),
+    ("allkeys-lru", Policy::AllkeysLru),
+    ("allkeys-lfu", Policy::AllkeysLfu),
+    ("allkeys-random", Policy::AllkeysRandom),
+    ("noeviction", Policy::NoEviction),
+]);
 
 const LOG_LEVEL: OneOf<LogLevel> = OneOf(&[
     ("debug", LogLevel::Debug),

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 pub use load::{Loaded, load, report};
 
+use crate::store::Policy;
+
 /// Every setting. Names follow the directives.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -55,6 +57,16 @@ pub struct Config {
     pub hash_max_listpack_entries: usize,
     /// Bytes of key or value up to which OBJECT ENCODING calls a namespace a listpack.
     pub hash_max_listpack_value_bytes: usize,
+    /// Memory that names and pairs may take; 0: no limit.
+    pub maxmemory_bytes: usize,
+    /// Which names are evicted at the limit.
+    pub maxmemory_policy: Policy,
+    /// Names looked at for each that is evicted.
+    pub maxmemory_samples: usize,
+    /// How slowly the counter of a name's use grows, under an LFU policy.
+    pub lfu_log_factor: u32,
+    /// Minutes in which that counter loses one; 0: it never does.
+    pub lfu_decay_time_minutes: u32,
     /// Origins that browsers may call the HTTP door from; empty: CORS is off.
     pub http_cors_origins: Vec<String>,
     /// Host names, beyond those of loopback, that a request on loopback may name.
@@ -132,6 +144,11 @@ impl Default for Config {
             client_reply_max_bytes: 1 << 30,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
+            maxmemory_bytes: 0,
+            maxmemory_policy: Policy::NoEviction,
+            maxmemory_samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_time_minutes: 1,
             http_cors_origins: Vec::new(),
             http_allowed_hosts: Vec::new(),
             http_body_max_bytes: 1 << 20,

@@ -98,6 +98,8 @@ causes! {
     Flush = "flush",
     /// A namespace made through HTTP or NAMESPACE.
     Kept = "kept",
+    /// A name went because memory was short.
+    Evicted = "evicted",
 }
 
 /// Effects of one batch in their order, encoded.

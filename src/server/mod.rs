@@ -55,6 +55,7 @@ impl Server {
     /// A server that no door leads to yet.
     pub fn new(config: Config, store: Store, workers: usize) -> Server {
         let started_ms = store.clock.now_ms();
+        store.limit_memory(config.maxmemory_bytes);
         Server {
             store,
             clients: Clients::default(),
@@ -100,6 +101,7 @@ impl Server {
         let mut config = Config::clone(&self.config());
         change(&mut config)?;
         crate::log::set_level(config.loglevel);
+        self.store.limit_memory(config.maxmemory_bytes);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

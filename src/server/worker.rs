@@ -17,7 +17,7 @@ use crate::reply::{Capture, Captured, Reply};
 use crate::resp::ahead::Ahead;
 use crate::resp::request::{Args, Limits};
 use crate::session::Session;
-use crate::store::Settings;
+use crate::store::{Eviction, Settings, Usage};
 
 /// How often a worker looks for what has expired.
 const REAP_INTERVAL: Duration = Duration::from_millis(50);
@@ -146,6 +146,10 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
                 }
             }
         }
+        // A limit that was lowered is kept without waiting for a write.
+        if index == 0 && store.is_over_limit() {
+            store.make_room(&eviction(&server.config()), random_seed());
+        }
         while store.free_slice() {
             tokio::task::yield_now().await;
         }
@@ -160,13 +164,26 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+/// What of the configuration concerns names and pairs.
+pub fn settings(config: &Config) -> Settings {
     Settings {
         string_len_max_bytes: config.proto_max_bulk_len_bytes,
         reply_max_bytes: config.client_reply_max_bytes,
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
+        eviction: eviction(config),
     }
+}
+
+fn eviction(config: &Config) -> Eviction {
+    let usage = match config.maxmemory_policy.counts_use() {
+        false => Usage::Recency,
+        true => Usage::Frequency {
+            log_factor: config.lfu_log_factor,
+            decay_minutes: config.lfu_decay_time_minutes,
+        },
+    };
+    Eviction { policy: config.maxmemory_policy, samples: config.maxmemory_samples, usage }
 }
 
 fn random_seed() -> u64 {

@@ -7,7 +7,7 @@
 use super::PAIR_DEADLINE_MS_MAX;
 use super::name::{Name, NameEntry, NewDeadline};
 use super::table::NEVER;
-use super::view::{Access, View};
+use super::view::View;
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
 
@@ -22,10 +22,10 @@ impl View<'_> {
         cause: Cause,
     ) -> Result<bool> {
         let now_ms = self.now_ms();
-        let (hasher, Access { touch, used_ms, .. }) = (self.hasher, self.access);
+        let (hasher, access) = (self.hasher, self.access);
         let put = self.update(name, |entry| {
-            if touch {
-                entry.access(used_ms);
+            if access.touch {
+                entry.access(&access);
             }
             // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
             if entry.pairs()?.is_empty() {
@@ -36,7 +36,7 @@ impl View<'_> {
         let (created, deadline_ms) = match put {
             Some(put) => put?,
             None => {
-                let mut entry = Box::new(NameEntry::new(name, used_ms));
+                let mut entry = Box::new(NameEntry::new(name, access.first_use()));
                 let put = entry.put_pair(hasher, key, value, deadline, now_ms);
                 self.insert(self.db(), name, entry);
                 put
@@ -99,15 +99,15 @@ impl View<'_> {
 
     /// Puts a string in the place of whatever the name held.
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
-        let Access { touch, used_ms, .. } = self.access;
+        let access = self.access;
         let mut freed = None;
         let put = self.update(name, |entry| {
             let existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
             entry.raw = is_longer_now || cause == Cause::Setrange;
             freed = entry.set_string(value);
-            if touch {
-                entry.access(used_ms);
+            if access.touch {
+                entry.access(&access);
             }
             entry.kept = false;
             match deadline {
@@ -118,12 +118,12 @@ impl View<'_> {
             entry.deadline_ms
         });
         if let Some(pairs) = freed {
-            let mut entry = NameEntry::new(name, used_ms);
+            let mut entry = NameEntry::new(name, access.first_use());
             entry.many = Some(pairs);
             self.names.discard(Box::new(entry));
         }
         let deadline_ms = put.unwrap_or_else(|| {
-            let mut entry = Box::new(NameEntry::new(name, used_ms));
+            let mut entry = Box::new(NameEntry::new(name, access.first_use()));
             entry.set_string(value);
             entry.raw = cause == Cause::Setrange;
             if let NewDeadline::At(at) = deadline {
@@ -153,6 +153,16 @@ impl View<'_> {
             self.touched(self.db(), name, expired_ms);
         }
         existed
+    }
+
+    /// Removes a name for want of memory. If it is kept it stays, empty.
+    pub fn evict(&mut self, name: &[u8]) {
+        let is_kept = self.header(name).is_some_and(NameEntry::is_kept);
+        self.drop_name(name, Cause::Evicted);
+        if is_kept {
+            // What was dropped was a namespace, and nothing is there now.
+            let _ = self.keep(name, Cause::Kept);
+        }
     }
 
     /// Gives a name another deadline, or none. `true` if the name exists for Redis clients. A
@@ -211,7 +221,7 @@ impl View<'_> {
         let Some(entry) = self.peek(self.db(), name).filter(|entry| entry.kind().is_some()) else {
             return false;
         };
-        let copy = entry.copied(to, self.access.used_ms);
+        let copy = entry.copied(to, self.access.first_use());
         self.clear_place(to_db, to);
         self.insert(to_db, to, copy);
         let effect = Effect::Copy { db: self.db() as u8, name, to_db: to_db as u8, to };
@@ -235,7 +245,7 @@ impl View<'_> {
     /// Makes the namespace stay when it is empty, and makes it if there is none. `true` if it was
     /// not there before, not even empty.
     pub fn keep(&mut self, name: &[u8], cause: Cause) -> Result<bool> {
-        let used_ms = self.access.used_ms;
+        let access = self.access;
         let kept = self.update(name, |entry| {
             entry.pairs()?;
             Ok::<_, Error>(std::mem::replace(&mut entry.kept, true))
@@ -245,7 +255,7 @@ impl View<'_> {
         }
         let created = self.peek(self.db(), name).is_none();
         if created {
-            let mut entry = Box::new(NameEntry::new(name, used_ms));
+            let mut entry = Box::new(NameEntry::new(name, access.first_use()));
             entry.kept = true;
             self.insert(self.db(), name, entry);
         }

@@ -12,7 +12,7 @@ use super::boxed::Entry;
 use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
 use super::watch::Watched;
-use super::{DATABASES, Db, DbStats, Garbage, Padded, STRIPES, Stats, Store, Stripe, stripe_of};
+use super::{DATABASES, Db, DbStats, Garbage, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::Lsn;
 use crate::journal::effect::Effects;
 
@@ -74,7 +74,7 @@ impl<'s> Held<'s> {
                 stats.bytes += db.names.bytes();
             }
         }
-        stats.bytes += STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+        stats.bytes += super::evict::EMPTY_BYTES;
         stats.expired_names = store.expired_names.load(Relaxed);
         stats.expired_pairs = store.expired_pairs.load(Relaxed);
         stats.lazyfree_pending = store.garbage.lock().len();
@@ -118,7 +118,14 @@ impl<'s> Held<'s> {
         if !effects.is_empty() {
             touched = self.store.journal.append(effects.as_bytes());
             effects.clear();
-            self.each(|stripe| stripe.lsn = touched);
+            let memory = &self.store.memory;
+            let is_limited = memory.is_limited();
+            self.each(|stripe| {
+                stripe.lsn = touched;
+                if is_limited {
+                    memory.account(stripe);
+                }
+            });
         } else {
             self.each(|stripe| touched = touched.max(stripe.lsn));
         }

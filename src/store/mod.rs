@@ -7,6 +7,7 @@
 
 mod boxed;
 mod edit;
+mod evict;
 mod hash;
 mod heap;
 mod held;
@@ -19,6 +20,7 @@ mod reap;
 mod replay;
 mod segment;
 mod table;
+mod usage;
 pub mod view;
 mod watch;
 
@@ -26,11 +28,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+pub use evict::{Eviction, Policy};
 pub use hash::Hasher;
 pub use held::Held;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
 pub use table::NEVER;
+pub use usage::Usage;
 pub use view::{Access, Settings, View};
 pub use watch::Watched;
 
@@ -67,6 +71,7 @@ pub struct Store {
     /// The time all deadlines are compared with.
     pub clock: Clock,
     garbage: Mutex<Vec<Garbage>>,
+    memory: evict::Memory,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
 }
@@ -89,6 +94,8 @@ struct Stripe {
     lsn: Lsn,
     /// Time never runs backwards for what lives here.
     now_ms: u64,
+    /// What is counted against the memory limit, if there is one.
+    counted_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -139,6 +146,7 @@ impl Store {
                 watchers: Watchers::default(),
                 lsn: 0,
                 now_ms: 0,
+                counted_bytes: 0,
             }),
         };
         Store {
@@ -147,6 +155,7 @@ impl Store {
             journal,
             clock,
             garbage: Mutex::default(),
+            memory: evict::Memory::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
         }

@@ -10,6 +10,8 @@ use super::packed::Packed;
 use super::pairs::{Few, PairsRef, table_bytes};
 use super::segment::Slot;
 use super::table::{NEVER, Table};
+use super::usage::Usage;
+use super::view::Access;
 use crate::error::{Error, Result};
 
 /// A name's key bytes with their hash, so that they are hashed once.
@@ -48,7 +50,8 @@ pub struct NameEntry {
     /// The pairs when they are many.
     pub(super) many: Option<Box<Table<Packed>>>,
     pub(super) deadline_ms: u64,
-    accessed_s: AtomicU32,
+    /// See [`Usage`].
+    used: AtomicU32,
     name_len: u32,
     /// Number of pairs after the name.
     pub(super) few_len: u16,
@@ -69,12 +72,12 @@ pub(super) enum Form {
 
 impl NameEntry {
     /// A namespace without pairs.
-    pub(super) fn new(name: &[u8], used_ms: u64) -> NameEntry {
+    pub(super) fn new(name: &[u8], used: u32) -> NameEntry {
         NameEntry {
             body: name.into(),
             many: None,
             deadline_ms: NEVER,
-            accessed_s: AtomicU32::new((used_ms / 1000) as u32),
+            used: AtomicU32::new(used),
             name_len: u32::try_from(name.len()).expect("a name is no longer than a bulk may be"),
             few_len: 0,
             may_expire: false,
@@ -159,18 +162,25 @@ impl NameEntry {
         }
     }
 
-    /// Seconds since it was last used.
-    pub fn idle_s(&self, now_ms: u64) -> u64 {
-        (now_ms / 1000).saturating_sub(u64::from(self.accessed_s.load(Relaxed)))
+    /// Seconds since it was last used, if that is what is remembered.
+    pub fn idle_s(&self, usage: Usage, now_ms: u64) -> u64 {
+        usage.idle_s(self.used.load(Relaxed), now_ms)
+    }
+
+    /// About how often it was used (0 to 255), if that is what is remembered.
+    pub fn frequency(&self, usage: Usage, now_ms: u64) -> u8 {
+        usage.frequency(self.used.load(Relaxed), now_ms)
     }
 
     /// Remembers that it was used.
     #[inline]
-    pub(super) fn access(&self, used_ms: u64) {
-        let used_s = (used_ms / 1000) as u32;
+    pub(super) fn access(&self, access: &Access<'_>) {
+        let before = self.used.load(Relaxed);
+        let usage = access.settings.eviction.usage;
+        let used = usage.next(before, access.used_ms, access.random_seed >> 20);
         // A cache line that is only read can be in the caches of all threads.
-        if self.accessed_s.load(Relaxed) != used_s {
-            self.accessed_s.store(used_s, Relaxed);
+        if before != used {
+            self.used.store(used, Relaxed);
         }
     }
 
@@ -258,11 +268,11 @@ impl NameEntry {
     }
 
     /// The same value and deadline under another name, without the kept mark.
-    pub(super) fn copied(&self, name: &[u8], used_ms: u64) -> Box<NameEntry> {
+    pub(super) fn copied(&self, name: &[u8], used: u32) -> Box<NameEntry> {
         let mut copy = Box::new(self.clone());
         copy.rename(name);
         copy.kept = false;
-        copy.accessed_s = AtomicU32::new((used_ms / 1000) as u32);
+        copy.used = AtomicU32::new(used);
         copy
     }
 }
@@ -272,7 +282,7 @@ impl Clone for NameEntry {
         NameEntry {
             body: self.body.clone(),
             many: self.many.clone(),
-            accessed_s: AtomicU32::new(self.accessed_s.load(Relaxed)),
+            used: AtomicU32::new(self.used.load(Relaxed)),
             ..*self
         }
     }

@@ -13,7 +13,7 @@ use super::names::Names;
 use super::packed::PairRef;
 use super::pairs::PairsRef;
 use super::table::NEVER;
-use super::{CURSOR_BITS, Held, Overlay};
+use super::{CURSOR_BITS, Eviction, Held, Overlay, Policy, Usage};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
 
@@ -45,6 +45,15 @@ pub struct Settings {
     pub hash_max_listpack_entries: usize,
     /// Bytes of a key or value up to which it does.
     pub hash_max_listpack_value_bytes: usize,
+    /// What goes when memory is short, and what is remembered of use for that.
+    pub eviction: Eviction,
+}
+
+impl Access<'_> {
+    /// What a name that is made now remembers of its use.
+    pub(super) fn first_use(&self) -> u32 {
+        self.settings.eviction.usage.first(self.used_ms)
+    }
 }
 
 impl Settings {
@@ -54,6 +63,7 @@ impl Settings {
         reply_max_bytes: usize::MAX,
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
+        eviction: Eviction { policy: Policy::NoEviction, samples: 1, usage: Usage::Recency },
     };
 
     /// Call before a reply that can be huge is begun.
@@ -310,7 +320,7 @@ impl<'a> View<'a> {
     fn entry(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let entry = self.look_up(db, name)?;
         if self.access.touch {
-            entry.access(self.access.used_ms);
+            entry.access(&self.access);
         }
         Some(entry)
     }

@@ -17,6 +17,7 @@ use pantry::reply::Reply;
 use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
 use pantry::server::clients::Client;
+use pantry::server::worker::settings;
 use pantry::session::Session;
 use pantry::store::view::{Known, View};
 use pantry::store::{Access, Held, Kind, Settings, Store};
@@ -155,13 +156,4 @@ fn dump_name(view: &View<'_>, name: &[u8], lines: &mut Vec<String>) {
 pub fn client() -> Arc<Client> {
     let addr = SocketAddr::from(([127, 0, 0, 1], 1));
     Arc::new(Client::new(1, (addr, addr), 2, START_MS))
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        string_len_max_bytes: config.proto_max_bulk_len_bytes,
-        reply_max_bytes: config.client_reply_max_bytes,
-        hash_max_listpack_entries: config.hash_max_listpack_entries,
-        hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
-    }
 }
