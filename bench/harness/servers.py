@@ -50,7 +50,7 @@ class Server:
 def command_line(name: str, programs: Programs, port: int, http_port: int) -> list[str]:
     """How a server is started. Nothing is written to disk by any of them."""
     redis = [programs.redis, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-             "--loglevel", "warning", "--maxclients", CLIENTS_MAX]
+             "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--protected-mode", "no"]
     pantry = [programs.pantry, "--port", port, "--bind", "127.0.0.1", "--http-port", http_port,
                "--http-bind", "127.0.0.1", "--appendonly", "no", "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--threads"]
     lines = {
@@ -110,8 +110,7 @@ class Round:
 
     def _prepare(self) -> None:
         os.sched_setaffinity(0, self.cpus)
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        raise_file_limit()
 
     def _start(self, name: str) -> None:
         port, http_port = free_ports(2)
@@ -126,6 +125,12 @@ class Round:
         for one in {port, self.servers[name].http_port}:
             if not accepts(process, one):
                 raise RuntimeError(f"{name} did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
+
+
+def raise_file_limit() -> None:
+    """As many open files as this process may have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def free_ports(count: int) -> list[int]:
