@@ -134,6 +134,8 @@ def groups(run: Run) -> list[str]:
 def noise(run: Run) -> str:
     """A against A, and what follows for the rest."""
     nulls = [figure for figure in run.figures if figure.measured.cell.section == cells.NULL]
+    if not run.figures:
+        return ""
     rows = [[f.measured.cell.label, f"{f.measured.cell.a} / {f.measured.cell.b}", full(f.ratio), kept(f)] for f in nulls]
     measured = [figure.ratio.off_one for figure in nulls if figure.ratio]
     if not measured:
@@ -211,7 +213,8 @@ def method(run: Run) -> str:
         f"- {plan.connections} connections, closed loop: a connection sends its pipeline, waits for all replies, sends again.",
         f"- Servers on CPU {plan.server_cpu}, load generator on CPU {plan.client_cpu}; no pinning for two worker threads.",
         "- 100 000 pairs in one namespace and 100 000 plain keys, keys of 16 and values of 32 bytes, uniformly random; writes update "
-        "what exists. HGETALL: 100 pairs, keys of 8 and values of 32 bytes. Redis's defaults otherwise; no persistence anywhere.",
+        "what exists. HGETALL: 100 pairs, keys of 8 and values of 32 bytes. A million namespaces: four pairs of 16/32 bytes each. "
+        "Large values: 16 MiB of each size. Redis's defaults otherwise; no persistence anywhere.",
         f"- A pair is rejected when idle servers used more than {IDLE_SHARE_MAX:.0%} of a window, the hypervisor took more than "
         f"{STEAL_SHARE_MAX:.0%} of the machine, server or load generator waited for its pinned CPU for more than "
         f"{WAIT_SHARE_MAX:.0%}, other work took more than {FOREIGN_SHARE_MAX:.0%} of a CPU (cells that are not pinned), or the server's "
