@@ -70,11 +70,19 @@ def run(cells: list[Cell], programs: Programs, plan: Plan) -> list[Measured]:
         short = [result for result in results if missing(result, plan, number) > 0]
         if not short:
             continue
-        names = list(dict.fromkeys(name for result in short for name in (result.cell.b, result.cell.a)))
-        with Round(names, programs, {plan.server_cpu}) as servers:
+        with Round(wanted(short), programs, {plan.server_cpu}) as servers:
             for result in short:
                 measure(result, servers, programs, plan, number, missing(result, plan, number))
     return results
+
+
+def wanted(results: list[Measured]) -> dict[str, set[str]]:
+    """The servers of these cells, and the workloads that each must be ready for."""
+    workloads: dict[str, set[str]] = {}
+    for result in results:
+        for server, workload in reversed(result.cell.sides):
+            workloads.setdefault(server, set()).add(workload)
+    return workloads
 
 
 def missing(result: Measured, plan: Plan, number: int) -> int:
@@ -113,11 +121,12 @@ def measure(result: Measured, servers: dict[str, Server], programs: Programs, pl
 def load_command(cell: Cell, servers: dict[str, Server], programs: Programs, plan: Plan) -> list[str]:
     """The load generator's command line for a cell, but for the order of its windows."""
     a, b = servers[cell.a], servers[cell.b]
+    (_, a_workload), (_, b_workload) = cell.sides
     words = [
-        programs.bench, "load", "--workload", cell.workload, "--pipeline", cell.pipeline,
+        programs.bench, "load", "--workload", a_workload, "--b-workload", b_workload, "--pipeline", cell.pipeline,
         "--connections", plan.connections, "--window-ms", plan.window_ms, "--ramp-ms", plan.ramp_ms,
-        "--a-port", a.port_for(cell.workload), "--a-pid", a.process.pid,
-        "--b-port", b.port_for(cell.workload), "--b-pid", b.process.pid,
+        "--a-port", a.port_for(a_workload), "--a-pid", a.process.pid,
+        "--b-port", b.port_for(b_workload), "--b-pid", b.process.pid,
     ]
     for server in servers.values():
         if server not in (a, b):

@@ -20,6 +20,7 @@ def describe(programs: Programs, repository: Path) -> dict[str, str]:
         "load average at the start": " ".join(f"{value:.2f}" for value in os.getloadavg()),
         "redis": output([programs.redis, "--version"]),
         "pantry": output([programs.pantry, "--version"]) if programs.pantry else "absent: its cells were left out",
+        "kevy": output([programs.kevy, "--version"]) if programs.kevy else "absent: its cells were left out",
         "rustc": output(["rustc", "--version"]),
         "commit": commit(repository),
     }

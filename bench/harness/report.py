@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from . import cells, plot, stats
+from . import cells, plot, rows, stats
 from .cells import Cell
 from .experiment import FOREIGN_SHARE_MAX, IDLE_SHARE_MAX, STEAL_SHARE_MAX, WAIT_SHARE_MAX, Plan
+from .rows import Row
 from .stats import Figure, Ratio
 
 
@@ -22,6 +23,8 @@ class Run:
     plan: Plan
     facts: dict[str, str]
     figures: list[Figure]
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    failures: list[str] = dataclasses.field(default_factory=list)
 
 
 def write(run: Run, directory: Path) -> None:
@@ -35,8 +38,9 @@ def write(run: Run, directory: Path) -> None:
 
 def markdown(run: Run) -> str:
     """The report."""
-    parts = [heading(run), targets(run), noise(run), "![Server CPU per operation, as ratios](ratios.svg)"]
-    for section in (cells.ONE, cells.FLOOR, cells.REST, cells.TWO):
+    parts = [heading(run), targets(run), not_ahead(run), noise(run), "![Server CPU per operation, as ratios](ratios.svg)"]
+    parts += groups(run)
+    for section in (section for section in cells.SECTIONS if section != cells.NULL):
         parts.append(section_tables(run, section))
         if section == cells.FLOOR:
             parts.append(floor_multiples(run))
@@ -58,33 +62,80 @@ def heading(run: Run) -> str:
 
 def targets(run: Run) -> str:
     """What was asked for, next to what was reached."""
-    rows = []
+    lines = []
     for cell in cells.all_cells():
-        if cell.target is None:
+        if cell.target is None and cell.excess_max_ns is None:
             continue
         figure = next((figure for figure in run.figures if figure.measured.cell == cell), None)
-        ratio = figure.ratio if figure else None
-        rows.append([f"{cell.label}: {cell.a} / {cell.b}", f"≤ {cell.target:.2f}", interval(ratio),
-                     verdict(cell, figure, run.plan.pairs)])
-    return "## Targets\n\n" + table(["cell", "target", "reached", "met"], rows)
+        asked = f"≤ {cell.target:.2f}" if cell.target is not None else f"≤ {cell.b} + {cell.excess_max_ns / 1e3:.2f} µs"
+        lines.append([f"{cell.label}: {cell.a} / {cell.b}", asked, reached(cell, figure), verdict(cell, figure, run.plan.pairs)])
+    lines += [[f"{row.group}: {row.what}", f"{row.target} {row.unit}", rows.number(row.values.get(cells.PANTRY)), rows.verdict(row)]
+              for row in run.rows if row.target]
+    return "## Targets\n\n" + table(["what", "target", "reached", "met"], lines)
+
+
+def reached(cell: Cell, figure: Figure | None) -> str:
+    """The figure that the target is about."""
+    if cell.excess_max_ns is not None and figure and figure.measured.kept:
+        return f"**+ {stats.excess_ns(figure.measured.kept) / 1e3:.3f} µs**"
+    return interval(figure.ratio if figure else None)
 
 
 def verdict(cell: Cell, figure: Figure | None, pairs: int) -> str:
     """Whether the target is met, and what leaves a doubt."""
-    if figure is None or figure.ratio is None or cell.target is None:
+    if figure is None or figure.ratio is None:
         return "failed" if figure and figure.measured.error else "not measured"
-    words = ["yes" if figure.ratio.median <= cell.target else "**no**"]
-    low, high = figure.ratio.interval
-    if low <= cell.target < high:
-        words.append("(the interval crosses the target)")
+    words = []
+    if cell.target is not None:
+        low, high = figure.ratio.interval
+        words.append("yes" if figure.ratio.median <= cell.target else "**no**")
+        if low <= cell.target < high:
+            words.append("(the interval crosses the target)")
+    if cell.excess_max_ns is not None:
+        words.append("yes" if stats.excess_ns(figure.measured.kept) <= cell.excess_max_ns else "**no**")
     if len(figure.measured.kept) < pairs:
         words.append(f"(only {len(figure.measured.kept)} of {pairs} pairs)")
     return " ".join(words)
 
 
+def not_ahead(run: Run) -> str:
+    """Every row where pantry is not better than a peer."""
+    lines = []
+    for figure in run.figures:
+        cell = figure.measured.cell
+        if cell.section in (cells.ONE, cells.PEER) and figure.ratio and figure.ratio.interval[1] >= 1:
+            worse = "dearer" if figure.ratio.interval[0] > 1 else "not clearly cheaper"
+            lines.append(f"- {cell.label}: {worse} than {cell.b}, {interval(figure.ratio)}")
+    for row in run.rows:
+        for peer in rows.not_ahead_of(row):
+            lines.append(f"- {row.group}: {row.what}: {rows.number(row.values[cells.PANTRY])} {row.unit} where {peer} has "
+                         f"{rows.number(row.values[peer])}")
+    measured = any(figure.ratio for figure in run.figures) or run.rows
+    return "## Where pantry is not ahead\n\n" + ("\n".join(lines) or ("Nowhere in this run." if measured else "Nothing was measured."))
+
+
+def groups(run: Run) -> list[str]:
+    """A table for each group of rows."""
+    tables = []
+    for group in dict.fromkeys(row.group for row in run.rows):
+        members = [row for row in run.rows if row.group == group]
+        servers = list(dict.fromkeys([cells.PANTRY, *(name for row in members for name in row.values)]))
+        lines = []
+        for row in members:
+            ratio = f"{row.ratio:.2f}" if row.ratio is not None and row.compares else "-"
+            met = " ".join([rows.verdict(row), *(f"({note})" for note in row.notes)])
+            lines.append([row.what, row.unit, *(rows.number(row.values.get(name)) for name in servers), ratio,
+                          str(row.target or ""), met])
+        heads = ["what", "unit", *servers, "pantry / redis", "target", "met"]
+        tables.append(f"## {group}\n\n" + table(heads, lines))
+    return tables
+
+
 def noise(run: Run) -> str:
     """A against A, and what follows for the rest."""
     nulls = [figure for figure in run.figures if figure.measured.cell.section == cells.NULL]
+    if not run.figures:
+        return ""
     rows = [[f.measured.cell.label, f"{f.measured.cell.a} / {f.measured.cell.b}", full(f.ratio), kept(f)] for f in nulls]
     measured = [figure.ratio.off_one for figure in nulls if figure.ratio]
     if not measured:
@@ -143,6 +194,7 @@ def rejects(run: Run) -> str:
     text = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items())) or "none"
     lines = [f"## Rejected pairs\n\nOf {total} pairs: {text}."]
     lines += [f"- {figure.measured.cell.name} failed: {figure.measured.error}" for figure in run.figures if figure.measured.error]
+    lines += [f"- {failure}" for failure in run.failures]
     return "\n".join(lines)
 
 
@@ -161,7 +213,8 @@ def method(run: Run) -> str:
         f"- {plan.connections} connections, closed loop: a connection sends its pipeline, waits for all replies, sends again.",
         f"- Servers on CPU {plan.server_cpu}, load generator on CPU {plan.client_cpu}; no pinning for two worker threads.",
         "- 100 000 pairs in one namespace and 100 000 plain keys, keys of 16 and values of 32 bytes, uniformly random; writes update "
-        "what exists. HGETALL: 100 pairs, keys of 8 and values of 32 bytes. Redis's defaults otherwise; no persistence anywhere.",
+        "what exists. HGETALL: 100 pairs, keys of 8 and values of 32 bytes. A million namespaces: four pairs of 16/32 bytes each. "
+        "Large values: 16 MiB of each size. Redis's defaults otherwise; no persistence anywhere.",
         f"- A pair is rejected when idle servers used more than {IDLE_SHARE_MAX:.0%} of a window, the hypervisor took more than "
         f"{STEAL_SHARE_MAX:.0%} of the machine, server or load generator waited for its pinned CPU for more than "
         f"{WAIT_SHARE_MAX:.0%}, other work took more than {FOREIGN_SHARE_MAX:.0%} of a CPU (cells that are not pinned), or the server's "
@@ -208,7 +261,7 @@ def as_json(run: Run) -> dict:
         entry["ratios"] = stats.cpu_ratios(figure.measured.kept)
         figures.append(entry)
     return {"day": run.day.isoformat(), "quick": run.quick, "plan": dataclasses.asdict(run.plan), "facts": run.facts,
-            "cells": figures}
+            "cells": figures, "rows": [dataclasses.asdict(row) for row in run.rows], "failures": run.failures}
 
 
 def write_windows(run: Run, path: Path) -> None:

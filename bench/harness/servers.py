@@ -1,6 +1,7 @@
 """Starts the servers of a round with the same data, places them on CPUs, and ends them."""
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from . import cells
 
 START_TIMEOUT_S = 10
+# More than any measurement opens; what a server takes per client beforehand is small.
+CLIENTS_MAX = 12_000
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Programs:
     bench: Path
     redis: Path
     pantry: Path | None
+    kevy: Path | None
+    in_process: Path | None
 
 
 @dataclass
@@ -45,14 +50,16 @@ class Server:
 def command_line(name: str, programs: Programs, port: int, http_port: int) -> list[str]:
     """How a server is started. Nothing is written to disk by any of them."""
     redis = [programs.redis, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-             "--loglevel", "warning"]
+             "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--protected-mode", "no"]
     pantry = [programs.pantry, "--port", port, "--bind", "127.0.0.1", "--http-port", http_port,
-              "--http-bind", "127.0.0.1", "--appendonly", "no", "--loglevel", "warning", "--threads"]
+               "--http-bind", "127.0.0.1", "--appendonly", "no", "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--threads"]
     lines = {
         cells.REDIS: redis,
         cells.REDIS_TWIN: redis,
         cells.PANTRY: [*pantry, 1],
+        cells.PANTRY_TWIN: [*pantry, 1],
         cells.PANTRY_TWO: [*pantry, 2],
+        cells.KEVY: [programs.kevy, "--port", port, "--threads", 1, "--no-aof"],
         cells.FLOOR_EPOLL: [programs.bench, "floor-epoll", "--port", port],
         cells.FLOOR_TOKIO: [programs.bench, "floor-tokio", "--port", port],
         cells.HELLO: [programs.bench, "hello", "--port", port],
@@ -61,22 +68,27 @@ def command_line(name: str, programs: Programs, port: int, http_port: int) -> li
     return [str(word) for word in lines[name]]
 
 
-class Round:
-    """Fresh processes of every server that a round of cells needs: `with Round(...) as servers`."""
+# The servers that hold data.
+STORES = {cells.REDIS, cells.REDIS_TWIN, cells.KEVY} | cells.PANTRIES
 
-    def __init__(self, names: list[str], programs: Programs, cpus: set[int]):
-        self.names, self.programs, self.cpus = names, programs, cpus
+
+class Round:
+    """Fresh processes of servers, each with the data of the workloads named beside it: `with Round(...) as servers`."""
+
+    def __init__(self, wanted: dict[str, set[str]], programs: Programs, cpus: set[int]):
+        self.wanted, self.programs, self.cpus = wanted, programs, cpus
         self.servers: dict[str, Server] = {}
         self.directory = Path(tempfile.mkdtemp(prefix="pantry-bench-"))
 
     def __enter__(self) -> dict[str, Server]:
         try:
-            for name in self.names:
+            for name in self.wanted:
                 self._start(name)
             for name, server in self.servers.items():
-                if name in (cells.REDIS, cells.REDIS_TWIN, cells.PANTRY, cells.PANTRY_TWO):
+                if self.wanted[name] and name in STORES:
                     fill = [self.programs.bench, "fill", "--port", server.port]
                     fill += ["--http-port", server.http_port] if server.http_port != server.port else []
+                    fill += [word for workload in sorted(self.wanted[name]) for word in ("--workload", workload)]
                     done = subprocess.run([str(word) for word in fill], capture_output=True, text=True)
                     if done.returncode != 0:
                         raise RuntimeError(f"{name} does not hold what it was given: {done.stderr.strip()}")
@@ -96,19 +108,29 @@ class Round:
                 server.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _prepare(self) -> None:
+        os.sched_setaffinity(0, self.cpus)
+        raise_file_limit()
+
     def _start(self, name: str) -> None:
         port, http_port = free_ports(2)
-        both = name in (cells.PANTRY, cells.PANTRY_TWO)
+        both = name in cells.PANTRIES
         log_path = self.directory / f"{len(self.servers)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 command_line(name, self.programs, port, http_port), cwd=self.directory,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+                preexec_fn=self._prepare)
         self.servers[name] = Server(name, process, port, http_port if both else port)
         for one in {port, self.servers[name].http_port}:
             if not accepts(process, one):
                 raise RuntimeError(f"{name} did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
+
+
+def raise_file_limit() -> None:
+    """As many open files as this process may have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def free_ports(count: int) -> list[int]:

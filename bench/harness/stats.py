@@ -74,6 +74,11 @@ def cpu_ratios(pairs: list[Pair]) -> list[float]:
     return [cpu_per_op(pair.a) / cpu_per_op(pair.b) for pair in pairs]
 
 
+def excess_ns(pairs: list[Pair]) -> float:
+    """CPU per operation of A beyond B's: the median over the pairs."""
+    return statistics.median(cpu_per_op(pair.a) - cpu_per_op(pair.b) for pair in pairs)
+
+
 def machine_cpu_per_op(window: dict) -> float:
     """All CPU time of the machine but the load generator's, per operation: holds also what the kernel charged to nobody."""
     return max(window["machine_busy_ns"] - window["client_cpu_ns"], 1) / window["ops"]

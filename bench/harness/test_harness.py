@@ -4,7 +4,8 @@ import unittest
 from dataclasses import replace
 from datetime import date
 
-from . import cells, experiment, plot, report, stats
+from . import cells, experiment, plot, report, rows, stats, trials
+from .rows import Row, Target
 
 PLAN = experiment.Plan(pairs=4, rounds=2, extra_rounds=1, window_ms=1, ramp_ms=1, connections=1, server_cpu=0, client_cpu=1,
                        keep_noisy=False)
@@ -28,8 +29,19 @@ class Cells(unittest.TestCase):
         self.assertEqual(len(names), len(set(names)))
 
     def test_every_target_has_its_cell(self):
-        targets = [cell for cell in cells.all_cells() if cell.target is not None]
-        self.assertEqual(len(targets), len(cells.ONE_TARGETS) + len(cells.REST_TARGETS) + 6)
+        targets = [cell for cell in cells.all_cells() if cell.target is not None or cell.excess_max_ns is not None]
+        above, own, two = 2 * len(cells.ABOVE_TARGETS), 1, 6
+        self.assertEqual(len(targets), len(cells.ONE_TARGETS) + len(cells.REST_TARGETS) + above + own + two)
+
+    def test_every_workload_has_a_title(self):
+        for cell in cells.all_cells():
+            self.assertIn(cell.workload, cells.TITLES)
+
+    def test_each_side_has_its_server_and_workload(self):
+        self.assertEqual(cell("hsetex-p16").sides, ((cells.PANTRY, "hsetex"), (cells.PANTRY_TWIN, "hset")))
+        results = [experiment.Measured(cell(name)) for name in ("hsetex-p16", "hget-p16")]
+        self.assertEqual(experiment.wanted(results), {cells.PANTRY: {"hsetex", "hget"}, cells.PANTRY_TWIN: {"hset"},
+                                                      cells.REDIS: {"hget"}})
 
     def test_a_choice_keeps_a_cell_of_noise(self):
         self.assertEqual([c.name for c in cells.choose("hgetall-p4", set())], ["null-hget-p16", "hgetall-p4"])
@@ -37,8 +49,13 @@ class Cells(unittest.TestCase):
         self.assertEqual(cells.choose("nothing", set()), [])
 
     def test_without_pantry(self):
-        for one in cells.choose(None, {cells.PANTRY, cells.PANTRY_TWO}):
+        for one in cells.choose(None, cells.PANTRIES):
             self.assertIn(one.section, (cells.NULL, cells.FLOOR))
+
+    def test_names_of_trials_are_no_names_of_cells(self):
+        names = [one.name for one in (*cells.all_cells(), *trials.all_trials())]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertEqual([trial.name for trial in trials.choose("tail-*")], ["tail-hget", "tail-hset"])
 
 
 class Rejections(unittest.TestCase):
@@ -110,10 +127,25 @@ class Report(unittest.TestCase):
         return report.Run(date(2026, 1, 2), False, PLAN, {"CPU": "some"}, [stats.figure(result) for result in results])
 
     def test_targets_say_what_was_reached_and_what_is_in_doubt(self):
-        for ratios, words in [([0.5] * 4, "yes"), ([0.7] * 4, "**no**"), ([0.5], "yes (only 1 of 4 pairs)"),
-                              ([0.4, 0.5, 0.58, 0.7], "yes (the interval crosses the target)")]:
+        for ratios, words in [([0.4] * 4, "yes"), ([0.7] * 4, "**no**"), ([0.4], "yes (only 1 of 4 pairs)"),
+                              ([0.3, 0.4, 0.45, 0.7], "yes (the interval crosses the target)")]:
             figure = stats.figure(measured("hget-p16", ratios))
             self.assertEqual(report.verdict(figure.measured.cell, figure, 4), words)
+
+    def test_a_target_of_an_excess_is_held_against_the_difference(self):
+        # An operation of B takes 1 ms, so a ratio of 1.0002 is 200 ns more.
+        for ratio, words in [(1.0002, "yes"), (1.0003, "**no**")]:
+            figure = stats.figure(measured("above-hget-p16", [ratio] * 4))
+            self.assertEqual(report.verdict(figure.measured.cell, figure, 4), words)
+
+    def test_where_pantry_is_not_ahead_is_said(self):
+        values = {cells.PANTRY: 2.0, cells.REDIS: 1.0, cells.KEVY: 3.0}
+        run = replace(self.run_of(measured("hget-p1", [1.2] * 4), measured("kevy-hget-p1", [0.5] * 4)),
+                      rows=[Row("group", "what", "bytes", values)])
+        text = report.not_ahead(run)
+        self.assertIn("dearer than redis", text)
+        self.assertIn("2.00 bytes where redis has 1.00", text)
+        self.assertNotIn("kevy", text)
 
     def test_a_run_without_or_with_much_noise_is_not_to_be_cited(self):
         self.assertIn("unknown", report.noise(self.run_of(measured("hget-p1", [1]))))
@@ -132,6 +164,39 @@ class Report(unittest.TestCase):
         self.assertIn("a wrong reply", text)
         self.assertEqual(plot.ratios(run.figures).count("<circle"), len(results) - 2)
         self.assertEqual(len(report.as_json(run)["cells"]), len(results))
+
+
+class Rows(unittest.TestCase):
+    def row(self, values: dict[str, float], target: Target | None, **more) -> Row:
+        return Row("group", "what", "bytes", values, target, **more)
+
+    def test_targets(self):
+        both = {cells.PANTRY: 62.0, cells.REDIS: 60.0}
+        for target, words in [(Target(rows.AT_MOST, 62), "yes"), (Target(rows.AT_MOST, 61.9), "**no**"),
+                              (Target(rows.AT_LEAST, 62), "yes"), (Target(rows.AT_LEAST, 62.1), "**no**"),
+                              (Target(rows.TIMES_REDIS, 1), "**no**"), (Target(rows.TIMES_REDIS, 1.1), "yes"), (None, "")]:
+            self.assertEqual(rows.verdict(self.row(both, target)), words, target)
+        self.assertEqual(rows.verdict(self.row({cells.REDIS: 1.0}, Target(rows.AT_MOST, 62))), "not measured")
+        self.assertEqual(rows.verdict(self.row({cells.PANTRY: 1.0}, Target(rows.TIMES_REDIS, 1))), "not measured")
+
+    def test_not_ahead(self):
+        values = {cells.PANTRY: 2.0, cells.REDIS: 2.0, cells.KEVY: 3.0, cells.FLOOR_EPOLL: 1.0}
+        self.assertEqual(rows.not_ahead_of(self.row(values, None)), [cells.REDIS])
+        self.assertEqual(rows.not_ahead_of(self.row(values, None, higher_is_better=True)), [cells.REDIS, cells.KEVY])
+        self.assertEqual(rows.not_ahead_of(self.row(values, None, compares=False)), [])
+
+    def test_the_excess_is_over_the_floor_of_the_same_round(self):
+        names = [cells.FLOOR_TOKIO, cells.REDIS, cells.PANTRY]
+        lines = {cells.FLOOR_TOKIO: [{"p999_ns": 1000}, {"p999_ns": 9000}, {"p999_ns": 1000}],
+                 cells.REDIS: [{"p999_ns": 4000}, {"p999_ns": 12000}, {"p999_ns": 90000}],
+                 cells.PANTRY: [{"p999_ns": 2000}, {"p999_ns": 10000}, {"p999_ns": 2000}]}
+        row = trials.excess_row("", names, lines)
+        self.assertEqual(row.values, {cells.REDIS: 3.0, cells.PANTRY: 1.0})
+        self.assertEqual(rows.verdict(row), "yes")
+
+    def test_numbers_have_the_digits_that_count(self):
+        self.assertEqual([rows.number(value) for value in (None, 0.123, 12.34, 123.4, 12345.6)],
+                         ["-", "0.12", "12.3", "123", "12,346"])
 
 
 if __name__ == "__main__":

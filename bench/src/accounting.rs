@@ -31,6 +31,38 @@ pub struct Machine {
     pub steal_ns: u64,
 }
 
+/// The memory of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Resident now.
+    pub resident_bytes: u64,
+    /// The most that ever was.
+    pub peak_bytes: u64,
+}
+
+impl Memory {
+    /// The memory of process `pid`.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn of(pid: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .with_context(|| format!("process {pid}"))?;
+        // The counters of `status` may lag by some pages per thread; the sum over the maps does not.
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        Ok(Self {
+            resident_bytes: kib(&rollup, "Rss:")? * 1024,
+            peak_bytes: kib(&status, "VmHWM:")? * 1024,
+        })
+    }
+}
+
+fn kib(text: &str, name: &str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.with_context(|| name.to_owned())?.parse()?)
+}
+
 impl Process {
     /// The account of process `pid`.
     ///
@@ -127,6 +159,17 @@ impl Sub for Machine {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_is_written_is_resident() {
+        let pid = std::process::id();
+        let before = Memory::of(pid).unwrap();
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = Memory::of(pid).unwrap();
+        assert!(after.resident_bytes >= before.resident_bytes + (60 << 20), "{after:?}");
+        drop(block);
+        assert!(Memory::of(pid).unwrap().peak_bytes >= 64 << 20);
+    }
 
     #[test]
     fn work_shows_in_the_accounts() {

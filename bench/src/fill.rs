@@ -1,7 +1,10 @@
-//! `fill`: gives an empty RESP server the data that the workloads use, then reads all of it back and compares every byte.
+//! `fill`: gives an empty RESP server the data that the workloads use, then reads it back and compares every byte.
 
-use crate::keyspace::{self, NAMESPACE, PAIRS, SMALL_NAMESPACE, SMALL_PAIRS};
-use crate::workload::{Workload, resp};
+use crate::keyspace::{
+    self, Large, NAMESPACE, PAIRS, SMALL_NAMESPACE, SMALL_PAIRS, TIMED_NAMESPACE, WIDE_NAMESPACES,
+    WIDE_PAIRS,
+};
+use crate::workload::{Data, Workload, bulk, resp};
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,6 +19,9 @@ pub struct Options {
     /// Port of the server, which must be empty
     #[arg(long)]
     port: u16,
+    /// A workload whose data the server is given; may be repeated
+    #[arg(long, value_enum)]
+    workload: Vec<Workload>,
     /// Read some pairs through REST too, at this port
     #[arg(long)]
     http_port: Option<u16>,
@@ -27,6 +33,27 @@ pub struct Options {
 /// When any reply differs from the one that is due.
 pub fn run(options: &Options) -> Result<()> {
     let mut exchange = Exchange::open(options.port)?;
+    let mut filled = Vec::new();
+    for workload in &options.workload {
+        let data = workload.data();
+        if !filled.contains(&data) {
+            filled.push(data);
+            match data {
+                Data::Base => fill_base(&mut exchange)?,
+                Data::Timed => fill_timed(&mut exchange)?,
+                Data::Wide => fill_wide(&mut exchange)?,
+                Data::Large(large) => fill_large(&mut exchange, large)?,
+            }
+            exchange.finish()?;
+        }
+    }
+    match options.http_port {
+        Some(port) if filled.contains(&Data::Base) => verify_rest(port),
+        _ => Ok(()),
+    }
+}
+
+fn fill_base(exchange: &mut Exchange) -> Result<()> {
     for index in 0..PAIRS {
         let (key, value) = (keyspace::key(index), keyspace::value(index));
         exchange.expect(&["HSET", NAMESPACE, &key, &value], ":1\r\n")?;
@@ -47,9 +74,41 @@ pub fn run(options: &Options) -> Result<()> {
         exchange.expect(&["HGET", SMALL_NAMESPACE, &keyspace::small_key(index)], &reply)?;
     }
     exchange.expect(&["HLEN", NAMESPACE], &format!(":{PAIRS}\r\n"))?;
-    exchange.expect(&["HLEN", SMALL_NAMESPACE], &format!(":{SMALL_PAIRS}\r\n"))?;
-    exchange.finish()?;
-    options.http_port.map_or(Ok(()), verify_rest)
+    exchange.expect(&["HLEN", SMALL_NAMESPACE], &format!(":{SMALL_PAIRS}\r\n"))
+}
+
+fn fill_timed(exchange: &mut Exchange) -> Result<()> {
+    for index in 0..PAIRS {
+        let request = Workload::Hsetex.request(&keyspace::key(index), &keyspace::value(index));
+        exchange.expect_rendered(&request, ":1\r\n")?;
+    }
+    exchange.expect(&["HLEN", TIMED_NAMESPACE], &format!(":{PAIRS}\r\n"))
+}
+
+/// Every hundredth namespace is read back.
+fn fill_wide(exchange: &mut Exchange) -> Result<()> {
+    let keys: Vec<String> = (0..WIDE_PAIRS).map(keyspace::key).collect();
+    for index in 0..WIDE_NAMESPACES {
+        let (namespace, value) = (keyspace::wide_namespace(index), keyspace::value(index));
+        let mut words = vec!["HSET", &namespace];
+        words.extend(keys.iter().flat_map(|key| [key.as_str(), &value]));
+        exchange.expect(&words, &format!(":{WIDE_PAIRS}\r\n"))?;
+    }
+    for index in (0..WIDE_NAMESPACES).step_by(100) {
+        let (namespace, value) = (keyspace::wide_namespace(index), keyspace::value(index));
+        exchange.expect(&["HGET", &namespace, &keys[0]], &bulk(&value))?;
+    }
+    Ok(())
+}
+
+fn fill_large(exchange: &mut Exchange, large: Large) -> Result<()> {
+    for index in 0..large.pairs() {
+        let (key, value) = (keyspace::key(index), keyspace::large_value(index, large.value_bytes));
+        exchange.expect(&["HSET", large.namespace, &key, &value], ":1\r\n")?;
+        exchange.expect(&["HGET", large.namespace, &key], &bulk(&value))?;
+        exchange.finish()?;
+    }
+    Ok(())
 }
 
 /// Reads every thousandth pair through REST and compares it.
@@ -84,10 +143,6 @@ fn connect(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn bulk(value: &str) -> String {
-    format!("${}\r\n{value}\r\n", value.len())
-}
-
 /// Sends commands in batches and compares their replies.
 struct Exchange {
     stream: TcpStream,
@@ -107,7 +162,11 @@ impl Exchange {
     }
 
     fn expect(&mut self, command: &[&str], reply: &str) -> Result<()> {
-        self.commands += &resp(command);
+        self.expect_rendered(&resp(command), reply)
+    }
+
+    fn expect_rendered(&mut self, command: &str, reply: &str) -> Result<()> {
+        self.commands += command;
         self.replies += reply;
         self.waiting += 1;
         if self.waiting == BATCH { self.finish() } else { Ok(()) }

@@ -14,6 +14,36 @@ pub const SMALL_PAIRS: u64 = 100;
 /// Bytes of every value.
 pub const VALUE_BYTES: usize = 32;
 
+/// The namespace whose pairs have a deadline each, as many as in [`NAMESPACE`].
+pub const TIMED_NAMESPACE: &str = "timed";
+/// Small namespaces that HSET is spread over.
+pub const WIDE_NAMESPACES: u64 = 1_000_000;
+/// Pairs in each of them.
+pub const WIDE_PAIRS: u64 = 4;
+
+/// A namespace of large values, few enough that all of them take some 16 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Large {
+    /// The namespace.
+    pub namespace: &'static str,
+    /// Bytes of every value.
+    pub value_bytes: usize,
+}
+
+/// Values of 1 KiB.
+pub const LARGE_1K: Large = Large { namespace: "large-1k", value_bytes: 1 << 10 };
+/// Values of 16 KiB.
+pub const LARGE_16K: Large = Large { namespace: "large-16k", value_bytes: 16 << 10 };
+/// Values of 64 KiB.
+pub const LARGE_64K: Large = Large { namespace: "large-64k", value_bytes: 64 << 10 };
+
+impl Large {
+    /// Pairs in the namespace.
+    pub fn pairs(self) -> u64 {
+        (16 << 20) / self.value_bytes as u64
+    }
+}
+
 /// Key `index` of the big keyspace: 16 bytes.
 pub fn key(index: u64) -> String {
     format!("key-{index:012}")
@@ -28,6 +58,16 @@ pub fn small_key(index: u64) -> String {
 pub fn value(seed: u64) -> String {
     let mut random = Random::new(seed);
     format!("{:016x}{:016x}", random.next(), random.next())
+}
+
+/// A value of `len` bytes, a multiple of [`VALUE_BYTES`].
+pub fn large_value(seed: u64, len: usize) -> String {
+    value(seed).repeat(len / VALUE_BYTES)
+}
+
+/// Name `index` of the small namespaces that HSET is spread over: 10 bytes.
+pub fn wide_namespace(index: u64) -> String {
+    format!("ns-{index:07}")
 }
 
 /// SplitMix64: small, and the same on every machine.
@@ -47,11 +87,6 @@ impl Random {
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
     }
-
-    /// A number below `limit`. The bias of the remainder is below one in 10^14 here.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
 }
 
 #[cfg(test)]
@@ -66,5 +101,9 @@ mod tests {
             assert_eq!(value(index).len(), VALUE_BYTES);
         }
         assert_ne!(value(1), value(2));
+        assert_eq!(wide_namespace(WIDE_NAMESPACES - 1).len(), wide_namespace(0).len());
+        for large in [LARGE_1K, LARGE_16K, LARGE_64K] {
+            assert_eq!(large_value(1, large.value_bytes).len(), large.value_bytes);
+        }
     }
 }

@@ -13,8 +13,13 @@ mod floor_reply;
 mod floor_tokio;
 mod hello;
 mod histogram;
+mod idle;
+mod info;
 mod keyspace;
 mod measure;
+mod open_loop;
+mod pairs;
+mod probe;
 mod reply;
 mod workload;
 
@@ -31,6 +36,16 @@ enum Tool {
     Fill(fill::Options),
     /// Load two servers in turn; print one JSON line for each window
     Load(measure::Options),
+    /// Load one server at a fixed rate; print one JSON line of latencies
+    OpenLoop(open_loop::Options),
+    /// Load many pairs; print one JSON line for each stage, and one of the probe
+    LoadPairs(pairs::Load),
+    /// Delete loaded pairs at random; print one JSON line
+    DeletePairs(pairs::Delete),
+    /// Load pairs with one deadline and wait until they are gone; print one JSON line
+    ExpirePairs(pairs::Expire),
+    /// Open many connections and let them rest; print one JSON line
+    Connections(idle::Options),
     /// Floor: answer a constant per request, on plain epoll
     FloorEpoll(Listen),
     /// Floor: answer a constant per request, on one tokio current-thread runtime
@@ -51,6 +66,11 @@ fn main() -> ExitCode {
     let done = match Cli::parse().tool {
         Tool::Fill(options) => fill::run(&options),
         Tool::Load(options) => measure::run(&options),
+        Tool::OpenLoop(options) => open_loop::run(&options),
+        Tool::LoadPairs(options) => pairs::load(&options),
+        Tool::DeletePairs(options) => pairs::delete(&options),
+        Tool::ExpirePairs(options) => pairs::expire(&options),
+        Tool::Connections(options) => idle::run(&options),
         Tool::FloorEpoll(listen) => floor_epoll::run(&listen),
         Tool::FloorTokio(listen) => floor_tokio::run(&listen),
         Tool::Hello(listen) => hello::run(&listen),

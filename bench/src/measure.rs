@@ -5,10 +5,11 @@
 use crate::accounting::{Machine, Process};
 use crate::driver::{Driver, prepare};
 use crate::histogram::Histogram;
-use crate::workload::{Workload, resp};
+use crate::info::Info;
+use crate::reply::Expected;
+use crate::workload::{Requests, Workload};
 use anyhow::{Context, Result, ensure};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Time for a server that has sent its last reply to fall asleep, so that its account is complete.
@@ -20,6 +21,9 @@ pub struct Options {
     /// What to send
     #[arg(long, value_enum)]
     workload: Workload,
+    /// What to send to server B, if not the same
+    #[arg(long, value_enum)]
+    b_workload: Option<Workload>,
     /// Requests that a connection sends before it waits for their replies
     #[arg(long, default_value_t = 1)]
     pipeline: usize,
@@ -57,7 +61,7 @@ struct Server<'a> {
     pid: u32,
     idle_pids: Vec<u32>,
     driver: Driver<'a>,
-    counter: Option<CommandCounter>,
+    counter: Option<Info>,
 }
 
 /// Runs the windows and prints their lines.
@@ -65,19 +69,21 @@ struct Server<'a> {
 /// # Errors
 /// Whatever makes a window worthless: see [`Driver::drive`].
 pub fn run(options: &Options) -> Result<()> {
-    let (requests, expected) = prepare(options.workload);
-    let connect = |name, port, pid, peer| -> Result<Server> {
+    let b_workload = options.b_workload.unwrap_or(options.workload);
+    let (a_load, b_load) = (prepare(options.workload), prepare(b_workload));
+    let connect = |name, port, pid, peer, workload: Workload, load| -> Result<Server> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (requests, expected): &(Requests, Expected) = load;
         let driver =
-            Driver::connect(address, options.connections, options.pipeline, &requests, &expected)?;
+            Driver::connect(address, options.connections, options.pipeline, requests, expected)?;
         let mut idle_pids = options.idle_pid.clone();
         idle_pids.push(peer);
-        let http = matches!(options.workload, Workload::RestGet | Workload::RestPost);
-        let counter = if http { None } else { CommandCounter::connect(address)? };
+        let counter = if workload.is_http() { None } else { Info::counting(address)? };
         Ok(Server { name, pid, idle_pids, driver, counter })
     };
-    let mut a = connect('A', options.a_port, options.a_pid, options.b_pid)?;
-    let mut b = connect('B', options.b_port, options.b_pid, options.a_pid)?;
+    let (a_pid, b_pid) = (options.a_pid, options.b_pid);
+    let mut a = connect('A', options.a_port, a_pid, b_pid, options.workload, &a_load)?;
+    let mut b = connect('B', options.b_port, b_pid, a_pid, b_workload, &b_load)?;
     let mut latencies = Histogram::new();
     for name in options.order.chars() {
         ensure!(matches!(name, 'A' | 'B'), "--order takes A and B");
@@ -138,37 +144,6 @@ fn window(
 
 impl Server<'_> {
     fn count_commands(&mut self) -> Result<Option<u64>> {
-        self.counter.as_mut().map(CommandCounter::read).transpose()
-    }
-}
-
-/// The server's own count of commands, from `INFO stats`, on a connection of its own.
-struct CommandCounter {
-    stream: BufReader<TcpStream>,
-}
-
-impl CommandCounter {
-    /// None when the server has no such count (the floor servers).
-    fn connect(address: SocketAddr) -> Result<Option<Self>> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let mut counter = Self { stream: BufReader::new(stream) };
-        Ok(counter.ask()?.map(|_| counter))
-    }
-
-    fn read(&mut self) -> Result<u64> {
-        self.ask()?.context("INFO stats without total_commands_processed")
-    }
-
-    fn ask(&mut self) -> Result<Option<u64>> {
-        self.stream.get_mut().write_all(resp(&["INFO", "stats"]).as_bytes())?;
-        let mut head = String::new();
-        self.stream.read_line(&mut head)?;
-        let Some(len) = head.trim_end().strip_prefix('$') else { return Ok(None) };
-        let mut text = vec![0; len.parse::<usize>()? + 2];
-        self.stream.read_exact(&mut text)?;
-        let text = String::from_utf8_lossy(&text);
-        let count = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
-        Ok(count.map(|count| count.trim().parse()).transpose()?)
+        self.counter.as_mut().map(Info::commands).transpose()
     }
 }
