@@ -48,6 +48,15 @@ pub struct Writer {
     is_fresh: bool,
 }
 
+/// The record that a step wrote.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Step {
+    /// Batches in it; 0: there was nothing to write.
+    pub batches: u32,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
 #[derive(Debug)]
 struct Segment {
     file: Arc<dyn DiskFile>,
@@ -169,21 +178,22 @@ impl Writer {
     ///
     /// # Errors
     /// When the disk refuses. Call it again after a while: nothing is lost or written twice.
-    pub fn step(&mut self, now_ms: u64) -> io::Result<()> {
+    pub fn step(&mut self, now_ms: u64) -> io::Result<Step> {
         let result = self.try_step(now_ms);
         match &result {
-            Ok(()) if self.is_in_trouble && !self.is_fresh => {
+            Ok(_) if self.is_in_trouble && !self.is_fresh => {
                 self.is_in_trouble = false;
                 self.shared.recovered();
                 tracing::warn!("the disk takes writes again: changes are accepted");
             }
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => self.report(error),
         }
         result
     }
 
-    fn try_step(&mut self, now_ms: u64) -> io::Result<()> {
+    fn try_step(&mut self, now_ms: u64) -> io::Result<Step> {
+        let mut step = Step::default();
         self.flusher.check()?;
         if self.pending.is_none() {
             self.pending = self.take(now_ms);
@@ -195,6 +205,7 @@ impl Writer {
             self.segment.append(&pending.record)?;
         }
         if let Some(pending) = self.pending.take() {
+            step = Step { batches: pending.batches, bytes: pending.record.len() };
             self.wrote(pending);
         }
         if self.policy_is(Fsync::Always) {
@@ -211,7 +222,7 @@ impl Writer {
         {
             self.rotate(now_ms)?;
         }
-        Ok(())
+        Ok(step)
     }
 
     /// Goes on in a new segment; what was written before is safe then. Returns its number.
