@@ -18,6 +18,7 @@ mod overlay;
 mod packed;
 mod pairs;
 mod reap;
+mod redo;
 mod replay;
 pub mod restore;
 mod segment;

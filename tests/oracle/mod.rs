@@ -173,6 +173,7 @@ pub fn command(args: &[&[u8]]) -> Vec<Vec<u8>> {
 }
 
 /// SplitMix64: the same numbers on every run, so that a failure comes again.
+#[derive(Debug)]
 pub struct Random(Cell<u64>);
 
 impl Random {
