@@ -23,6 +23,7 @@
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
+//! - [`rdb`]: Redis's snapshot format, read and written.
 //! - [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //!
 //! # Invariants
@@ -45,6 +46,7 @@ pub mod glob;
 pub mod journal;
 pub mod log;
 pub mod number;
+pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod server;

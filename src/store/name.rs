@@ -184,6 +184,11 @@ impl NameEntry {
         }
     }
 
+    /// Replaces what is remembered of its use.
+    pub(super) fn set_used(&mut self, used: u32) {
+        *self.used.get_mut() = used;
+    }
+
     /// The pairs of a namespace.
     #[inline]
     pub(super) fn pairs(&self) -> Result<PairsRef<'_>> {
