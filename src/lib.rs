@@ -23,8 +23,8 @@
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
-//! - [`rdb`]: Redis's snapshot format, read and written.
-//! - [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //!
 //! # Invariants
 //!
@@ -37,6 +37,7 @@
 //! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
 //! - An error is answered; only broken framing closes a connection.
 
+pub mod base64;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -52,6 +53,7 @@ pub mod resp;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod transfer;
 
 use std::sync::Arc;
 

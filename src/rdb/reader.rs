@@ -143,7 +143,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// If the file is damaged; then it makes no sense to go on.
-    pub fn next(&mut self) -> Result<Option<Event<'_>>> {
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>> {
         if self.is_over {
             return Ok(None);
         }

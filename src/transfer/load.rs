@@ -1,0 +1,188 @@
+//! Puts names into a live store, some pairs at a time.
+
+use std::collections::HashSet;
+
+use anyhow::{Result, bail};
+
+use super::import::{Existing, ImportReport};
+use super::{Header, Target};
+use crate::journal::Lsn;
+use crate::journal::effect::Cause;
+use crate::rdb::pairs::PairBuffer;
+use crate::store::{DATABASES, NewDeadline, Store, View};
+
+/// Puts names into a store.
+pub(super) struct Loader<'s> {
+    store: &'s Store,
+    existing: Existing,
+    /// Names that this loader made, if rows of one name may come apart.
+    made: Option<HashSet<(usize, Vec<u8>)>>,
+    /// Whether the namespace that was begun is passed over.
+    open: Open,
+    after_batch: &'s mut dyn FnMut(Lsn),
+    pub report: ImportReport,
+}
+
+/// The namespace whose pairs come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    None,
+    /// Nothing of it was put yet.
+    Begun,
+    Put,
+    PassedOver,
+}
+
+impl<'s> Loader<'s> {
+    pub fn new(
+        store: &'s Store,
+        existing: Existing,
+        after_batch: &'s mut dyn FnMut(Lsn),
+    ) -> Loader<'s> {
+        Loader {
+            store,
+            existing,
+            made: None,
+            open: Open::None,
+            after_batch,
+            report: ImportReport::default(),
+        }
+    }
+
+    /// Lets what comes of one name later join what came before.
+    pub fn joining(mut self) -> Self {
+        self.made = Some(HashSet::new());
+        self
+    }
+
+    /// Changes one name, unless memory is used up.
+    fn edit<R>(&mut self, header: &Header, edit: impl FnOnce(&mut View<'_>) -> R) -> Result<R> {
+        if header.db >= DATABASES {
+            bail!("database {} does not exist here: there are {DATABASES}", header.db);
+        }
+        if self.store.is_over_limit() {
+            bail!("memory is used up (maxmemory); what came before is in the store");
+        }
+        let (result, lsn) = self.store.edit(header.db, &header.name, edit);
+        (self.after_batch)(lsn);
+        Ok(result)
+    }
+
+    /// Whether the name, which was not there yet in this import, is to be put; removes what is there.
+    fn make_place(&mut self, header: &Header) -> Result<bool> {
+        let place = (header.db, header.name.clone());
+        if self.made.as_ref().is_some_and(|made| made.contains(&place)) {
+            return Ok(true);
+        }
+        let replaces = self.existing == Existing::Replace;
+        let is_free = self.edit(header, |view| {
+            let is_free = view.kind(&header.name).is_none();
+            if replaces {
+                view.drop_name(&header.name, Cause::Del);
+            }
+            is_free || replaces
+        })?;
+        if is_free {
+            self.made.iter_mut().for_each(|made| made.extend([place.clone()]));
+        } else {
+            self.report.existing_names += 1;
+        }
+        Ok(is_free)
+    }
+
+    fn is_expired(&self, header: &Header) -> bool {
+        let now_ms = self.store.clock.now_ms();
+        header.deadline_ms.is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    fn put(&mut self, header: &Header, pairs: &PairBuffer) -> Result<()> {
+        let put = self.edit(header, |view| put_pairs(view, header, pairs))??;
+        self.report.pairs += put.pairs;
+        self.report.expired_pairs += put.expired;
+        self.report.duplicate_pairs += put.duplicates;
+        if put.pairs > 0 && self.open == Open::Begun {
+            self.report.namespaces += 1;
+            self.open = Open::Put;
+        }
+        Ok(())
+    }
+}
+
+impl Target for Loader<'_> {
+    fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
+        if self.is_expired(header) {
+            self.report.expired_names += 1;
+        } else if self.make_place(header)? {
+            let deadline = header.deadline_ms.map_or(NewDeadline::Clear, NewDeadline::At);
+            self.edit(header, |view| {
+                view.put_string(&header.name, value, deadline, Cause::Restore);
+            })?;
+            self.report.strings += 1;
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, header: &Header, pairs: &PairBuffer, is_last: bool) -> Result<()> {
+        if self.open == Open::None {
+            self.open = if self.is_expired(header) {
+                self.report.expired_names += 1;
+                Open::PassedOver
+            } else if pairs.is_empty() || self.make_place(header)? {
+                Open::Begun
+            } else {
+                Open::PassedOver
+            };
+        }
+        if self.open != Open::PassedOver && !pairs.is_empty() {
+            self.put(header, pairs)?;
+        }
+        if is_last {
+            self.open = Open::None;
+        }
+        Ok(())
+    }
+
+    fn kept(&mut self, header: &Header) -> Result<()> {
+        if self.is_expired(header) {
+            return Ok(());
+        }
+        match self.edit(header, |view| view.keep(&header.name, Cause::Kept))? {
+            Ok(_) => self.report.kept_namespaces += 1,
+            // A string is in the way.
+            Err(_) => self.report.existing_names += 1,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Put {
+    pairs: u64,
+    expired: u64,
+    duplicates: u64,
+}
+
+fn put_pairs(
+    view: &mut View<'_>,
+    header: &Header,
+    pairs: &PairBuffer,
+) -> crate::error::Result<Put> {
+    let now_ms = view.now_ms();
+    let name = &header.name;
+    let mut put = Put::default();
+    for pair in pairs.iter() {
+        if !pair.is_alive(now_ms) {
+            put.expired += 1;
+            continue;
+        }
+        let deadline = pair.deadline_ms.map_or(NewDeadline::Clear, NewDeadline::At);
+        let is_new = view.put_pair(name, pair.key, pair.value, deadline, Cause::Restore)?;
+        put.pairs += 1;
+        put.duplicates += u64::from(!is_new);
+    }
+    // Each time: what had only pairs that expired meanwhile was gone.
+    if view.deadline_ms(name).is_some_and(|old_ms| old_ms != header.deadline_ms) {
+        view.set_deadline(name, header.deadline_ms, Cause::Expire);
+    }
+    Ok(put)
+}
