@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,23 +35,28 @@ pub enum Reply {
 impl Oracle {
     /// `None`, and a line on stderr, when the binary is missing.
     pub fn start() -> Option<Oracle> {
+        Oracle::start_in(&std::env::temp_dir(), &["--appendonly", "no", "--save", ""])
+    }
+
+    /// With its files in this directory, and these arguments.
+    pub fn start_in(directory: &Path, arguments: &[&str]) -> Option<Oracle> {
         let binary = std::env::var(BINARY_VARIABLE).unwrap_or_else(|_| BINARY.to_string());
-        if !std::path::Path::new(&binary).exists() {
+        if !Path::new(&binary).exists() {
             eprintln!("SKIPPED: redis-server not installed");
             return None;
         }
         // A port that was free a moment ago can be taken now.
         (0..5)
-            .find_map(|_| Oracle::start_on_free_port(&binary))
+            .find_map(|_| Oracle::start_on_free_port(&binary, directory, arguments))
             .or_else(|| panic!("redis-server does not start"))
     }
 
-    fn start_on_free_port(binary: &str) -> Option<Oracle> {
+    fn start_on_free_port(binary: &str, directory: &Path, arguments: &[&str]) -> Option<Oracle> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new(binary)
-            .args(format!("--bind 127.0.0.1 --port {port} --appendonly no --save").split(' '))
-            .arg("")
-            .current_dir(std::env::temp_dir())
+            .args(format!("--bind 127.0.0.1 --port {port}").split(' '))
+            .args(arguments)
+            .current_dir(directory)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
