@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::import::{Existing, ImportReport};
 use super::{Header, Target};
@@ -17,7 +17,7 @@ pub(super) struct Loader<'s> {
     existing: Existing,
     /// Names that this loader made, if rows of one name may come apart.
     made: Option<HashSet<(usize, Vec<u8>)>>,
-    /// Whether the namespace that was begun is passed over.
+    /// What is done with the namespace whose pairs come.
     open: Open,
     after_batch: &'s mut dyn FnMut(Lsn),
     pub report: ImportReport,
@@ -29,7 +29,9 @@ enum Open {
     None,
     /// Nothing of it was put yet.
     Begun,
+    /// Something of it is there.
     Put,
+    /// It had expired, or another is there.
     PassedOver,
 }
 
@@ -68,11 +70,12 @@ impl<'s> Loader<'s> {
         Ok(result)
     }
 
-    /// Whether the name, which was not there yet in this import, is to be put; removes what is there.
-    fn make_place(&mut self, header: &Header) -> Result<bool> {
-        let place = (header.db, header.name.clone());
-        if self.made.as_ref().is_some_and(|made| made.contains(&place)) {
-            return Ok(true);
+    /// What is to be done with a name that comes; removes what the store has, if it must go.
+    fn make_place(&mut self, header: &Header) -> Result<Open> {
+        let place = self.made.is_some().then(|| (header.db, header.name.clone()));
+        let is_made = |(made, place): (&HashSet<_>, _)| made.contains(place);
+        if self.made.as_ref().zip(place.as_ref()).is_some_and(is_made) {
+            return Ok(Open::Put);
         }
         let replaces = self.existing == Existing::Replace;
         let is_free = self.edit(header, |view| {
@@ -82,12 +85,14 @@ impl<'s> Loader<'s> {
             }
             is_free || replaces
         })?;
-        if is_free {
-            self.made.iter_mut().for_each(|made| made.extend([place.clone()]));
-        } else {
+        if !is_free {
             self.report.existing_names += 1;
+            return Ok(Open::PassedOver);
         }
-        Ok(is_free)
+        if let Some(made) = &mut self.made {
+            made.extend(place);
+        }
+        Ok(Open::Begun)
     }
 
     fn is_expired(&self, header: &Header) -> bool {
@@ -96,7 +101,8 @@ impl<'s> Loader<'s> {
     }
 
     fn put(&mut self, header: &Header, pairs: &PairBuffer) -> Result<()> {
-        let put = self.edit(header, |view| put_pairs(view, header, pairs))??;
+        let put = self.edit(header, |view| put_pairs(view, header, pairs))?;
+        let put = put.with_context(|| format!("{} holds a string", header.name.escape_ascii()))?;
         self.report.pairs += put.pairs;
         self.report.expired_pairs += put.expired;
         self.report.duplicate_pairs += put.duplicates;
@@ -112,7 +118,7 @@ impl Target for Loader<'_> {
     fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
         if self.is_expired(header) {
             self.report.expired_names += 1;
-        } else if self.make_place(header)? {
+        } else if self.make_place(header)? != Open::PassedOver {
             let deadline = header.deadline_ms.map_or(NewDeadline::Clear, NewDeadline::At);
             self.edit(header, |view| {
                 view.put_string(&header.name, value, deadline, Cause::Restore);
@@ -127,10 +133,10 @@ impl Target for Loader<'_> {
             self.open = if self.is_expired(header) {
                 self.report.expired_names += 1;
                 Open::PassedOver
-            } else if pairs.is_empty() || self.make_place(header)? {
+            } else if pairs.is_empty() {
                 Open::Begun
             } else {
-                Open::PassedOver
+                self.make_place(header)?
             };
         }
         if self.open != Open::PassedOver && !pairs.is_empty() {

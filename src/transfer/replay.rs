@@ -21,6 +21,7 @@ use super::load::Loader;
 use super::relative::absolute;
 use super::{manifest, walk};
 use crate::clock::Clock;
+use crate::command::args::database;
 use crate::command::{self, Run};
 use crate::config::Config;
 use crate::dispatch::Executor;
@@ -33,7 +34,7 @@ use crate::server::Server;
 use crate::server::clients::Client;
 use crate::server::worker::settings;
 use crate::session::Session;
-use crate::store::Store;
+use crate::store::{DATABASES, Store};
 
 /// No deadline lies before this moment, in unix ms, so nothing expires.
 const STANDSTILL_MS: u64 = 1;
@@ -186,7 +187,7 @@ impl Replay<'_> {
             match aof.next_entry()? {
                 None => break,
                 Some(Entry::Timestamp(seconds)) => self.now_ms = seconds.saturating_mul(1000),
-                Some(Entry::Command(args)) => self.command(&mut executor, args, offset),
+                Some(Entry::Command(args)) => self.command(&mut executor, args, offset)?,
             }
         }
         executor.finish(&mut self.session);
@@ -196,15 +197,22 @@ impl Replay<'_> {
         Ok(open.or_else(|| aof.is_cut().then(|| aof.offset())))
     }
 
-    fn command(&mut self, executor: &mut Executor<'_>, args: Args<'_>, offset: u64) {
+    fn command(&mut self, executor: &mut Executor<'_>, args: Args<'_>, offset: u64) -> Result<()> {
         let name = String::from_utf8_lossy(args.get(0)).to_uppercase();
         if !is_replayed(args) {
             count(&mut self.report.passed_over, name);
-            return;
+            return Ok(());
         }
         match name.as_str() {
             "MULTI" => self.multi_offset = Some(offset),
             "EXEC" | "DISCARD" => self.multi_offset = None,
+            // What follows must not be done to another database.
+            "SELECT" if args.len() == 2 => {
+                let is_there = database(args.get(1));
+                is_there.with_context(|| {
+                    format!("SELECT at byte {offset}; there are {DATABASES} databases here")
+                })?;
+            }
             _ => {}
         }
         let rewritten = absolute(args, self.now_ms);
@@ -215,6 +223,7 @@ impl Replay<'_> {
         self.report.commands += 1;
         let reply = capture.take();
         reply.iter().for_each(|reply| note_errors(reply, &name, &mut self.report.failed));
+        Ok(())
     }
 }
 

@@ -11,7 +11,8 @@ use crate::read;
 use crate::scratch::Scratch;
 
 /// Name, then what it holds, keys sorted.
-type Content = BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>>;
+type Content = BTreeMap<Vec<u8>, Pairs>;
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Settings under which hashes and other types take one form or another.
 const SETTINGS: [&[(&str, &str)]; 3] = [
@@ -88,7 +89,7 @@ fn fill(oracle: &mut Oracle, random: &Random) -> Content {
 /// What was read, back in the form it was filled from; and how many names of other types there were.
 fn content_of(lines: &[String]) -> (Content, BTreeMap<String, usize>) {
     let (mut content, mut others) = (Content::new(), BTreeMap::new());
-    let mut hash: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)> = None;
+    let mut hash: Option<(Vec<u8>, Pairs)> = None;
     for line in lines.iter().filter(|line| !line.starts_with('(')) {
         if let Some(pair) = line.strip_prefix("  ") {
             let (key, value) = pair.split_once(" = ").unwrap();
