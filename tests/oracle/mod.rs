@@ -66,7 +66,13 @@ impl Oracle {
             let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
             stream.set_nodelay(true).unwrap();
             let mut oracle = Oracle { child, stream: BufReader::new(stream), port };
-            return oracle.is_own_server().then_some(oracle);
+            if !oracle.is_own_server() {
+                return None;
+            }
+            while oracle.is_loading() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            return Some(oracle);
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -79,6 +85,16 @@ impl Oracle {
         String::from_utf8(info)
             .unwrap()
             .contains(&format!("\r\nprocess_id:{}\r\n", self.child.id()))
+    }
+
+    fn is_loading(&mut self) -> bool {
+        matches!(self.run(&[b"PING"]), Reply::Error(error) if error.starts_with("LOADING"))
+    }
+
+    /// Whether it has this command.
+    pub fn has(&mut self, command: &str) -> bool {
+        let known = self.run(&[b"COMMAND", b"INFO", command.as_bytes()]);
+        matches!(known, Reply::Array(found) if matches!(&found[..], [Reply::Array(info)] if !info.is_empty()))
     }
 
     /// Another connection.

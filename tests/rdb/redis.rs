@@ -237,6 +237,62 @@ fn deadlines_of_pairs_are_written_for_redis_7_4() {
     );
 }
 
+/// With Redis 7.4 and later: hashes with deadlines of pairs, in both forms, there and back, as files and as payloads.
+#[test]
+fn deadlines_of_pairs_go_both_ways() {
+    use pantry::rdb::dump::{self, Value};
+    const DEADLINE: &[u8] = b"9999999999999";
+    let scratch = Scratch::new("redis-pairs");
+    let arguments = ["--save", "", "--dbfilename", "ours.rdb"];
+    let Some(mut oracle) = Oracle::start_in(scratch.path(), &arguments) else { return };
+    if !oracle.has("HPEXPIREAT") {
+        eprintln!(
+            "SKIPPED: this redis-server has no deadlines of pairs; REDIS_SERVER may name another"
+        );
+        return;
+    }
+    let mut expected = Vec::new();
+    for (name, entries) in [(&b"piece"[..], &b"512"[..]), (b"table", b"0")] {
+        oracle.run(&[b"CONFIG", b"SET", b"hash-max-listpack-entries", entries]);
+        oracle.run(&[b"HSET", name, b"a", b"1", b"b", b"text", b"c", b"3"]);
+        let set = oracle.run(&[b"HPEXPIREAT", name, DEADLINE, b"FIELDS", b"2", b"a", b"b"]);
+        assert_eq!(set, Reply::Array(vec![Reply::Integer(1), Reply::Integer(1)]));
+        expected.push(format!("0 {}:", name.escape_ascii()));
+    }
+    assert_eq!(oracle.run(&[b"SAVE"]), Reply::Simple("OK".into()));
+    let lines = read(&fs::read(scratch.path().join("ours.rdb")).unwrap()).unwrap();
+    for name in expected {
+        let at = lines.iter().position(|line| *line == name).unwrap();
+        let mut pairs = lines[at + 1..at + 4].to_vec();
+        pairs.sort();
+        assert_eq!(
+            pairs,
+            ["  a = 1 until 9999999999999", "  b = text until 9999999999999", "  c = 3"]
+        );
+    }
+
+    let Reply::Bulk(Some(theirs)) = oracle.run(&[b"DUMP", b"table"]) else { panic!("no dump") };
+    let Ok(Value::Hash(mut pairs)) = dump::read(&theirs) else { panic!("no hash") };
+    pairs.push(b"early", b"1", Some(9_999_999_999_990));
+    let restored = oracle.run(&[b"RESTORE", b"restored", b"0", &dump::hash(&pairs)]);
+    assert_eq!(restored, Reply::Simple("OK".into()));
+    let mut file = Vec::new();
+    let mut writer = Writer::new(&mut file, Version::Redis7_4, 1_700_000_000).unwrap();
+    writer.hash(0, b"restored", None, &pairs).unwrap();
+    writer.finish().unwrap();
+    let check = |oracle: &mut Oracle| {
+        let keys: [&[u8]; 4] = [b"a", b"b", b"c", b"early"];
+        let command = [&[&b"HPEXPIRETIME"[..], b"restored", b"FIELDS", b"4"][..], &keys].concat();
+        let times = [9_999_999_999_999, 9_999_999_999_999, -1, 9_999_999_999_990];
+        assert_eq!(oracle.run(&command), Reply::Array(times.map(Reply::Integer).into()));
+    };
+    check(&mut oracle);
+    drop(oracle);
+    fs::write(scratch.path().join("ours.rdb"), &file).unwrap();
+    let Some(mut oracle) = Oracle::start_in(scratch.path(), &arguments) else { return };
+    check(&mut oracle);
+}
+
 /// Every DUMP of Redis is restored here, every one from here in Redis.
 #[test]
 fn dumps_go_both_ways() {

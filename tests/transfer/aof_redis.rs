@@ -10,6 +10,7 @@ use crate::{imported, store};
 /// Commands as a program sends them; some about types that are not kept here.
 fn play(oracle: &mut Oracle, random: &Random, commands: usize) {
     let mut batch = Vec::new();
+    let kinds = if oracle.has("HSETEX") { 21 } else { 18 };
     for _ in 0..commands {
         let name = format!("name {}", random.below(20));
         let name = name.as_bytes();
@@ -17,7 +18,7 @@ fn play(oracle: &mut Oracle, random: &Random, commands: usize) {
         let value = random.bytes(&(0..=255).collect::<Vec<u8>>(), random.below(40));
         let number = random.between(-50, 50).to_string();
         let db = random.below(3).to_string();
-        batch.push(match random.below(18) {
+        batch.push(match random.below(kinds) {
             0 | 1 => command(&[b"SET", name, &value]),
             2 => command(&[b"SET", name, &value, b"EX", b"1000000000"]),
             3..=6 => command(&[b"HSET", name, key.as_bytes(), &value]),
@@ -31,7 +32,19 @@ fn play(oracle: &mut Oracle, random: &Random, commands: usize) {
             14 => command(&[b"SELECT", db.as_bytes()]),
             15 => command(&[b"SWAPDB", b"0", b"1"]),
             16 => command(&[b"RPUSH", b"list", &value]),
-            _ => command(&[b"COPY", name, b"name 5", b"REPLACE"]),
+            17 => command(&[b"COPY", name, b"name 5", b"REPLACE"]),
+            18 => command(&[
+                b"HSETEX",
+                name,
+                b"EX",
+                b"9000000",
+                b"FIELDS",
+                b"1",
+                key.as_bytes(),
+                &value,
+            ]),
+            19 => command(&[b"HEXPIRE", name, b"9000000", b"FIELDS", b"1", key.as_bytes()]),
+            _ => command(&[b"HGETEX", name, b"PERSIST", b"FIELDS", b"1", key.as_bytes()]),
         });
         if random.below(20) == 0 {
             batch.insert(batch.len() - 1, command(&[b"MULTI"]));
@@ -65,8 +78,9 @@ fn content(oracle: &mut Oracle) -> Vec<String> {
                         let [Reply::Bulk(Some(key)), Reply::Bulk(Some(value))] = pair else {
                             panic!("{pair:?}")
                         };
+                        let deadline = pair_deadline(oracle, &name, key);
                         let (key, value) = (key.escape_ascii(), value.escape_ascii());
-                        lines.push(format!("{db} {shown} / {key} = {value} None"));
+                        lines.push(format!("{db} {shown} / {key} = {value} {deadline:?}"));
                     }
                 }
                 _ => {}
@@ -75,6 +89,17 @@ fn content(oracle: &mut Oracle) -> Vec<String> {
     }
     lines.sort();
     lines
+}
+
+/// None either if Redis has none of them.
+fn pair_deadline(oracle: &mut Oracle, name: &[u8], key: &[u8]) -> Option<u64> {
+    match oracle.run(&[b"HPEXPIRETIME", name, b"FIELDS", b"1", key]) {
+        Reply::Array(times) => match times[..] {
+            [Reply::Integer(at_ms)] => u64::try_from(at_ms).ok(),
+            _ => panic!("{times:?}"),
+        },
+        _ => None,
+    }
 }
 
 fn rewrite(oracle: &mut Oracle) {
