@@ -21,6 +21,7 @@ mod info;
 mod introspect;
 mod keyspace;
 mod namespace;
+mod persistence;
 mod string;
 pub mod syntax;
 mod transaction;
@@ -50,6 +51,7 @@ pub const FAMILIES: &[Family] = &[
     introspect::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
+    persistence::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];

@@ -14,7 +14,8 @@ impl Store {
         self.with_view(held, db, |view| look(view)).0
     }
 
-    /// Shows one name of one database, to be changed. Also tells the LSN of the changes.
+    /// Shows one name of one database, to be changed. Also tells the LSN of the changes, 0 if there
+    /// were none.
     pub fn edit<R>(
         &self,
         db: usize,
@@ -49,6 +50,6 @@ impl Store {
         };
         let mut view = View::live(&mut held, &mut effects, access, Known::default());
         let result = run(&mut view);
-        (result, held.release(&mut effects))
+        (result, held.release(&mut effects).wrote)
     }
 }

@@ -172,6 +172,16 @@ impl NameEntry {
         usage.frequency(self.used.load(Relaxed), now_ms)
     }
 
+    /// What is remembered of its use; while a store is restored, what it was captured by.
+    pub(super) fn used(&self) -> u32 {
+        self.used.load(Relaxed)
+    }
+
+    /// Replaces what is remembered of its use.
+    pub(super) fn set_used(&self, used: u32) {
+        self.used.store(used, Relaxed);
+    }
+
     /// Remembers that it was used.
     #[inline]
     pub(super) fn access(&self, access: &Access<'_>) {
@@ -182,11 +192,6 @@ impl NameEntry {
         if before != used {
             self.used.store(used, Relaxed);
         }
-    }
-
-    /// Replaces what is remembered of its use.
-    pub(super) fn set_used(&mut self, used: u32) {
-        *self.used.get_mut() = used;
     }
 
     /// The pairs of a namespace.

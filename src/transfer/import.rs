@@ -1,7 +1,8 @@
 //! Puts what a file or directory holds into a store: RDB, append-only files, JSON Lines or CSV.
 //!
 //! Which of them it is, its first bytes say. Everything is read to its end before anything is put, so a damaged source
-//! changes nothing. What stops an import later (memory used up) leaves what came before in the store.
+//! changes nothing. What stops an import later (memory used up, a full disk) leaves what came before in the store. The store
+//! serves its clients meanwhile; the caller's thread is blocked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,8 +49,6 @@ pub struct Options<'o> {
     pub other_types: OtherTypes,
     /// Is told of every name that is passed over for its type.
     pub on_other: &'o mut dyn FnMut(OtherName<'_>),
-    /// Is told the LSN of each small batch of changes: here one can wait for the journal.
-    pub after_batch: &'o mut dyn FnMut(Lsn),
 }
 
 /// A name that is passed over.
@@ -86,6 +85,8 @@ pub struct ImportReport {
     pub others: BTreeMap<OtherKind, u64>,
     /// Libraries of functions, and data of modules, that were passed over.
     pub other_data: u64,
+    /// Of the last change; 0 without any. When the journal has made progress up to here, the import lasts.
+    pub last_lsn: Lsn,
     /// What there is to say of append-only files.
     pub aof: Option<AofReport>,
 }
@@ -152,30 +153,20 @@ fn import_rdb(path: &Path, store: &Store, options: &mut Options<'_>) -> Result<I
     if !rest.is_at_end()? {
         // An append-only file can begin as an RDB file does.
         if matches!(rest.byte()?, b'*' | b'#') {
-            return replay::import(
-                path,
-                store,
-                &mut Options { on_other: &mut |_| {}, ..reborrowed(options) },
-            );
+            // What was passed over was told already.
+            let on_other = &mut |_: OtherName<'_>| {};
+            let Options { existing, other_types, .. } = *options;
+            return replay::import(path, store, &mut Options { existing, other_types, on_other });
         }
         bail!("there is something behind the end of the RDB file, at byte {}", rest.offset() - 1);
     }
     refuse_others(options.other_types, &checked)?;
-    let mut loader = Loader::new(store, options.existing, options.after_batch);
+    let mut loader = Loader::new(store, options.existing);
     let mut facts = Facts::default();
     feed(File::open(path)?, &mut loader, &mut facts, &mut |_| {})?;
     let mut report = loader.report;
     facts.add_to(&mut report);
     Ok(report)
-}
-
-fn reborrowed<'a>(options: &'a mut Options<'_>) -> Options<'a> {
-    Options {
-        existing: options.existing,
-        other_types: options.other_types,
-        on_other: options.on_other,
-        after_batch: options.after_batch,
-    }
 }
 
 /// What an RDB file has beside strings and hashes.
@@ -301,7 +292,7 @@ fn import_rows(
         ensure!(row.db < DATABASES, no_database(row.db as u64));
         Ok(())
     })?;
-    let mut loader = Loader::new(store, options.existing, options.after_batch).joining();
+    let mut loader = Loader::new(store, options.existing).joining();
     let mut run = Run::default();
     read(&mut open()?, &mut |row| run.take(row, &mut loader))?;
     run.end(&mut loader)?;

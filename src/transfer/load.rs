@@ -1,12 +1,13 @@
-//! Puts names into a live store, some pairs at a time.
+//! Puts names into a live store, some pairs at a time. Blocks while the journal is behind, so it is not for a thread that
+//! serves clients.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::import::{Existing, ImportReport};
 use super::{Header, Target};
-use crate::journal::Lsn;
 use crate::journal::effect::Cause;
 use crate::rdb::pairs::PairBuffer;
 use crate::store::{DATABASES, NewDeadline, Store, View};
@@ -19,7 +20,6 @@ pub(super) struct Loader<'s> {
     made: Option<HashSet<(usize, Vec<u8>)>>,
     /// What is done with the namespace whose pairs come.
     open: Open,
-    after_batch: &'s mut dyn FnMut(Lsn),
     pub report: ImportReport,
 }
 
@@ -36,19 +36,8 @@ enum Open {
 }
 
 impl<'s> Loader<'s> {
-    pub fn new(
-        store: &'s Store,
-        existing: Existing,
-        after_batch: &'s mut dyn FnMut(Lsn),
-    ) -> Loader<'s> {
-        Loader {
-            store,
-            existing,
-            made: None,
-            open: Open::None,
-            after_batch,
-            report: ImportReport::default(),
-        }
+    pub fn new(store: &'s Store, existing: Existing) -> Loader<'s> {
+        Loader { store, existing, made: None, open: Open::None, report: ImportReport::default() }
     }
 
     /// Lets what comes of one name later join what came before.
@@ -65,9 +54,24 @@ impl<'s> Loader<'s> {
         if self.store.is_over_limit() {
             bail!("memory is used up (maxmemory); what came before is in the store");
         }
+        self.wait_for_journal()?;
         let (result, lsn) = self.store.edit(header.db, &header.name, edit);
-        (self.after_batch)(lsn);
+        self.report.last_lsn = self.report.last_lsn.max(lsn);
         Ok(result)
+    }
+
+    /// Waits while more is queued for the disk than should be, so that an import is no faster than that.
+    fn wait_for_journal(&self) -> Result<()> {
+        const STEP: Duration = Duration::from_millis(1);
+        let journal = &self.store.journal;
+        while journal.is_behind() && !journal.refuses() {
+            journal.kick();
+            std::thread::sleep(STEP);
+        }
+        if journal.refuses() {
+            bail!("{}; what came before is in the store", journal.refusal());
+        }
+        Ok(())
     }
 
     /// What is to be done with a name that comes; removes what the store has, if it must go.

@@ -124,7 +124,7 @@ pub(super) fn import(
         bail!("it has commands that can not be run here: {}", names.join(", "));
     }
 
-    let mut loader = Loader::new(store, options.existing, options.after_batch);
+    let mut loader = Loader::new(store, options.existing);
     walk::walk(&server.store, &mut loader)?;
     let mut report = loader.report;
     facts.add_to(&mut report);
@@ -157,8 +157,7 @@ impl Replay<'_> {
         on_other: &mut dyn FnMut(OtherName<'_>),
     ) -> Result<()> {
         let input = if begins_with_rdb(path)? {
-            let mut ignore = |_| {};
-            let mut loader = Loader::new(&self.server.store, Existing::Replace, &mut ignore);
+            let mut loader = Loader::new(&self.server.store, Existing::Replace);
             feed(File::open(path)?, &mut loader, &mut self.facts, on_other)?
         } else {
             Input::new(File::open(path)?)

@@ -37,9 +37,7 @@ fn import_with(
     let mut on_other = |other: pantry::transfer::import::OtherName<'_>| {
         others.push(format!("{} {} {}", other.db, other.name.escape_ascii(), other.kind));
     };
-    let mut after_batch = |_| {};
-    let mut options =
-        Options { existing, other_types, on_other: &mut on_other, after_batch: &mut after_batch };
+    let mut options = Options { existing, other_types, on_other: &mut on_other };
     let report = import(path, store, &mut options);
     (report, others)
 }
