@@ -1,6 +1,6 @@
 //! Reads one append-only file: RDB at its beginning, perhaps, then commands, one after the other.
 //!
-//! Commands are yielded as they stand there; what they do, and whether they are known, is [`super::replay`]'s matter.
+//! Commands are yielded as they stand there; what they do, and whether they are known, is `replay`'s matter.
 
 use std::io::{Chain, Cursor, Read};
 use std::ops::Range;
