@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
 pub mod render;
+pub mod scratch;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
