@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::Server;
 use super::clients::Client;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::dispatch::Executor;
+use crate::dispatch::{Executor, Plan};
 use crate::error::Error;
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
@@ -306,19 +306,17 @@ impl Batch<'_, '_> {
 
     /// Runs what was found; `false` if output or the session's end stopped it before the last.
     fn run_ahead(&mut self, used: &mut usize) -> bool {
-        let mut hashes = [0; AHEAD_MAX];
-        let mut hashed = 0;
-        if self.ahead.len() > 1 {
-            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
-            hashed = self.executor.look_ahead(self.session, requests, &mut hashes);
+        let mut plans = [Plan::default(); AHEAD_MAX];
+        for ((args, _), plan) in self.ahead.iter(self.input).zip(&mut plans) {
+            *plan = Plan::new(&self.executor.server.store, args);
         }
-        for (number, (args, end)) in self.ahead.iter(self.input).enumerate() {
+        self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
+        for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
             if self.session.should_close || self.output.len() >= BATCH_OUTPUT_BYTES {
                 return false;
             }
-            let hash = (number < hashed).then(|| hashes[number]);
             let reply = &mut Reply::resp(self.output, self.session.resp3);
-            self.executor.execute_hashed(self.session, args, hash, reply);
+            self.executor.execute_planned(self.session, args, plan, reply);
             *used = end;
         }
         true

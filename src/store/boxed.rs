@@ -14,8 +14,6 @@ pub trait Entry {
     fn value_bytes(&self) -> usize {
         self.heap_bytes()
     }
-    /// Reads its ends, to have them in the cache.
-    fn touch(&self) -> u64;
 }
 
 /// Entries by place.
@@ -71,10 +69,6 @@ impl<T: Entry + Clone + std::fmt::Debug> Heap for Boxed<T> {
 
     fn deadline_ms(&self, place: Place) -> u64 {
         self.get(place).deadline_ms()
-    }
-
-    fn touch(&self, place: Place) -> u64 {
-        self.get(place).touch()
     }
 
     fn new_deadline_ms(entry: &T) -> u64 {

@@ -29,9 +29,6 @@ pub(super) trait Heap: Default + Clone + std::fmt::Debug {
     /// [`super::table::NEVER`].
     fn deadline_ms(&self, place: Place) -> u64;
 
-    /// Reads an entry's ends, to have them in the cache.
-    fn touch(&self, place: Place) -> u64;
-
     /// When a new entry expires.
     fn new_deadline_ms(entry: &Self::New<'_>) -> u64;
 

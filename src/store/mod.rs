@@ -8,6 +8,7 @@
 mod boxed;
 mod edit;
 mod evict;
+mod group;
 mod hash;
 mod heap;
 mod held;
@@ -20,6 +21,7 @@ mod reap;
 mod replay;
 mod segment;
 mod table;
+mod touch;
 mod usage;
 pub mod view;
 mod watch;

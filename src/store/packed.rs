@@ -187,6 +187,14 @@ impl Layout {
 }
 
 impl Packed {
+    /// Reads an entry's ends, to have them in the cache.
+    #[inline]
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        // Most pairs lie on no more than two cache lines.
+        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
+    }
+
     /// Replaces value and deadline where the entry lies, if they take as much room as before.
     /// `false` if nothing was changed.
     #[inline]
@@ -339,13 +347,6 @@ impl Heap for Packed {
     fn deadline_ms(&self, place: Place) -> u64 {
         let bytes = self.bytes_at(place);
         Layout::of(bytes).deadline_ms(bytes)
-    }
-
-    #[inline]
-    fn touch(&self, place: Place) -> u64 {
-        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        // Most pairs lie on no more than two cache lines.
-        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
     }
 
     fn new_deadline_ms(entry: &NewPair<'_>) -> u64 {

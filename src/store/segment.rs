@@ -131,25 +131,19 @@ impl<H: Heap> Segment<H> {
         None
     }
 
+    /// Reads the slot where entries with this hash begin, to have it in the cache.
     #[inline]
     pub fn touch_slot(&self, hash: u64) -> u64 {
         self.slots.get(self.home(self.tag(hash))).map_or(0, |slot| u64::from(slot.0))
     }
 
+    /// Where an entry with this hash most likely is, if there is one. Looks at no entry.
     #[inline]
-    pub fn touch_entry(&self, hash: u64) -> u64 {
+    pub fn guess(&self, hash: u64) -> Option<Place> {
         let tag = self.tag(hash);
-        let mut at = self.home(tag);
-        while let Some(slot) = self.slots.get(at) {
-            if slot.is_empty() {
-                return 0;
-            }
-            if slot.tag() >= tag {
-                return self.heap.touch(slot.place());
-            }
-            at += 1;
-        }
-        0
+        let slots = self.slots.get(self.home(tag)..)?;
+        let slot = slots.iter().find(|slot| slot.is_empty() || slot.tag() >= tag)?;
+        (slot.tag() == tag && !slot.is_empty()).then(|| slot.place())
     }
 
     /// Whether one more entry with this hash has a slot: then where, and how far away the next empty

@@ -90,16 +90,10 @@ impl<H: Heap> Table<H> {
         Some(segment.heap.get(segment.slots[at].place()))
     }
 
-    /// Reads the slot where entries with this hash begin, to have it in the cache.
+    /// The segment for entries with this hash.
     #[inline]
-    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
-        self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_slot(hash))
-    }
-
-    /// Reads an entry with this hash, to have it in the cache.
-    #[inline]
-    pub(super) fn touch_entry(&self, hash: u64) -> u64 {
-        self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_entry(hash))
+    pub(super) fn segment(&self, hash: u64) -> Option<&Segment<H>> {
+        self.segments.get(self.segment_of(hash)?)
     }
 
     /// Adds an entry whose key is not in the table.
