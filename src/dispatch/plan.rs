@@ -33,8 +33,8 @@ impl<'a> Plan<'a> {
         Plan { spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
-    fn brief(&self) -> Option<Known<'a>> {
-        (self.spec?.is_brief && self.known.name.is_some()).then_some(self.known)
+    fn is_brief(&self) -> bool {
+        self.known.name.is_some() && self.spec.is_some_and(|spec| spec.is_brief)
     }
 }
 
@@ -45,23 +45,17 @@ impl Executor<'_> {
         if session.transaction.is_some() || self.over_overlay {
             return;
         }
-        let mut known = [Known::default(); AHEAD_MAX];
-        let mut len = 0;
-        for (known, plan) in known.iter_mut().zip(plans) {
-            let Some(brief) = plan.brief() else { break };
-            *known = brief;
-            len += 1;
-        }
-        if len < 2 {
+        let plans = &plans[..plans.iter().take_while(|plan| plan.is_brief()).count()];
+        if plans.len() < 2 {
             return;
         }
         self.release();
         // So that others find few stripes taken, however many threads do this.
         let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
-        let names = known[..len].iter().filter_map(|known| known.name);
+        let names = plans.iter().filter_map(|plan| plan.known.name);
         let locked = self.held.lock_group(names, stripes_max);
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
-        self.held.touch(session.db, &known[..locked]);
+        self.held.touch(session.db, plans[..locked].iter().map(|plan| plan.known));
     }
 }

@@ -1,6 +1,6 @@
 //! A heap of values that own their memory, such as names: a slab with a list of free places.
 
-use super::heap::{Heap, NOWHERE, Place};
+use super::heap::{Heap, NOWHERE, Place, same};
 
 /// What a [`Boxed`] heap can hold.
 pub trait Entry {
@@ -65,6 +65,12 @@ impl<T: Entry + Clone + std::fmt::Debug> Heap for Boxed<T> {
     #[inline]
     fn key(&self, place: Place) -> &[u8] {
         self.get(place).key()
+    }
+
+    #[inline]
+    fn get_if(&self, place: Place, key: &[u8]) -> Option<&T> {
+        let entry = self.get(place);
+        same(entry.key(), key).then_some(entry)
     }
 
     fn deadline_ms(&self, place: Place) -> u64 {

@@ -206,10 +206,13 @@ impl Db {
     fn update(&mut self, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry)) -> bool {
         let counts = &mut self.counts;
         let updated = self.names.update(name.hash, name.bytes, |entry| {
-            let before = entry.counts();
+            let before = entry.shown();
             change(entry);
-            counts.add(entry.counts());
-            counts.subtract(before);
+            let after = entry.shown();
+            if before != after {
+                counts.subtract(before.counts());
+                counts.add(after.counts());
+            }
         });
         updated.is_some()
     }
@@ -241,14 +244,37 @@ impl DbStats {
 }
 
 impl NameEntry {
-    /// What it adds to its database's counts: nothing if Redis clients can not see it.
+    /// What it adds to its database's counts.
     fn counts(&self) -> DbStats {
+        self.shown().counts()
+    }
+
+    #[inline]
+    fn shown(&self) -> Shown {
         let visible = self.kind().is_some();
-        let pairs = self.pairs().ok().filter(|_| visible);
+        let pairs = self.pairs();
+        Shown {
+            visible,
+            has_deadline: visible && self.deadline_ms != NEVER,
+            may_expire: visible && pairs.is_ok_and(PairsRef::may_expire),
+        }
+    }
+}
+
+/// What of a name is counted: nothing if Redis clients can not see it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    visible: bool,
+    has_deadline: bool,
+    may_expire: bool,
+}
+
+impl Shown {
+    fn counts(self) -> DbStats {
         DbStats {
-            names: usize::from(visible),
-            with_deadline: usize::from(visible && self.deadline_ms != NEVER),
-            with_pair_deadlines: usize::from(pairs.is_some_and(PairsRef::may_expire)),
+            names: usize::from(self.visible),
+            with_deadline: usize::from(self.has_deadline),
+            with_pair_deadlines: usize::from(self.may_expire),
         }
     }
 }

@@ -117,16 +117,24 @@ impl<H: Heap> Segment<H> {
     /// The slot of the entry with this hash and key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.find_entry(hash, key).map(|(at, _)| at)
+    }
+
+    /// The entry with this hash and key, and its slot.
+    #[inline(always)]
+    pub fn find_entry(&self, hash: u64, key: &[u8]) -> Option<(usize, H::Ref<'_>)> {
         let tag = self.tag(hash);
-        let mut at = self.home(tag);
-        while let Some(slot) = self.slots.get(at) {
-            if slot.is_empty() || slot.tag() > tag {
+        let home = self.home(tag);
+        for (distance, slot) in self.slots.get(home..)?.iter().enumerate() {
+            if slot.tag() < tag && !slot.is_empty() {
+                continue;
+            }
+            if slot.tag() != tag || slot.is_empty() {
                 return None;
             }
-            if slot.tag() == tag && self.heap.key(slot.place()) == key {
-                return Some(at);
+            if let Some(entry) = self.heap.get_if(slot.place(), key) {
+                return Some((home + distance, entry));
             }
-            at += 1;
         }
         None
     }

@@ -85,9 +85,7 @@ impl<H: Heap> Table<H> {
     /// The entry with this key.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<H::Ref<'_>> {
-        let segment = &self.segments[self.segment_of(hash)?];
-        let at = segment.find(hash, key)?;
-        Some(segment.heap.get(segment.slots[at].place()))
+        self.segment(hash)?.find_entry(hash, key).map(|(_, entry)| entry)
     }
 
     /// The segment for entries with this hash.
