@@ -54,6 +54,19 @@ impl Clock {
         }
     }
 
+    /// Runs on from `now_ms` if it stands before that: time that was seen does not come again.
+    pub fn at_least(&self, at_ms: u64) {
+        match &self.0 {
+            Kind::System { offset_us, .. } => {
+                let behind_us = at_ms.saturating_mul(1000).saturating_sub(self.now_us());
+                offset_us.fetch_add(i64::try_from(behind_us).unwrap_or(0), Relaxed);
+            }
+            Kind::Manual { now_ms } => {
+                now_ms.fetch_max(at_ms, Relaxed);
+            }
+        }
+    }
+
     /// Moves a manual clock. The system's clock is not moved.
     pub fn advance(&self, by: Duration) {
         if let Kind::Manual { now_ms } = &self.0 {

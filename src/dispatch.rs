@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::command::args::is;
 use crate::command::{self, Keys, Run, Spec};
 use crate::error::{Error, Result};
-use crate::journal::Lsn;
+use crate::journal::Seen;
 use crate::journal::effect::Effects;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -42,7 +42,7 @@ pub struct Executor<'s> {
     /// Stripes were taken for a whole transaction and stay until it ends.
     is_in_exec: bool,
     over_overlay: bool,
-    touched: Lsn,
+    seen: Seen,
 }
 
 /// What a command for the connection or the server is run with.
@@ -76,7 +76,7 @@ impl<'s> Executor<'s> {
             under_lock: 0,
             is_in_exec: false,
             over_overlay: false,
-            touched: 0,
+            seen: Seen::default(),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'s> Executor<'s> {
     /// Ends the batch: stripes are let go, and the session knows what its replies depend on.
     pub fn finish(mut self, session: &mut Session) -> Effects {
         self.release();
-        session.touched = session.touched.max(self.touched);
+        session.seen = session.seen.max(self.seen);
         self.effects
     }
 
@@ -204,11 +204,11 @@ impl<'s> Executor<'s> {
     /// Looks the command up and checks what can be checked before it runs.
     #[inline]
     fn resolve(&self, session: &Session, args: Args<'_>, plan: &Plan<'_>) -> Result<&'static Spec> {
-        let Some(mut spec) = plan.spec else { return Err(unknown_command(args)) };
+        let Some(mut spec) = plan.spec else { return Err(Error::unknown_command(args.iter())) };
         if !spec.subcommands.is_empty() && args.len() > 1 {
             spec = match command::table().find_subcommand(spec, args.get(1)) {
                 Some(subcommand) => subcommand,
-                None => return Err(unknown_subcommand(spec, args.get(1))),
+                None => return Err(Error::unknown_subcommand(spec.command.name, args.get(1))),
             };
         }
         if !spec.accepts(args.len()) {
@@ -219,11 +219,23 @@ impl<'s> Executor<'s> {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::NoAuth);
         }
+        if self.server.store.journal.refuses() && self.changes(session, spec) {
+            self.metrics.rejected[spec.index].add(1);
+            return Err(self.server.store.journal.refusal());
+        }
         if !spec.command.flags.loading && !self.server.is_ready.load(Relaxed) {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::Loading);
         }
         Ok(spec)
+    }
+
+    /// Whether the command, or one that EXEC runs, changes something.
+    #[cold]
+    fn changes(&self, session: &Session, spec: &'static Spec) -> bool {
+        let is_exec = spec.command.name == "EXEC";
+        let mut queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
+        spec.is_write() || (is_exec && queue.any(|queued| queued.spec.is_write()))
     }
 
     /// Makes room for a command that may need memory; `false` if there is none to be had.
@@ -366,7 +378,7 @@ impl<'s> Executor<'s> {
 
     #[inline]
     fn release(&mut self) {
-        self.touched = self.touched.max(self.held.release(&mut self.effects));
+        self.seen = self.seen.max(self.held.release(&mut self.effects));
     }
 
     fn lock_for(
@@ -441,28 +453,4 @@ impl<'s> Executor<'s> {
         self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
         result
     }
-}
-
-fn unknown_command(args: Args<'_>) -> Error {
-    const SHOWN_BYTES_MAX: usize = 128;
-    let shown =
-        |arg: &[u8]| String::from_utf8_lossy(&arg[..arg.len().min(SHOWN_BYTES_MAX)]).into_owned();
-    let mut beginning = String::new();
-    for arg in args.iter().skip(1) {
-        if beginning.len() >= SHOWN_BYTES_MAX {
-            break;
-        }
-        beginning.push_str(&format!(
-            "'{}' ",
-            shown(&arg[..arg.len().min(SHOWN_BYTES_MAX - beginning.len())])
-        ));
-    }
-    let name = shown(args.get(0));
-    Error::plain(format!("unknown command '{name}', with args beginning with: {beginning}"))
-}
-
-fn unknown_subcommand(container: &Spec, name: &[u8]) -> Error {
-    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
-    let container = container.command.name;
-    Error::plain(format!("unknown subcommand '{shown}'. Try {container} HELP."))
 }

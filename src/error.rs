@@ -9,6 +9,9 @@ use std::fmt;
 /// What a command answers when it fails.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
+/// How much of what a client sent is shown in an error.
+const SHOWN_BYTES_MAX: usize = 128;
+
 /// An error reply. `Display` gives the text after the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
@@ -57,6 +60,29 @@ impl Error {
     /// Wrong number of arguments for `command` (lower case, `a|b` for a subcommand).
     pub fn arity(command: &str) -> Error {
         Error::Plain(format!("wrong number of arguments for '{command}' command").into())
+    }
+
+    /// No command has the name that the first argument is.
+    pub fn unknown_command<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Error {
+        let shown =
+            |arg: &[u8], most| String::from_utf8_lossy(&arg[..arg.len().min(most)]).into_owned();
+        let name = shown(args.next().unwrap_or_default(), SHOWN_BYTES_MAX);
+        let mut beginning = String::new();
+        for arg in args {
+            if beginning.len() >= SHOWN_BYTES_MAX {
+                break;
+            }
+            let most = SHOWN_BYTES_MAX - beginning.len();
+            beginning.push_str(&format!("'{}' ", shown(arg, most)));
+        }
+        let text = format!("unknown command '{name}', with args beginning with: {beginning}");
+        Error::plain(text)
+    }
+
+    /// The container has no subcommand of this name.
+    pub fn unknown_subcommand(container: &str, name: &[u8]) -> Error {
+        let shown = String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES_MAX)]);
+        Error::plain(format!("unknown subcommand '{shown}'. Try {container} HELP."))
     }
 
     /// The first word of the RESP error.

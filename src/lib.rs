@@ -23,6 +23,7 @@
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
+//! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //!
 //! # Invariants
@@ -45,6 +46,7 @@ pub mod glob;
 pub mod journal;
 pub mod log;
 pub mod number;
+pub mod persistence;
 pub mod reply;
 pub mod resp;
 pub mod server;
@@ -58,6 +60,7 @@ use anyhow::Result;
 use clock::Clock;
 use config::Loaded;
 use journal::Journal;
+use persistence::Persistence;
 use server::Server;
 use store::Store;
 
@@ -66,15 +69,22 @@ use store::Store;
 /// # Errors
 /// When the server can not start.
 pub fn run(Loaded { config, file }: Loaded) -> Result<()> {
-    if config.appendonly {
-        tracing::warn!(
-            "nothing is kept on disk yet: all data is in memory and ends with the process"
-        );
-    }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if config.threads == 0 { cores() } else { config.threads };
-    let store = Store::new(Journal::discarding(), Clock::system());
+    let (journal, clock) = (Journal::discarding(), Clock::system());
+    let (store, disk) = if config.appendonly {
+        let opened = persistence::open(&config)?;
+        (Store::seeded(journal, clock, opened.hasher), Some(opened.disk))
+    } else {
+        persistence::check_unused(&config.dir)?;
+        tracing::warn!("appendonly is no: all data is in memory and ends with the process");
+        (Store::new(journal, clock), None)
+    };
     let mut server = Server::new(config, store, threads);
     server.config_file = file;
-    server::listen::serve(Arc::new(server))
+    let server = Arc::new(server);
+    Persistence::start(&server, disk)?;
+    let served = server::listen::serve(server.clone());
+    let closed = server.persistence.close();
+    served.and(closed)
 }

@@ -18,7 +18,7 @@ enum Sink<'a> {
 }
 
 /// A place in the output that [`Reply::rewind`] can return to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Mark(usize);
 
 /// A reply as a tree, for doors that are not RESP.

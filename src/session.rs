@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::Spec;
-use crate::journal::Lsn;
+use crate::journal::Seen;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::clients::Client;
@@ -31,8 +31,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// Close the connection when what was written has been sent.
     pub should_close: bool,
-    /// Its replies show the state at this LSN; they wait until the journal's mark has passed it.
-    pub touched: Lsn,
+    /// What its replies depend on; they wait until the journal has that safe.
+    pub seen: Seen,
     /// Set by MULTI.
     pub transaction: Option<Box<Transaction>>,
     /// Set by WATCH.
@@ -90,7 +90,7 @@ impl Session {
             is_authenticated,
             reply_mode: ReplyMode::On,
             should_close: false,
-            touched: 0,
+            seen: Seen::default(),
             transaction: None,
             watch: None,
         }

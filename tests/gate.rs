@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pantry::clock::Clock;
 use pantry::config::Config;
-use pantry::journal::{Journal, Lsn};
+use pantry::journal::{Journal, Lsn, Passage, Seen};
 use pantry::server::worker::Worker;
 use pantry::server::{Server, resp};
 use pantry::store::Store;
@@ -28,7 +28,11 @@ const SOON: Duration = Duration::from_secs(20);
 fn touched(harness: &mut Harness, client: &str, line: &str) -> Lsn {
     let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
     harness.execute(client, &words);
-    harness.session(client).unwrap().touched
+    harness.session(client).unwrap().seen.touched
+}
+
+fn has_passed(journal: &Journal, lsn: Lsn) -> bool {
+    journal.passage(Seen { touched: lsn, wrote: 0 }) == Passage::Open
 }
 
 #[test]
@@ -43,7 +47,7 @@ fn writers_depend_on_what_they_wrote_and_readers_on_what_they_saw() {
     assert_eq!(touched(&mut harness, "idle", "PING"), 0);
     assert_eq!(touched(&mut harness, "lister", "KEYS *"), 2);
     assert_eq!(harness.server.store.journal.last(), 2);
-    assert!(!harness.server.store.journal.has_passed(1));
+    assert!(!has_passed(&harness.server.store.journal, 1));
 }
 
 /// Who is told that something is not there has seen that it is gone.
@@ -85,27 +89,11 @@ fn a_transaction_is_one_batch_and_depends_on_all_it_saw() {
 #[test]
 fn the_mark_only_moves_forward() {
     let journal = Journal::remembering(0);
-    assert!(journal.has_passed(0) && !journal.has_passed(1));
+    assert!(has_passed(&journal, 0) && !has_passed(&journal, 1));
     journal.advance(3);
     journal.advance(2);
-    assert!(journal.has_passed(3) && !journal.has_passed(4));
-    assert!(Journal::discarding().has_passed(Lsn::MAX));
-}
-
-#[test]
-fn those_who_wait_are_woken_when_the_mark_has_passed() {
-    block_on(async {
-        let journal = Arc::new(Journal::remembering(0));
-        let waiting = journal.clone();
-        let waits = tokio::spawn(async move { waiting.passed(2).await });
-        tokio::task::yield_now().await;
-        journal.advance(1);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(!waits.is_finished());
-        journal.advance(2);
-        timeout(SOON, waits).await.unwrap().unwrap();
-        timeout(SOON, journal.passed(1)).await.unwrap();
-    });
+    assert!(has_passed(&journal, 3) && !has_passed(&journal, 4));
+    assert!(has_passed(&Journal::discarding(), Lsn::MAX));
 }
 
 #[test]

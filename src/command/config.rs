@@ -73,12 +73,24 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         changes.push((directive, args.get(at + 1)));
     }
 
-    context.executor.server.change_config(|config| {
+    let server = context.executor.server;
+    let before = server.config().appendonly;
+    server.change_config(|config| {
         for (directive, value) in &changes {
             change(config, directive, value).map_err(|reason| failed(directive, &reason))?;
         }
         config.exposure().map_or(Ok(()), |why| Err(Error::plain(why)))
     })?;
+    let appendonly = server.config().appendonly;
+    if appendonly != before
+        && let Err(why) = server.persistence.switch(appendonly)
+    {
+        server.change_config(|config| {
+            config.appendonly = before;
+            Ok::<_, Error>(())
+        })?;
+        return Err(find("appendonly").map_or(Error::Syntax, |row| failed(row, &why.into())));
+    }
     reply.ok();
     Ok(())
 }

@@ -157,8 +157,69 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("loading", u8::from(!facts.server.is_ready.load(Relaxed)));
-    fields.add("aof_enabled", 0);
-    fields.add("pantry_data_survives_restart", "no");
+    let journal = &facts.server.store.journal;
+    let status = journal.status();
+    let (now_ms, last) = (facts.now_us / 1000, journal.last());
+    let is_snapshotting = status.is_snapshotting.load(Relaxed);
+    let ok = |is_bad: bool| if is_bad { "err" } else { "ok" };
+    let took_s = match status.snapshot_took_ms.load(Relaxed) {
+        _ if status.snapshots.load(Relaxed) == 0 => -1,
+        took_ms => took_ms / 1000,
+    };
+    let running_s = match is_snapshotting {
+        true => (now_ms.saturating_sub(status.snapshot_started_ms.load(Relaxed)) / 1000) as i64,
+        false => -1,
+    };
+    let last_save_ms = match status.snapshot_done_ms.load(Relaxed) {
+        0 => facts.server.started_ms,
+        done_ms => done_ms,
+    };
+    if !facts.server.is_ready.load(Relaxed) {
+        let (total, loaded) =
+            (status.loading_total_bytes.load(Relaxed), status.loading_loaded_bytes.load(Relaxed));
+        let started_ms = status.loading_started_ms.load(Relaxed);
+        let took_ms = now_ms.saturating_sub(started_ms);
+        fields.add("loading_start_time", started_ms / 1000);
+        fields.add("loading_total_bytes", total);
+        fields.add("loading_loaded_bytes", loaded);
+        let percent = loaded as f64 * 100.0 / total.max(1) as f64;
+        fields.add("loading_loaded_perc", format_args!("{percent:.2}"));
+        let left_ms = took_ms * total.saturating_sub(loaded) / loaded.max(1);
+        fields.add("loading_eta_seconds", left_ms / 1000);
+    }
+    fields.add("rdb_changes_since_last_save", last - status.snapshot_lsn.load(Relaxed).min(last));
+    fields.add("rdb_bgsave_in_progress", u8::from(is_snapshotting));
+    fields.add("rdb_last_save_time", last_save_ms / 1000);
+    fields.add("rdb_last_bgsave_status", ok(status.snapshot_failed.load(Relaxed)));
+    fields.add("rdb_last_bgsave_time_sec", took_s);
+    fields.add("rdb_current_bgsave_time_sec", running_s);
+    fields.add("rdb_saves", status.snapshots.load(Relaxed));
+    fields.add("aof_enabled", u8::from(journal.keeps()));
+    fields.add("aof_rewrite_in_progress", u8::from(is_snapshotting));
+    fields.add("aof_rewrite_scheduled", 0);
+    fields.add("aof_last_rewrite_time_sec", took_s);
+    fields.add("aof_current_rewrite_time_sec", running_s);
+    fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
+    fields.add("aof_last_write_status", ok(journal.refuses()));
+    if journal.keeps() {
+        let (journal_bytes, base_bytes) =
+            (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
+        let (written, synced) = journal.progress();
+        fields.add("aof_current_size", journal_bytes + base_bytes);
+        fields.add("aof_base_size", base_bytes);
+        fields.add("aof_pending_rewrite", 0);
+        fields.add("aof_buffer_length", journal.queued_bytes());
+        fields.add("aof_pending_bio_fsync", u8::from(status.unsynced_bytes.load(Relaxed) > 0));
+        fields.add("aof_delayed_fsync", status.delayed_fsyncs.load(Relaxed));
+        fields.add("journal_batches", last);
+        fields.add("journal_batches_written", written);
+        fields.add("journal_batches_synced", synced);
+        fields.add("journal_unsynced_bytes", status.unsynced_bytes.load(Relaxed));
+        fields.add("journal_records", status.records.load(Relaxed));
+        fields.add("journal_fsyncs", status.fsyncs.load(Relaxed));
+        fields.add("journal_stalls", status.stalls.load(Relaxed));
+    }
+    fields.add_some("journal_error", status.error());
 }
 
 fn stats(fields: &mut Fields, facts: &Facts<'_>) {

@@ -20,6 +20,7 @@ mod info;
 mod introspect;
 mod keyspace;
 mod namespace;
+mod persistence;
 mod string;
 pub mod syntax;
 mod transaction;
@@ -48,6 +49,7 @@ pub const FAMILIES: &[Family] = &[
     introspect::FAMILY,
     keyspace::FAMILY,
     namespace::FAMILY,
+    persistence::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];

@@ -55,9 +55,25 @@ macro_rules! field {
 /// All directives, sorted by name.
 pub const DIRECTIVES: &[Directive] = &[
     row("appendfsync", "always|everysec|no", field!(appendfsync, FSYNC))
+        .live()
         .about("When the journal is flushed to the disk"),
     row("appendonly", "yes|no", field!(appendonly, YesNo))
+        .live()
         .about("Whether changes are journaled, and so outlive the process"),
+    row(
+        "auto-aof-rewrite-min-size",
+        "BYTES",
+        field!(auto_aof_rewrite_min_size_bytes, Memory { min: 0 }),
+    )
+    .live()
+    .about("Journal below which no snapshot is taken unasked"),
+    row(
+        "auto-aof-rewrite-percentage",
+        "PERCENT",
+        field!(auto_aof_rewrite_percentage, Integer { min: 0, max: i32::MAX as u64 }),
+    )
+    .live()
+    .about("Journal, in per cent of the last snapshot, at which the next is taken; 0 for never"),
     row("bind", "ADDRESS", field!(bind, Addresses))
         .list()
         .about("Addresses of the Redis door; * for all"),

@@ -89,7 +89,7 @@ fn command_line() -> clap::Command {
 fn flag(directive: &'static Directive) -> Arg {
     let default = directive.show(&Config::default());
     let default = match default.as_str() {
-        _ if directive.name == "dir" => " [.]".to_owned(),
+        _ if directive.name == "dir" => " [pantry-data]".to_owned(),
         "" => String::new(),
         bytes if directive.hint == "BYTES" => format!(" [{}]", short_memory(bytes)),
         default => format!(" [{default}]"),

@@ -37,6 +37,11 @@ pub struct Config {
     pub appendonly: bool,
     /// When the journal is flushed to the disk.
     pub appendfsync: Fsync,
+    /// By how much the journal must have grown over the last snapshot for the next one, in per cent of
+    /// that; 0: none is taken unasked.
+    pub auto_aof_rewrite_percentage: u64,
+    /// What the journal must have for that at least.
+    pub auto_aof_rewrite_min_size_bytes: usize,
     /// Whether DEBUG may be used.
     pub enable_debug_command: bool,
     /// What is logged.
@@ -128,12 +133,14 @@ impl Default for Config {
             http_port: 8080,
             bind: loopback.clone(),
             http_bind: loopback,
-            dir: PathBuf::from("."),
+            dir: PathBuf::from("pantry-data"),
             threads: 0,
             requirepass: String::new(),
             protected_mode: true,
             appendonly: true,
             appendfsync: Fsync::EverySec,
+            auto_aof_rewrite_percentage: 100,
+            auto_aof_rewrite_min_size_bytes: 64 << 20,
             enable_debug_command: false,
             loglevel: LogLevel::Notice,
             maxclients: 10_000,

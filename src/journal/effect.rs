@@ -3,14 +3,16 @@
 //! The list is closed; replaying effects in order into an empty store gives an equal store. An
 //! effect never says "add" or "in ten seconds". Where effects are kept is [`super::Journal`]'s matter.
 
+use super::varint;
+
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields say what they are")]
 pub enum Effect<'a> {
     /// A pair has this value and deadline.
     PutPair { db: u8, name: &'a [u8], key: &'a [u8], value: &'a [u8], deadline_ms: u64 },
-    /// A pair is gone; its name too, if it was the last one and the name is not kept.
-    DeletePair { db: u8, name: &'a [u8], key: &'a [u8] },
+    /// A pair is gone. With `is_last` the namespace is empty: it is gone too, unless it is kept.
+    DeletePair { db: u8, name: &'a [u8], key: &'a [u8], is_last: bool },
     /// A pair has this deadline.
     PairDeadline { db: u8, name: &'a [u8], key: &'a [u8], deadline_ms: u64 },
     /// The name holds this string and deadline.
@@ -120,6 +122,10 @@ const MOVE: u8 = 9;
 const SWAP_DB: u8 = 10;
 const FLUSH: u8 = 11;
 const KEEP: u8 = 12;
+const DELETE_LAST_PAIR: u8 = 13;
+/// Set in the kind when a deadline follows.
+const HAS_DEADLINE: u8 = 0x80;
+const NEVER: u64 = u64::MAX;
 
 impl Effects {
     /// Appends one effect.
@@ -127,31 +133,32 @@ impl Effects {
         let head = |kind: u8, db: u8| [kind, cause as u8, db];
         match effect {
             Effect::PutPair { db, name, key, value, deadline_ms } => {
-                self.write(head(PUT_PAIR, db), [name, key, value], Some(deadline_ms));
+                self.write(head(PUT_PAIR, db), [name, key, value], deadline_ms);
             }
-            Effect::DeletePair { db, name, key } => {
-                self.write(head(DELETE_PAIR, db), [name, key], None);
+            Effect::DeletePair { db, name, key, is_last } => {
+                let kind = if is_last { DELETE_LAST_PAIR } else { DELETE_PAIR };
+                self.write(head(kind, db), [name, key], NEVER);
             }
             Effect::PairDeadline { db, name, key, deadline_ms } => {
-                self.write(head(PAIR_DEADLINE, db), [name, key], Some(deadline_ms));
+                self.write(head(PAIR_DEADLINE, db), [name, key], deadline_ms);
             }
             Effect::PutString { db, name, value, deadline_ms } => {
-                self.write(head(PUT_STRING, db), [name, value], Some(deadline_ms));
+                self.write(head(PUT_STRING, db), [name, value], deadline_ms);
             }
-            Effect::DropName { db, name } => self.write(head(DROP_NAME, db), [name], None),
+            Effect::DropName { db, name } => self.write(head(DROP_NAME, db), [name], NEVER),
             Effect::NameDeadline { db, name, deadline_ms } => {
-                self.write(head(NAME_DEADLINE, db), [name], Some(deadline_ms));
+                self.write(head(NAME_DEADLINE, db), [name], deadline_ms);
             }
-            Effect::Rename { db, name, to } => self.write(head(RENAME, db), [name, to], None),
+            Effect::Rename { db, name, to } => self.write(head(RENAME, db), [name, to], NEVER),
             Effect::Copy { db, name, to_db, to } => {
-                self.write(head(COPY, db), [&[to_db], name, to], None);
+                self.write(head(COPY, db), [&[to_db], name, to], NEVER);
             }
             Effect::Move { db, name, to_db } => {
-                self.write(head(MOVE, db), [&[to_db], name], None);
+                self.write(head(MOVE, db), [&[to_db], name], NEVER);
             }
-            Effect::SwapDb { a, b } => self.write(head(SWAP_DB, a), [&[b]], None),
-            Effect::Flush { db } => self.write(head(FLUSH, db), [], None),
-            Effect::Keep { db, name } => self.write(head(KEEP, db), [name], None),
+            Effect::SwapDb { a, b } => self.write(head(SWAP_DB, a), [&[b]], NEVER),
+            Effect::Flush { db } => self.write(head(FLUSH, db), [], NEVER),
+            Effect::Keep { db, name } => self.write(head(KEEP, db), [name], NEVER),
         }
     }
 
@@ -171,24 +178,28 @@ impl Effects {
         self.bytes.shrink_to(64 * 1024);
     }
 
-    /// Head, deadline if there is one, the fields' lengths, the fields.
+    /// Kind, cause and database; the fields' lengths; the deadline if there is one; the fields.
     #[inline]
     fn write<const N: usize>(
         &mut self,
-        head: [u8; 3],
+        [kind, cause, db]: [u8; 3],
         fields: [&[u8]; N],
-        deadline_ms: Option<u64>,
+        deadline_ms: u64,
     ) {
-        let mut front = [0; 3 + 8 + 4 * 3];
-        front[..3].copy_from_slice(&head);
+        let mut front = [0; 3 + 3 * varint::LEN_MAX + 8];
         let mut end = 3;
-        if let Some(deadline_ms) = deadline_ms {
-            front[3..11].copy_from_slice(&deadline_ms.to_le_bytes());
-            end = 11;
-        }
         for field in fields {
-            front[end..end + 4].copy_from_slice(&(field.len() as u32).to_le_bytes());
-            end += 4;
+            end += varint::write(field.len() as u64, &mut front[end..]);
+        }
+        let has_deadline = deadline_ms != NEVER;
+        front[..3].copy_from_slice(&[
+            kind | if has_deadline { HAS_DEADLINE } else { 0 },
+            cause,
+            db,
+        ]);
+        if has_deadline {
+            front[end..end + 8].copy_from_slice(&deadline_ms.to_le_bytes());
+            end += 8;
         }
         self.bytes.extend_from_slice(&front[..end]);
         for field in fields {
@@ -216,30 +227,32 @@ impl<'a> Decoder<'a> {
     fn effect(&mut self) -> Result<(Cause, Effect<'a>), Damaged> {
         let &[kind, cause, db] = self.take(3)? else { return Err(Damaged) };
         let cause = *Cause::ALL.get(cause as usize).ok_or(Damaged)?;
+        let has_deadline = kind & HAS_DEADLINE != 0;
+        let kind = kind & !HAS_DEADLINE;
+        if has_deadline && !matches!(kind, PUT_PAIR | PAIR_DEADLINE | PUT_STRING | NAME_DEADLINE) {
+            return Err(Damaged);
+        }
         let effect = match kind {
             PUT_PAIR => {
-                let deadline_ms = self.number()?;
-                let [name, key, value] = self.fields()?;
+                let (deadline_ms, [name, key, value]) = self.dated(has_deadline)?;
                 Effect::PutPair { db, name, key, value, deadline_ms }
             }
-            DELETE_PAIR => {
+            DELETE_PAIR | DELETE_LAST_PAIR => {
                 let [name, key] = self.fields()?;
-                Effect::DeletePair { db, name, key }
+                Effect::DeletePair { db, name, key, is_last: kind == DELETE_LAST_PAIR }
             }
             PAIR_DEADLINE => {
-                let deadline_ms = self.number()?;
-                let [name, key] = self.fields()?;
+                let (deadline_ms, [name, key]) = self.dated(has_deadline)?;
                 Effect::PairDeadline { db, name, key, deadline_ms }
             }
             PUT_STRING => {
-                let deadline_ms = self.number()?;
-                let [name, value] = self.fields()?;
+                let (deadline_ms, [name, value]) = self.dated(has_deadline)?;
                 Effect::PutString { db, name, value, deadline_ms }
             }
             DROP_NAME => Effect::DropName { db, name: self.field()? },
             NAME_DEADLINE => {
-                let deadline_ms = self.number()?;
-                Effect::NameDeadline { db, name: self.field()?, deadline_ms }
+                let (deadline_ms, [name]) = self.dated(has_deadline)?;
+                Effect::NameDeadline { db, name, deadline_ms }
             }
             RENAME => {
                 let [name, to] = self.fields()?;
@@ -267,28 +280,36 @@ impl<'a> Decoder<'a> {
         Ok(taken)
     }
 
-    /// The lengths of some fields, then the fields.
     fn fields<const N: usize>(&mut self) -> Result<[&'a [u8]; N], Damaged> {
+        self.dated(false).map(|(_, fields)| fields)
+    }
+
+    /// The lengths of some fields, a deadline if there is one, the fields.
+    #[inline]
+    fn dated<const N: usize>(
+        &mut self,
+        has_deadline: bool,
+    ) -> Result<(u64, [&'a [u8]; N]), Damaged> {
         let mut lens = [0; N];
         for len in &mut lens {
-            let &[a, b, c, d] = self.take(4)? else { return Err(Damaged) };
-            *len = u32::from_le_bytes([a, b, c, d]) as usize;
+            let number = varint::read(&mut self.bytes).ok_or(Damaged)?;
+            *len = usize::try_from(number).map_err(|_| Damaged)?;
+        }
+        let mut deadline_ms = NEVER;
+        if has_deadline {
+            let mut number = [0; 8];
+            number.copy_from_slice(self.take(8)?);
+            deadline_ms = u64::from_le_bytes(number);
         }
         let mut fields: [&[u8]; N] = [&[]; N];
         for (field, len) in fields.iter_mut().zip(lens) {
             *field = self.take(len)?;
         }
-        Ok(fields)
+        Ok((deadline_ms, fields))
     }
 
     fn field(&mut self) -> Result<&'a [u8], Damaged> {
         self.fields().map(|[field]| field)
-    }
-
-    fn number(&mut self) -> Result<u64, Damaged> {
-        let mut number = [0; 8];
-        number.copy_from_slice(self.take(8)?);
-        Ok(u64::from_le_bytes(number))
     }
 }
 

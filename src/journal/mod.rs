@@ -1,25 +1,98 @@
-//! The journal: orders batches of effects, and says how far they are safe.
+//! The journal: orders batches of effects, keeps them, and says how far they are safe.
 //!
-//! This journal keeps nothing (or, for tests, everything in memory): it hands out log sequence
-//! numbers and its mark is always satisfied. It does not know what an effect means; see [`effect`].
+//! Workers append to a queue in memory and never wait for the disk; [`writer`] takes the queue, writes
+//! it as one record, and moves the marks that [`Gate`]s watch. It does not know what an effect means
+//! (see [`effect`]), nor what a store is. A journal that keeps nothing only hands out numbers.
+//!
+//! Around it: [`format`] is what lies on the disk, [`disk`] the seam to it, [`files`] which files make
+//! up a data directory, [`record`] reads them.
 
+pub mod disk;
 pub mod effect;
+pub mod files;
+pub mod format;
+pub mod gate;
+pub mod record;
+pub mod status;
+pub mod threads;
+pub mod varint;
+pub mod writer;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+
+use crate::config::Fsync;
+use crate::error::Error;
+use format::RECORD_LEN;
+use gate::Gate;
+use status::Status;
 
 /// Log sequence number: the place of a batch of effects in the one order that all clients saw.
 pub type Lsn = u64;
 
-/// Orders effects and lets replies wait until they are safe.
-#[derive(Debug)]
+/// Bytes that may wait for the writer before those who execute commands must wait, too.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Memory that an empty queue may keep.
+const QUEUE_KEPT_BYTES: usize = 1 << 20;
+
+/// Orders effects, keeps them, and lets replies wait until they are safe.
+#[derive(Debug, Clone)]
 pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+/// What a client's replies depend on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The state at this LSN is shown.
+    pub touched: Lsn,
+    /// The last LSN that this client's own changes have.
+    pub wrote: Lsn,
+}
+
+impl Seen {
+    /// What depends on both.
+    #[inline]
+    #[must_use]
+    pub fn max(self, other: Seen) -> Seen {
+        Seen { touched: self.touched.max(other.touched), wrote: self.wrote.max(other.wrote) }
+    }
+}
+
+/// What the gate says to a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// It may leave.
+    Open,
+    /// What it shows is not safe yet.
+    Wait,
+    /// The disk failed under the change it acknowledges; whether that will last is not known.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Shared {
     last: Alone<AtomicU64>,
+    queue: Alone<Mutex<Queue>>,
     /// Replies that depend on an LSN above the mark are held back.
-    mark: AtomicU64,
-    moved: Notify,
+    mark: Alone<AtomicU64>,
+    /// Handed to the operating system up to here.
+    written: AtomicU64,
+    /// Safe on the disk up to here.
+    synced: AtomicU64,
+    keeps: AtomicBool,
+    /// More waits for the writer than should.
+    is_behind: AtomicBool,
+    /// The disk does not take what is written. Changes are refused before they are made.
+    refuses: AtomicBool,
+    /// Some changes were made that the disk did not take.
+    is_stuck: AtomicBool,
+    policy: AtomicU8,
+    gates: Mutex<Vec<Arc<Gate>>>,
+    writer: Mutex<Option<std::thread::Thread>>,
+    status: Status,
     remembered: Option<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -27,6 +100,24 @@ pub struct Journal {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Alone<T>(T);
+
+/// Batches that wait for the writer, laid out as the body of one record behind room for its header.
+#[derive(Debug, Default)]
+struct Queue {
+    record: Vec<u8>,
+    batches: u32,
+}
+
+impl Queue {
+    fn push(&mut self, effects: &[u8]) {
+        if self.record.is_empty() {
+            self.record.resize(RECORD_LEN, 0);
+        }
+        varint::push(effects.len() as u64, &mut self.record);
+        self.record.extend_from_slice(effects);
+        self.batches += 1;
+    }
+}
 
 impl Journal {
     /// A journal that keeps nothing. Its gate is always open.
@@ -40,57 +131,166 @@ impl Journal {
     }
 
     fn new(mark: Lsn, remembered: Option<Mutex<Vec<Vec<u8>>>>) -> Journal {
-        Journal {
+        let shared = Shared {
             last: Alone::default(),
-            mark: AtomicU64::new(mark),
-            moved: Notify::new(),
+            queue: Alone::default(),
+            mark: Alone(AtomicU64::new(mark)),
+            written: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            keeps: AtomicBool::new(remembered.is_some()),
+            is_behind: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+            is_stuck: AtomicBool::new(false),
+            policy: AtomicU8::new(Fsync::EverySec as u8),
+            gates: Mutex::default(),
+            writer: Mutex::default(),
+            status: Status::default(),
             remembered,
-        }
+        };
+        Journal { shared: Arc::new(shared) }
     }
 
     /// Takes the effects of one batch. Called while every stripe of the batch is held, so that the
-    /// journal's order is the order clients saw; must not block.
+    /// journal's order is the order clients saw; does not wait for the disk.
+    #[inline]
     pub fn append(&self, effects: &[u8]) -> Lsn {
-        match &self.remembered {
-            None => self.last.0.fetch_add(1, Ordering::Relaxed) + 1,
-            Some(remembered) => {
-                let mut batches = remembered.lock();
-                batches.push(effects.to_vec());
-                self.last.0.fetch_add(1, Ordering::Relaxed) + 1
-            }
+        let shared = &*self.shared;
+        if !shared.keeps.load(Ordering::Relaxed) {
+            return shared.last.0.fetch_add(1, Ordering::Relaxed) + 1;
         }
+        if let Some(remembered) = &shared.remembered {
+            let mut batches = remembered.lock();
+            batches.push(effects.to_vec());
+            return shared.last.0.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        let mut queue = shared.queue.0.lock();
+        queue.push(effects);
+        if queue.record.len() > QUEUE_BYTES_MAX {
+            shared.is_behind.store(true, Ordering::Relaxed);
+        }
+        shared.last.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The last LSN that was handed out.
     pub fn last(&self) -> Lsn {
-        self.last.0.load(Ordering::Relaxed)
+        self.shared.last.0.load(Ordering::Relaxed)
     }
 
-    /// Whether a reply that shows the state at `lsn` may leave.
-    #[inline]
-    pub fn has_passed(&self, lsn: Lsn) -> bool {
-        self.mark.load(Ordering::Acquire) >= lsn
+    /// Whether what is appended is kept.
+    pub fn keeps(&self) -> bool {
+        self.shared.keeps.load(Ordering::Relaxed)
     }
 
-    /// Waits until [`Journal::has_passed`].
-    pub async fn passed(&self, lsn: Lsn) {
-        loop {
-            let moved = self.moved.notified();
-            if self.has_passed(lsn) {
-                return;
-            }
-            moved.await;
+    /// When what is kept is flushed to the disk.
+    pub fn policy(&self) -> Fsync {
+        match self.shared.policy.load(Ordering::Relaxed) {
+            policy if policy == Fsync::Always as u8 => Fsync::Always,
+            policy if policy == Fsync::No as u8 => Fsync::No,
+            _ => Fsync::EverySec,
         }
+    }
+
+    /// Sets [`Journal::policy`], from the next record on.
+    pub fn set_policy(&self, policy: Fsync) {
+        self.shared.policy.store(policy as u8, Ordering::Relaxed);
+        self.kick();
+    }
+
+    /// Whether changes are refused because the disk does not take them.
+    #[inline]
+    pub fn refuses(&self) -> bool {
+        self.shared.refuses.load(Ordering::Relaxed)
+    }
+
+    /// Whether whoever executes commands should wait for the writer first.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.shared.is_behind.load(Ordering::Relaxed)
+    }
+
+    /// Why changes are refused; Redis's text.
+    pub fn refusal(&self) -> Error {
+        let why = self.status().error().unwrap_or_default();
+        Error::Misconf(format!("Errors writing to the AOF file: {why}").into())
+    }
+
+    /// What is said to who made a change that the disk then did not take.
+    pub fn outcome_unknown(&self) -> Error {
+        let why = self.refusal();
+        Error::Misconf(format!("{why}. Whether this change will last is not known").into())
+    }
+
+    /// Bytes that wait for the writer.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queue.0.lock().record.len()
+    }
+
+    /// What INFO says of it.
+    pub fn status(&self) -> &Status {
+        &self.shared.status
+    }
+
+    /// Whether replies that depend on this may leave.
+    #[inline]
+    pub fn passage(&self, seen: Seen) -> Passage {
+        let mark = self.shared.mark.0.load(Ordering::SeqCst);
+        if mark >= seen.touched {
+            return Passage::Open;
+        }
+        if !self.shared.is_stuck.load(Ordering::SeqCst) {
+            return Passage::Wait;
+        }
+        // Reads go on, though a crash could take back what they show.
+        if mark >= seen.wrote { Passage::Open } else { Passage::Failed }
     }
 
     /// Moves the mark forward: everything up to `lsn` is as safe as the policy promises.
     pub fn advance(&self, lsn: Lsn) {
-        self.mark.fetch_max(lsn, Ordering::Release);
-        self.moved.notify_waiters();
+        self.shared.advance(lsn);
+    }
+
+    /// Handed to the operating system up to here, and safe on the disk up to here.
+    pub fn progress(&self) -> (Lsn, Lsn) {
+        (self.shared.written.load(Ordering::SeqCst), self.shared.synced.load(Ordering::SeqCst))
+    }
+
+    /// Where one thread's clients wait. Each thread takes one.
+    pub fn gate(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        self.shared.gates.lock().push(gate.clone());
+        gate
+    }
+
+    /// Lets the writer know that there is something to write.
+    pub fn kick(&self) {
+        if let Some(writer) = &*self.shared.writer.lock() {
+            writer.unpark();
+        }
+    }
+
+    /// Stops keeping what is appended; replies wait for nothing any more. Nothing may be appended
+    /// meanwhile.
+    pub fn stop_keeping(&self) {
+        self.shared.keeps.store(false, Ordering::SeqCst);
+        self.shared.recovered();
+        self.advance(Lsn::MAX);
     }
 
     /// All batches so far, if this journal remembers them.
     pub fn batches(&self) -> Vec<Vec<u8>> {
-        self.remembered.as_ref().map(|batches| batches.lock().clone()).unwrap_or_default()
+        let remembered = self.shared.remembered.as_ref();
+        remembered.map(|batches| batches.lock().clone()).unwrap_or_default()
+    }
+}
+
+impl Shared {
+    fn advance(&self, lsn: Lsn) {
+        self.mark.0.fetch_max(lsn, Ordering::SeqCst);
+        self.open_gates();
+    }
+
+    /// Those who wait look again.
+    fn open_gates(&self) {
+        self.gates.lock().iter().for_each(|gate| gate.open());
     }
 }

@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::persistence::Persistence;
 use crate::store::Store;
 use clients::Clients;
 use metrics::{Counter, Metrics, Rate};
@@ -46,6 +47,8 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
+    /// The data directory.
+    pub persistence: Persistence,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -67,6 +70,7 @@ impl Server {
             is_ready: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),
             config_file: None,
+            persistence: Persistence::default(),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
@@ -102,6 +106,7 @@ impl Server {
         change(&mut config)?;
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
+        self.store.journal.set_policy(config.appendfsync);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

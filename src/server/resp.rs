@@ -5,7 +5,7 @@
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
@@ -18,6 +18,7 @@ use super::clients::Client;
 use super::worker::{INPUT_BYTES, Worker};
 use crate::dispatch::{Executor, Plan};
 use crate::error::Error;
+use crate::journal::{Passage, Seen};
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
@@ -39,6 +40,7 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         has_more: false,
         output: Vec::new(),
         sent: 0,
+        replies: 0,
     };
     client.resp.store(2, Relaxed);
     std::future::poll_fn(|cx| {
@@ -46,14 +48,7 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         Poll::Ready(())
     })
     .await;
-    while let Turn::Gate = std::future::poll_fn(|cx| connection.poll(&server, cx)).await {
-        let mut passed = pin!(server.store.journal.passed(connection.session.touched));
-        // Who is killed does not wait.
-        std::future::poll_fn(|cx| {
-            if client.is_killed() { Poll::Ready(()) } else { passed.as_mut().poll(cx) }
-        })
-        .await;
-    }
+    std::future::poll_fn(|cx| connection.poll(&server, cx)).await;
     connection.leave();
 }
 
@@ -68,45 +63,56 @@ struct Connection {
     /// What could not be sent yet, from `sent` on.
     output: Vec<u8>,
     sent: usize,
-}
-
-/// Why a connection stopped running.
-enum Turn {
-    /// It is over.
-    Close,
-    /// Its replies must wait until the journal's mark has passed what they show.
-    Gate,
+    /// Replies that the last batch wrote.
+    replies: usize,
 }
 
 impl Connection {
-    /// Reads, runs and answers until the socket has nothing more or takes nothing more.
-    fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<Turn> {
+    /// Reads, runs and answers until it is over, or the socket has nothing more or takes nothing more.
+    fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
         let mut batches = 0;
         loop {
             if self.session.client.is_killed() {
-                return Poll::Ready(Turn::Close);
+                return Poll::Ready(());
             }
             if !self.output.is_empty() {
-                if !server.store.journal.has_passed(self.session.touched) {
-                    return Poll::Ready(Turn::Gate);
+                if self.sent == 0 {
+                    ready!(self.poll_gate(server, cx));
                 }
                 if ready!(self.poll_flush(cx)).is_err() {
-                    return Poll::Ready(Turn::Close);
+                    return Poll::Ready(());
                 }
             }
             if self.session.should_close {
-                return Poll::Ready(Turn::Close);
+                return Poll::Ready(());
             }
             if batches == BATCHES_PER_TURN {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             batches += 1;
-            let ran = Worker::with(|worker| self.poll_batch(server, worker, cx));
+            let ran = Worker::with(|worker| {
+                ready!(worker.poll_not_behind(cx));
+                self.poll_batch(server, worker, cx)
+            });
             if ready!(ran).is_err() {
-                return Poll::Ready(Turn::Close);
+                return Poll::Ready(());
             }
         }
+    }
+
+    /// Waits until what the output says is as safe as the policy promises.
+    fn poll_gate(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
+        let seen = self.session.seen;
+        if ready!(Worker::with(|worker| worker.poll_passage(seen, cx))) == Passage::Failed {
+            let error = server.store.journal.outcome_unknown();
+            self.output.clear();
+            for _ in 0..self.replies {
+                Reply::resp(&mut self.output, self.session.resp3).error(&error);
+            }
+        }
+        self.session.seen = Seen::default();
+        Poll::Ready(())
     }
 
     /// Reads what has arrived, runs it, and sends what the socket takes.
@@ -125,7 +131,8 @@ impl Connection {
         worker.metrics.total_net_output_bytes.add(worker.output.len() as u64);
         let mut sent = 0;
         let mut result = Ok(());
-        if server.store.journal.has_passed(self.session.touched) {
+        if server.store.journal.passage(self.session.seen) == Passage::Open {
+            self.session.seen = Seen::default();
             while sent < worker.output.len() {
                 match Pin::new(&mut self.stream).poll_write(cx, &worker.output[sent..]) {
                     Poll::Ready(Ok(n)) => sent += n,
@@ -184,9 +191,11 @@ impl Connection {
         let mut output = std::mem::take(&mut worker.output);
         let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;
+        self.replies = 0;
+        let replies = &mut self.replies;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
-            Batch { executor, session, parser, ahead, limits, input, output }.run()
+            Batch { executor, session, parser, ahead, limits, input, output, replies }.run()
         });
         worker.output = output;
         worker.ahead = ahead;
@@ -224,6 +233,7 @@ struct Batch<'b, 's> {
     limits: &'b Limits,
     input: &'b [u8],
     output: &'b mut Vec<u8>,
+    replies: &'b mut usize,
 }
 
 /// Why looking ahead ended.
@@ -262,7 +272,9 @@ impl Batch<'_, '_> {
                 Found::Inline(at, len) => {
                     let args = self.parser.args(&self.input[at..]);
                     let reply = &mut Reply::resp(self.output, self.session.resp3);
+                    let before = reply.mark();
                     self.executor.execute(self.session, args, reply);
+                    *self.replies += usize::from(reply.mark() != before);
                     used = at + len;
                 }
                 Found::Rest(at) => return (at, false),
@@ -270,6 +282,7 @@ impl Batch<'_, '_> {
                     if let Some(text) = error.reply() {
                         let error = Error::plain(text);
                         Reply::resp(self.output, self.session.resp3).error(&error);
+                        *self.replies += 1;
                     }
                     self.session.should_close = true;
                 }
@@ -316,7 +329,9 @@ impl Batch<'_, '_> {
                 return false;
             }
             let reply = &mut Reply::resp(self.output, self.session.resp3);
+            let before = reply.mark();
             self.executor.execute_planned(self.session, args, plan, reply);
+            *self.replies += usize::from(reply.mark() != before);
             *used = end;
         }
         true

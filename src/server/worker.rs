@@ -6,13 +6,18 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::Server;
 use super::metrics::Metrics;
 use crate::config::Config;
 use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
+use crate::journal::gate::Gate;
+use crate::journal::{Passage, Seen};
 use crate::reply::{Capture, Captured, Reply};
 use crate::resp::ahead::Ahead;
 use crate::resp::request::{Args, Limits};
@@ -48,6 +53,13 @@ pub struct Worker {
     pub ahead: Ahead,
     settings: Settings,
     effects: Effects,
+    gate: Arc<Gate>,
+    /// Who waits at the gate, and for what; `None`: until the journal is not behind any more.
+    waiting: Vec<(Option<Seen>, Waker)>,
+    /// Calls the journal's writer when those who are ready now have had their turn.
+    call: Arc<Notify>,
+    is_called: bool,
+    has_porter: bool,
     config_version: u64,
     random: u64,
 }
@@ -65,6 +77,11 @@ impl Worker {
             output: Vec::new(),
             ahead: Ahead::default(),
             effects: Effects::default(),
+            gate: server.store.journal.gate(),
+            waiting: Vec::new(),
+            call: Arc::default(),
+            is_called: false,
+            has_porter: false,
             random: random_seed(),
             config,
             server,
@@ -98,8 +115,83 @@ impl Worker {
             Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random);
         session.client.active_ms.store(executor.now_ms(), Relaxed);
         let result = batch(&mut executor, session, &self.limits);
+        let before = session.seen.wrote;
         self.effects = executor.finish(session);
+        if session.seen.wrote != before && self.server.store.journal.keeps() {
+            self.call_writer();
+        }
         result
+    }
+
+    /// Whether replies that depend on this may leave. If not, who asks is woken when it may be so.
+    #[inline]
+    pub fn poll_passage(&mut self, seen: Seen, cx: &mut Context<'_>) -> Poll<Passage> {
+        match self.server.store.journal.passage(seen) {
+            Passage::Wait => self.wait(Some(seen), cx),
+            passage => Poll::Ready(passage),
+        }
+    }
+
+    /// Whether the journal's writer has caught up enough to execute more. If not, who asks is woken.
+    #[inline]
+    pub fn poll_not_behind(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.server.store.journal.is_behind() {
+            return Poll::Ready(());
+        }
+        self.wait(None, cx).map(|_| ())
+    }
+
+    fn wait(&mut self, seen: Option<Seen>, cx: &mut Context<'_>) -> Poll<Passage> {
+        self.employ_porter();
+        self.gate.expect();
+        // The mark may have moved before it was expected to.
+        if let Some(passage) = self.look(seen) {
+            return Poll::Ready(passage);
+        }
+        self.waiting.push((seen, cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// What who waits for this is told, if it need not wait any more.
+    fn look(&self, seen: Option<Seen>) -> Option<Passage> {
+        let journal = &self.server.store.journal;
+        let passage = match seen {
+            Some(seen) => journal.passage(seen),
+            None if journal.is_behind() => Passage::Wait,
+            None => Passage::Open,
+        };
+        (passage != Passage::Wait).then_some(passage)
+    }
+
+    fn open_gate(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.gate.expect();
+        for (seen, waker) in std::mem::take(&mut self.waiting) {
+            match self.look(seen) {
+                Some(_) => waker.wake(),
+                None => self.waiting.push((seen, waker)),
+            }
+        }
+    }
+
+    fn call_writer(&mut self) {
+        if !std::mem::replace(&mut self.is_called, true) {
+            self.employ_porter();
+            self.call.notify_one();
+        }
+    }
+
+    /// Starts the task that minds this thread's gate; tests without an event loop need none.
+    fn employ_porter(&mut self) {
+        if self.has_porter {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.has_porter = true;
+            runtime.spawn(mind_gate(self.server.clone(), self.gate.clone(), self.call.clone()));
+        }
     }
 
     /// Runs one command for a door that is not RESP. `None` if it writes no reply.
@@ -129,6 +221,21 @@ impl Worker {
     }
 }
 
+/// Wakes this thread's clients when the journal's mark has moved, and calls the journal's writer once
+/// for all that its clients have changed in one turn of the loop.
+async fn mind_gate(server: Arc<Server>, gate: Arc<Gate>, call: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = gate.moved() => Worker::with(Worker::open_gate),
+            () = call.notified() => {
+                Worker::with(|worker| worker.is_called = false);
+                server.store.journal.kick();
+            }
+        }
+    }
+}
+
 /// Frees what has expired in every `workers`-th stripe from `index` on, and what was dropped, until
 /// the server stops. Lets other tasks run between slices.
 pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
@@ -138,16 +245,20 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
             () = server.stop.cancelled() => return,
             () = tokio::time::sleep(REAP_INTERVAL) => {}
         }
-        if server.active_expire.load(Relaxed) {
+        // Without a disk that takes it, nothing may be changed.
+        let may_change = server.is_ready.load(Relaxed) && !store.journal.refuses();
+        if may_change && server.active_expire.load(Relaxed) {
             for stripe in (index..store.stripes()).step_by(workers) {
                 let now_ms = store.clock.now_ms();
                 while store.is_due(stripe, now_ms) && store.reap_slice(stripe, now_ms) {
                     tokio::task::yield_now().await;
+                    std::future::poll_fn(|cx| Worker::with(|worker| worker.poll_not_behind(cx)))
+                        .await;
                 }
             }
         }
         // A limit that was lowered is kept without waiting for a write.
-        if index == 0 && store.is_over_limit() {
+        if may_change && index == 0 && store.is_over_limit() {
             store.make_room(&eviction(&server.config()), random_seed());
         }
         while store.free_slice() {

@@ -54,10 +54,13 @@ impl View<'_> {
         let deleted = self.update(name, |entry| {
             entry.pairs()?;
             let deadline_ms = entry.remove_pair(hasher, key);
-            let is_over = entry.kind().is_none() && !entry.kept;
-            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_over)))
+            let is_last = entry.kind().is_none();
+            let is_over = is_last && !entry.kept;
+            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_last, is_over)))
         });
-        let Some((deadline_ms, is_over)) = deleted.transpose()?.flatten() else { return Ok(false) };
+        let Some((deadline_ms, is_last, is_over)) = deleted.transpose()?.flatten() else {
+            return Ok(false);
+        };
         if is_over {
             let name = self.name(name);
             self.names.remove(self.access.db, name);
@@ -65,7 +68,8 @@ impl View<'_> {
         let was_alive = deadline_ms > now_ms && cause != Cause::Hexpired;
         let (cause, expired_ms) =
             if was_alive { (cause, NEVER) } else { (Cause::Hexpired, deadline_ms) };
-        self.effects.push(cause, Effect::DeletePair { db: self.db() as u8, name, key });
+        let db = self.db() as u8;
+        self.effects.push(cause, Effect::DeletePair { db, name, key, is_last });
         self.touched(self.db(), name, expired_ms);
         Ok(was_alive)
     }

@@ -59,6 +59,10 @@ impl<'s> Group<'s> {
         self.guards[self.position(stripe)?].as_deref_mut()
     }
 
+    pub fn stripes(&self) -> impl Iterator<Item = &Stripe> {
+        self.guards[..self.len].iter().flatten().map(|guard| &**guard)
+    }
+
     pub fn each(&mut self, visit: impl FnMut(&mut Stripe)) {
         self.guards[..self.len].iter_mut().flatten().map(|guard| &mut **guard).for_each(visit);
     }

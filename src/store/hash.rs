@@ -7,10 +7,13 @@ use foldhash::quality::SeedableRandomState;
 
 use super::table::Rehash;
 
+/// Long enough to take every path of the hash function for medium inputs.
+const CHECKED: &[u8] = b"pantry: is this still the same hash function?";
+
 /// Hashes byte strings with a secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Hasher {
-    seed: u64,
+    seeds: [u64; 2],
     shared: &'static SharedSeed,
 }
 
@@ -39,16 +42,32 @@ impl Rehash for Hasher {
 }
 
 impl Hasher {
-    /// A hash function chosen by the operating system's randomness. Lives as long as the process.
+    /// A hash function chosen by the operating system's randomness.
     pub fn random() -> Hasher {
-        let shared = SharedSeed::from_u64(RandomState::new().hash_one(0u64));
-        Hasher { seed: RandomState::new().hash_one(1u64), shared: Box::leak(Box::new(shared)) }
+        Hasher::with([0u64, 1].map(|n| RandomState::new().hash_one(n)))
+    }
+
+    /// The hash function that was chosen before, if this program still has it; see
+    /// [`Hasher::seeds`].
+    pub fn again([first, second, check]: [u64; 3]) -> Option<Hasher> {
+        let hasher = Hasher::with([first, second]);
+        (hasher.hash(CHECKED) == check).then_some(hasher)
+    }
+
+    /// What [`Hasher::again`] needs: the seeds, and a hash to know the function by.
+    pub fn seeds(self) -> [u64; 3] {
+        [self.seeds[0], self.seeds[1], self.hash(CHECKED)]
+    }
+
+    /// It lives as long as the process.
+    fn with(seeds: [u64; 2]) -> Hasher {
+        Hasher { seeds, shared: Box::leak(Box::new(SharedSeed::from_u64(seeds[0]))) }
     }
 
     /// The hash of `bytes`.
     #[inline]
     pub fn hash(self, bytes: &[u8]) -> u64 {
-        let mut hasher = SeedableRandomState::with_seed(self.seed, self.shared).build_hasher();
+        let mut hasher = SeedableRandomState::with_seed(self.seeds[1], self.shared).build_hasher();
         hasher.write(bytes);
         hasher.finish()
     }

@@ -14,7 +14,7 @@ use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
 use super::watch::Watched;
 use super::{DATABASES, Db, DbStats, Garbage, STRIPES, Stats, Store, Stripe, stripe_of};
-use crate::journal::Lsn;
+use crate::journal::Seen;
 use crate::journal::effect::Effects;
 
 /// Locked stripes of a store.
@@ -134,6 +134,17 @@ impl<'s> Held<'s> {
         self.get(db, name).is_some_and(|entry| entry.has_expired(since_ms, now_ms))
     }
 
+    /// Whether any stripe is held.
+    pub(super) fn holds_any(&self) -> bool {
+        !matches!(self.guards, Guards::None)
+    }
+
+    /// Shows every entry of a database in the held stripes.
+    pub(super) fn each_entry(&self, db: usize, mut visit: impl FnMut(&NameEntry)) {
+        let names = self.stripes().flat_map(|stripe| stripe.dbs[db].names.iter());
+        names.for_each(|entry| visit(entry));
+    }
+
     /// Takes one stripe by its number. Nothing may be held.
     pub(super) fn lock_number(&mut self, stripe: usize) {
         self.lock_stripes(stripe..stripe + 1);
@@ -147,13 +158,16 @@ impl<'s> Held<'s> {
         min_deadline_ms
     }
 
-    /// Lets go; the effects get their LSN and are cleared. Returns the highest LSN of anything that
-    /// was held: replies that depend on it wait until the journal's mark has passed it.
+    /// Lets go; the effects get their LSN and are cleared. Returns what replies that show any of what
+    /// was held depend on.
     #[inline]
-    pub fn release(&mut self, effects: &mut Effects) -> Lsn {
+    pub fn release(&mut self, effects: &mut Effects) -> Seen {
         let mut touched = 0;
+        let mut wrote = 0;
         if !effects.is_empty() {
             touched = self.store.journal.append(effects.as_bytes());
+            self.store.capture.observe(effects.as_bytes(), self.store.hasher);
+            wrote = touched;
             effects.clear();
             let memory = &self.store.memory;
             let is_limited = memory.is_limited();
@@ -167,7 +181,7 @@ impl<'s> Held<'s> {
             self.each(|stripe| touched = touched.max(stripe.lsn));
         }
         self.guards = Guards::None;
-        touched
+        Seen { touched, wrote }
     }
 
     /// The time for what is held: the clock's, but never earlier than these stripes have seen.
@@ -206,14 +220,14 @@ impl<'s> Held<'s> {
     }
 
     fn stripes(&self) -> impl Iterator<Item = &Stripe> {
-        let (one, many) = match &self.guards {
-            Guards::None => (None, &[][..]),
-            Guards::One(_, stripe) => (Some(&**stripe), &[][..]),
-            // Who looks at all stripes holds all of them.
-            Guards::Group(_) => (None, &[][..]),
-            Guards::Many(stripes) => (None, &stripes[..]),
+        let (one, group, many) = match &self.guards {
+            Guards::None => (None, None, &[][..]),
+            Guards::One(_, stripe) => (Some(&**stripe), None, &[][..]),
+            Guards::Group(group) => (None, Some(group), &[][..]),
+            Guards::Many(stripes) => (None, None, &stripes[..]),
         };
-        one.into_iter().chain(many.iter().map(|(_, stripe)| &**stripe))
+        let group = group.into_iter().flat_map(Group::stripes);
+        one.into_iter().chain(group).chain(many.iter().map(|(_, stripe)| &**stripe))
     }
 
     /// The held stripe of a hash. A name whose stripe is not held is a mistake in the command's

@@ -6,6 +6,7 @@
 //! Commands and doors never see a stripe, a lock or a table.
 
 mod boxed;
+pub mod capture;
 mod edit;
 mod evict;
 mod group;
@@ -19,6 +20,7 @@ mod packed;
 mod pairs;
 mod reap;
 mod replay;
+pub mod restore;
 mod segment;
 mod table;
 mod touch;
@@ -26,6 +28,7 @@ mod usage;
 pub mod view;
 mod watch;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -71,9 +74,10 @@ pub struct Store {
     /// Orders and remembers what happens here.
     pub journal: Journal,
     /// The time all deadlines are compared with.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
+    capture: capture::State,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
 }
@@ -141,6 +145,11 @@ pub struct Stats {
 impl Store {
     /// An empty store.
     pub fn new(journal: Journal, clock: Clock) -> Store {
+        Store::seeded(journal, clock, Hasher::random())
+    }
+
+    /// An empty store that hashes as another did.
+    pub fn seeded(journal: Journal, clock: Clock, hasher: Hasher) -> Store {
         let stripe = |_| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
             stripe: Mutex::new(Stripe {
@@ -152,12 +161,13 @@ impl Store {
             }),
         };
         Store {
-            hasher: Hasher::random(),
+            hasher,
             stripes: (0..STRIPES).map(stripe).collect(),
             journal,
-            clock,
+            clock: Arc::new(clock),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
+            capture: capture::State::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
         }
@@ -173,6 +183,11 @@ impl Store {
     #[inline]
     pub fn name<'a>(&self, bytes: &'a [u8]) -> Name<'a> {
         Name { bytes, hash: self.hasher.hash(bytes) }
+    }
+
+    /// What [`Hasher::again`] needs to make another store hash as this one.
+    pub fn seeds(&self) -> [u64; 3] {
+        self.hasher.seeds()
     }
 
     /// Forgets the counts of expired names and pairs.

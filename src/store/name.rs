@@ -178,6 +178,15 @@ impl NameEntry {
         usage.frequency(self.used.load(Relaxed), now_ms)
     }
 
+    /// What is remembered of its use; while a store is restored, what it was captured by.
+    pub(super) fn used(&self) -> u32 {
+        self.used.load(Relaxed)
+    }
+
+    pub(super) fn set_used(&self, used: u32) {
+        self.used.store(used, Relaxed);
+    }
+
     /// Remembers that it was used.
     #[inline]
     pub(super) fn access(&self, access: &Access<'_>) {

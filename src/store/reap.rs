@@ -133,9 +133,19 @@ impl Slice<'_> {
         let (effects, count) = (&mut *self.effects, &mut self.pairs);
         let expired_ms = entry.sweep_pairs(self.now_ms, budget, |name, key| {
             *count += 1;
-            effects.push(Cause::Hexpired, Effect::DeletePair { db: db as u8, name, key });
+            let db = db as u8;
+            effects.push(Cause::Hexpired, Effect::DeletePair { db, name, key, is_last: false });
         });
-        watchers.touch(db, Name { bytes: entry.name(), hash }, expired_ms);
-        entry.kind().is_none() && !entry.kept
+        let name = entry.name();
+        watchers.touch(db, Name { bytes: name, hash }, expired_ms);
+        let is_empty = entry.kind().is_none();
+        let db = db as u8;
+        match (is_empty, entry.kept) {
+            (true, false) => self.effects.push(Cause::Del, Effect::DropName { db, name }),
+            // That it is empty now is said like this, too: the pairs' effects do not say it.
+            (true, true) => self.effects.push(Cause::Kept, Effect::Keep { db, name }),
+            (false, _) => {}
+        }
+        is_empty && !entry.kept
     }
 }

@@ -2,7 +2,7 @@
 
 use super::name::NewDeadline;
 use super::view::{Known, View};
-use super::{Access, Held, NEVER, Settings, Store};
+use super::{Access, DATABASES, Held, NEVER, Settings, Store};
 use crate::error::Result;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
 
@@ -32,7 +32,18 @@ impl Store {
 }
 
 impl Effect<'_> {
-    fn db(&self) -> usize {
+    /// Whether its databases exist.
+    pub(super) fn is_possible(&self) -> bool {
+        let to_db = match *self {
+            Effect::Copy { to_db, .. } | Effect::Move { to_db, .. } => to_db,
+            Effect::SwapDb { b, .. } => b,
+            _ => 0,
+        };
+        self.db() < DATABASES && usize::from(to_db) < DATABASES
+    }
+
+    /// The database it is in; of two, the first.
+    pub(super) fn db(&self) -> usize {
         usize::from(match *self {
             Effect::PutPair { db, .. }
             | Effect::DeletePair { db, .. }
@@ -51,7 +62,7 @@ impl Effect<'_> {
 }
 
 impl View<'_> {
-    fn apply(&mut self, cause: Cause, effect: Effect<'_>) -> Result {
+    pub(super) fn apply(&mut self, cause: Cause, effect: Effect<'_>) -> Result {
         match effect {
             Effect::PutPair { name, key, value, deadline_ms, .. } => {
                 self.put_pair(name, key, value, new_deadline(deadline_ms), cause)?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -25,6 +25,7 @@ use super::stall::Stall;
 use super::{auth, body, host, target, v4};
 use crate::config::Config;
 use crate::error::Error;
+use crate::journal::Passage;
 use crate::reply::Captured;
 use crate::resp::owned::OwnedRequest;
 use crate::server::Server;
@@ -134,7 +135,7 @@ impl Connection {
         let query = head.uri.query().unwrap_or_default();
         let request = v4::Request { method: &method, target, segments: &segments, query, body };
         let answer = v4::respond(request, &mut Commands(self));
-        self.passed().await;
+        self.passed().await?;
         answer
     }
 
@@ -170,11 +171,12 @@ impl Connection {
     }
 
     /// Waits until nothing that was shown can be lost in a crash.
-    async fn passed(&self) {
-        let touched = self.session.lock().touched;
-        let journal = &self.server.store.journal;
-        if !journal.has_passed(touched) {
-            journal.passed(touched).await;
+    async fn passed(&self) -> Result<(), Error> {
+        let seen = std::mem::take(&mut self.session.lock().seen);
+        let poll = |cx: &mut Context<'_>| Worker::with(|worker| worker.poll_passage(seen, cx));
+        match std::future::poll_fn(poll).await {
+            Passage::Failed => Err(self.server.store.journal.outcome_unknown()),
+            Passage::Open | Passage::Wait => Ok(()),
         }
     }
 }

@@ -1,0 +1,433 @@
+//! The writer: takes what was appended, writes it as one record, and moves the marks.
+//!
+//! One thread of its own runs it, so nobody else waits for the disk; another flushes. Both are only
+//! loops around [`Writer::step`] and [`Flusher::flush`], which tests call in any order they like.
+//!
+//! When the disk refuses, what was taken keeps its place and is written when the disk takes it again;
+//! meanwhile changes are refused. After a failed flush the file is never trusted again: nothing is
+//! acknowledged until a snapshot and a fresh segment are safe.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use parking_lot::Mutex;
+
+use super::disk::{Disk, DiskFile, append_all};
+use super::files::journal_name;
+use super::format::{FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
+use super::status::Status;
+use super::{Journal, Lsn, QUEUE_KEPT_BYTES, Shared};
+use crate::config::Fsync;
+
+/// A segment that is longer is continued in a new one.
+const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+/// Room that is reserved on the disk at once.
+const RESERVE_STEP_BYTES: u64 = 8 << 20;
+/// Room there must be: what was executed already must find its place on a disk that runs full.
+const RESERVE_BYTES_MIN: u64 = 1 << 20;
+/// Bytes that may be written but not flushed; at a quarter of it the next flush begins early.
+pub const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
+/// A segment with no more than this to flush is continued without making writers wait long.
+const QUICK_FLUSH_BYTES: u64 = 1 << 20;
+
+/// Writes one journal.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    /// Flushes the segment that is written.
+    pub flusher: Arc<Flusher>,
+    seeds: [u64; 3],
+    segment: Segment,
+    /// A whole record that the segment does not have yet.
+    pending: Option<Pending>,
+    spare: Vec<u8>,
+    is_in_trouble: bool,
+    /// The segment is worth nothing until a snapshot of its number is safe.
+    is_fresh: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: Arc<dyn DiskFile>,
+    number: u64,
+    salt: u32,
+    len: u64,
+    reserved: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    record: Vec<u8>,
+    last: Lsn,
+    batches: u32,
+}
+
+/// Flushes the segment that is written. Any thread may; one does at a time.
+#[derive(Debug)]
+pub struct Flusher {
+    shared: Arc<Shared>,
+    current: Mutex<Arc<dyn DiskFile>>,
+    one_at_a_time: Mutex<()>,
+    /// Why the segment is not trusted any more.
+    distrust: Mutex<Option<String>>,
+}
+
+impl Journal {
+    /// Begins to keep what is appended, in a new segment with this number. `last` is the LSN of the
+    /// last batch that is in the directory already; a fresh segment is worth nothing without the
+    /// snapshot of its number, so that no reply leaves until [`Writer::trust`]. The directory must be
+    /// owned; nothing may be appended meanwhile.
+    ///
+    /// # Errors
+    /// When the segment can not be made.
+    pub fn keep(
+        &self,
+        disk: Arc<dyn Disk>,
+        number: u64,
+        last: Lsn,
+        is_fresh: bool,
+        seeds: [u64; 3],
+        now_ms: u64,
+    ) -> io::Result<Writer> {
+        let shared = self.shared.clone();
+        let segment = Segment::create(&*disk, number, last + 1, is_fresh, seeds, now_ms)?;
+        shared.last.0.store(last, SeqCst);
+        shared.written.store(last, SeqCst);
+        shared.synced.store(last, SeqCst);
+        if !is_fresh {
+            shared.mark.0.store(last, SeqCst);
+        }
+        shared.keeps.store(true, SeqCst);
+        let flusher = Flusher {
+            shared: shared.clone(),
+            current: Mutex::new(segment.file.clone()),
+            one_at_a_time: Mutex::new(()),
+            distrust: Mutex::default(),
+        };
+        Ok(Writer {
+            shared,
+            disk,
+            flusher: Arc::new(flusher),
+            seeds,
+            segment,
+            pending: None,
+            spare: Vec::new(),
+            is_in_trouble: false,
+            is_fresh,
+        })
+    }
+}
+
+impl Segment {
+    fn create(
+        disk: &dyn Disk,
+        number: u64,
+        lsn: Lsn,
+        is_fresh: bool,
+        seeds: [u64; 3],
+        time_ms: u64,
+    ) -> io::Result<Segment> {
+        let salt = salt();
+        let head = Head { kind: FileKind::Journal, number, lsn, time_ms, is_fresh, seeds, salt };
+        let file = disk.create(&journal_name(number))?;
+        append_all(&*file, &head.encode())?;
+        file.sync()?;
+        disk.sync()?;
+        Ok(Segment { file, number, salt, len: HEAD_LEN as u64, reserved: 0 })
+    }
+
+    /// Appends a whole record, or leaves the segment as it was.
+    fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        if let Err(error) = append_all(&*self.file, record) {
+            // If this fails too the next attempt does it again, before anything is written.
+            self.file.cut(self.len)?;
+            return Err(error);
+        }
+        self.len += record.len() as u64;
+        Ok(())
+    }
+
+    /// Keeps room ahead of what is written.
+    fn reserve(&mut self) -> io::Result<()> {
+        if self.reserved >= self.len + RESERVE_BYTES_MIN {
+            return Ok(());
+        }
+        let mut to = self.len + RESERVE_STEP_BYTES;
+        if self.file.reserve(to).is_err() {
+            to = self.len + RESERVE_BYTES_MIN;
+            self.file.reserve(to)?;
+        }
+        self.reserved = to;
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes what was appended, as one record; flushes it if the policy is `always`; moves the marks.
+    ///
+    /// # Errors
+    /// When the disk refuses. Call it again after a while: nothing is lost or written twice.
+    pub fn step(&mut self, now_ms: u64) -> io::Result<()> {
+        let result = self.try_step(now_ms);
+        match &result {
+            Ok(()) if self.is_in_trouble && !self.is_fresh => {
+                self.is_in_trouble = false;
+                self.shared.recovered();
+                tracing::warn!("the disk takes writes again: changes are accepted");
+            }
+            Ok(()) => {}
+            Err(error) => self.report(error),
+        }
+        result
+    }
+
+    fn try_step(&mut self, now_ms: u64) -> io::Result<()> {
+        self.flusher.check()?;
+        if self.pending.is_none() {
+            self.pending = self.take(now_ms);
+        }
+        if let Some(pending) = &self.pending {
+            if self.is_in_trouble {
+                self.segment.file.cut(self.segment.len)?;
+            }
+            self.segment.append(&pending.record)?;
+        }
+        if let Some(pending) = self.pending.take() {
+            self.wrote(pending);
+        }
+        if self.policy_is(Fsync::Always) {
+            self.flusher.flush()?;
+        } else if self.policy_is(Fsync::EverySec) && self.unsynced_bytes() > UNSYNCED_BYTES_MAX {
+            Status::add(&self.shared.status.delayed_fsyncs, 1);
+            self.flusher.flush()?;
+        }
+        self.advance();
+        self.segment.reserve()?;
+        if self.segment.len > SEGMENT_BYTES_MAX
+            && (self.unsynced_bytes() <= QUICK_FLUSH_BYTES
+                || self.segment.len > SEGMENT_BYTES_MAX + UNSYNCED_BYTES_MAX)
+        {
+            self.rotate(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a new segment; what was written before is safe then. Returns its number.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old segment goes on then.
+    pub fn rotate(&mut self, now_ms: u64) -> io::Result<u64> {
+        self.flusher.check()?;
+        let next = self.segment.number + 1;
+        let lsn = self.shared.written.load(SeqCst) + 1;
+        let segment = Segment::create(&*self.disk, next, lsn, false, self.seeds, now_ms)?;
+        self.end(Kind::Continued, now_ms)?;
+        self.install(segment);
+        Ok(next)
+    }
+
+    /// Goes on in a new segment that does not continue the old one, which is not trusted any more.
+    /// Nothing is acknowledged until [`Writer::trust`]. Returns its number.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn begin_fresh(&mut self, now_ms: u64) -> io::Result<u64> {
+        let next = self.segment.number + 1;
+        let lsn = self.shared.written.load(SeqCst) + 1;
+        let segment = Segment::create(&*self.disk, next, lsn, true, self.seeds, now_ms)?;
+        self.install(segment);
+        self.is_fresh = true;
+        *self.flusher.distrust.lock() = None;
+        Ok(next)
+    }
+
+    /// A snapshot with the number of the fresh segment is safe: so is what the segment says.
+    pub fn trust(&mut self) {
+        if std::mem::take(&mut self.is_fresh) {
+            let safe = match self.policy_is(Fsync::Always) {
+                true => &self.shared.synced,
+                false => &self.shared.written,
+            };
+            self.shared.mark.0.store(safe.load(SeqCst), SeqCst);
+            self.shared.open_gates();
+        }
+    }
+
+    /// Writes what is left, and that the journal ends in order.
+    ///
+    /// # Errors
+    /// When the disk refuses: what was acknowledged under `everysec` and `no` may not be safe.
+    pub fn close(&mut self, now_ms: u64) -> io::Result<()> {
+        self.step(now_ms)?;
+        if self.is_fresh {
+            return Err(io::Error::other("no snapshot was done since the journal was begun anew"));
+        }
+        self.end(Kind::Closed, now_ms)?;
+        self.advance();
+        Ok(())
+    }
+
+    /// The segment that is written.
+    pub fn number(&self) -> u64 {
+        self.segment.number
+    }
+
+    /// Ends the segment: all of it is safe, and no room is reserved for more.
+    fn end(&mut self, kind: Kind, now_ms: u64) -> io::Result<()> {
+        let lsn = self.shared.written.load(SeqCst) + 1;
+        let mut record = vec![0; RECORD_LEN];
+        RecordHead { kind, body_len: 0, lsn, time_ms: now_ms, count: 0 }
+            .seal(self.segment.salt, &mut record);
+        let len = self.segment.len;
+        self.segment.append(&record)?;
+        let ended = self.segment.file.cut(self.segment.len).and_then(|()| self.flusher.sync_now());
+        if ended.is_err() && kind == Kind::Continued {
+            self.segment.file.cut(len)?;
+            self.segment.len = len;
+        }
+        ended
+    }
+
+    fn install(&mut self, segment: Segment) {
+        *self.flusher.current.lock() = segment.file.clone();
+        self.segment = segment;
+    }
+
+    fn take(&mut self, now_ms: u64) -> Option<Pending> {
+        let mut queue = self.shared.queue.0.lock();
+        if queue.batches == 0 {
+            return None;
+        }
+        let spare = std::mem::take(&mut self.spare);
+        let mut record = std::mem::replace(&mut queue.record, spare);
+        let batches = std::mem::take(&mut queue.batches);
+        let last = self.shared.last.0.load(Relaxed);
+        drop(queue);
+        if self.shared.is_behind.swap(false, SeqCst) {
+            Status::add(&self.shared.status.stalls, 1);
+            self.shared.open_gates();
+        }
+        let head = RecordHead {
+            kind: Kind::Effects,
+            body_len: (record.len() - RECORD_LEN) as u64,
+            lsn: last - u64::from(batches) + 1,
+            time_ms: now_ms,
+            count: batches,
+        };
+        head.seal(self.segment.salt, &mut record);
+        Some(Pending { record, last, batches })
+    }
+
+    fn wrote(&mut self, pending: Pending) {
+        let status = &self.shared.status;
+        let bytes = pending.record.len() as u64;
+        Status::add(&status.records, 1);
+        Status::add(&status.batches, u64::from(pending.batches));
+        Status::add(&status.journal_bytes, bytes);
+        // Counted before the mark moves, so that a flush that covers it knows of it.
+        Status::add(&status.unsynced_bytes, bytes);
+        self.shared.written.store(pending.last, SeqCst);
+        self.spare = pending.record;
+        self.spare.clear();
+        self.spare.shrink_to(QUEUE_KEPT_BYTES);
+    }
+
+    /// Lets those replies leave that the policy allows to.
+    fn advance(&self) {
+        if self.is_fresh {
+            return;
+        }
+        let shared = &self.shared;
+        let safe = if self.policy_is(Fsync::Always) { &shared.synced } else { &shared.written };
+        let lsn = safe.load(SeqCst);
+        if lsn > shared.mark.0.load(SeqCst) {
+            shared.advance(lsn);
+        }
+    }
+
+    fn policy_is(&self, policy: Fsync) -> bool {
+        self.shared.policy.load(Relaxed) == policy as u8
+    }
+
+    /// Bytes written to the segment that are not safe yet.
+    fn unsynced_bytes(&self) -> u64 {
+        self.shared.status.unsynced_bytes.load(Relaxed)
+    }
+
+    fn report(&mut self, error: &io::Error) {
+        let is_new = !std::mem::replace(&mut self.is_in_trouble, true);
+        if is_new {
+            tracing::error!(%error, segment = self.segment.number, "the disk refuses: changes are refused");
+        }
+        let is_stuck = self.pending.is_some() || self.flusher.check().is_err();
+        self.shared.refuse(error.to_string(), is_stuck);
+    }
+}
+
+impl Flusher {
+    /// Makes what was written safe.
+    ///
+    /// # Errors
+    /// When the disk refuses, now or before: then the segment is not trusted any more.
+    pub fn flush(&self) -> io::Result<()> {
+        if self.shared.synced.load(SeqCst) >= self.shared.written.load(SeqCst) {
+            return self.check();
+        }
+        self.sync_now()
+    }
+
+    /// An error if the segment is not trusted any more.
+    pub fn check(&self) -> io::Result<()> {
+        match &*self.distrust.lock() {
+            None => Ok(()),
+            Some(why) => Err(io::Error::other(why.clone())),
+        }
+    }
+
+    fn sync_now(&self) -> io::Result<()> {
+        let _one = self.one_at_a_time.lock();
+        self.check()?;
+        let shared = &self.shared;
+        // Read first: what lies in an earlier segment was made safe when that ended.
+        let upto = shared.written.load(SeqCst);
+        let file = self.current.lock().clone();
+        let bytes = shared.status.unsynced_bytes.load(Relaxed);
+        Status::add(&shared.status.fsyncs, 1);
+        if let Err(error) = file.sync() {
+            // The system may have dropped what it could not write: a later success says nothing.
+            let why = format!("a flush of the journal failed ({error})");
+            tracing::error!("{why}: this file is not trusted any more");
+            *self.distrust.lock() = Some(why.clone());
+            shared.refuse(why.clone(), true);
+            return Err(io::Error::other(why));
+        }
+        shared.synced.fetch_max(upto, SeqCst);
+        shared.status.unsynced_bytes.fetch_sub(bytes, Relaxed);
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Changes are refused from now on, and why.
+    fn refuse(&self, why: String, is_stuck: bool) {
+        self.status.set_error(Some(why));
+        self.refuses.store(true, SeqCst);
+        self.is_stuck.store(is_stuck, SeqCst);
+        self.open_gates();
+    }
+
+    pub(super) fn recovered(&self) {
+        self.is_stuck.store(false, SeqCst);
+        self.refuses.store(false, SeqCst);
+        self.status.set_error(None);
+        self.open_gates();
+    }
+}
+
+/// What a file's checksums begin with.
+pub(crate) fn salt() -> u32 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0u64) as u32
+}
