@@ -169,6 +169,7 @@ impl<'s> Held<'s> {
             self.store.capture.observe(effects.as_bytes(), self.store.hasher);
             wrote = touched;
             effects.clear();
+            self.store.slices.hear();
             let memory = &self.store.memory;
             let is_limited = memory.is_limited();
             self.each(|stripe| {

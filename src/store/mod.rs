@@ -5,6 +5,7 @@
 //! store; `reap` frees what expired; `table`, `packed` and `name` are how things lie in memory.
 //! Commands and doors never see a stripe, a lock or a table.
 
+mod blocks;
 mod boxed;
 pub mod capture;
 mod edit;
@@ -22,6 +23,7 @@ mod reap;
 mod replay;
 pub mod restore;
 mod segment;
+mod slice;
 mod table;
 mod touch;
 mod usage;
@@ -78,6 +80,7 @@ pub struct Store {
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
+    slices: slice::Gauge,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
 }
@@ -168,6 +171,7 @@ impl Store {
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
+            slices: slice::Gauge::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
         }
@@ -190,8 +194,15 @@ impl Store {
         self.hasher.seeds()
     }
 
-    /// Forgets the counts of expired names and pairs.
+    /// The longest time that slow work (growth, expiry, a snapshot) kept a stripe, in µs of its
+    /// thread's CPU time.
+    pub fn slice_us_max(&self) -> u64 {
+        self.slices.max_us()
+    }
+
+    /// Forgets the counts of expired names and pairs, and the longest slice.
     pub fn reset_stats(&self) {
+        self.slices.reset();
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
     }

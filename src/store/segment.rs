@@ -211,15 +211,25 @@ impl<H: Heap> Segment<H> {
 
     /// Gives memory back if much of it is not needed. `true` if it did.
     pub fn shrink(&mut self) -> bool {
-        let enough = (self.len + self.len / 2).max(HOMES_MIN);
-        let has_shrunk = enough < self.homes / 2;
+        let has_shrunk = self.homes_enough() < self.homes / 2;
         if has_shrunk {
-            self.resize(enough);
+            self.resize(self.homes_enough());
         }
         if self.heap.is_sparse() {
             self.compact();
         }
         has_shrunk
+    }
+
+    /// Whether [`Segment::shrink`] would do something.
+    #[inline]
+    pub fn has_room_to_spare(&self) -> bool {
+        self.homes_enough() < self.homes / 2 || self.heap.is_sparse()
+    }
+
+    #[inline]
+    fn homes_enough(&self) -> usize {
+        (self.len + self.len / 2).max(HOMES_MIN)
     }
 
     /// Moves all entries to a new heap, which closes the holes.
