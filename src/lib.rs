@@ -33,7 +33,7 @@
 //! - A command knows its arguments, a view and a reply writer; no protocol, lock, clock or table.
 //! - A handler parses everything, then acts. After an array's header nothing may fail.
 //! - Every change is an effect in absolute values. Replaying effects gives an equal store.
-//! - Stripes are taken in ascending order and never held across an await.
+//! - Stripes are taken in ascending order, or without waiting; never held across an await.
 //! - A reply leaves only when what it shows is as safe as the policy promises.
 //! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
 //! - An error is answered; only broken framing closes a connection.

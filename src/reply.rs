@@ -156,6 +156,7 @@ impl<'a> Reply<'a> {
     }
 
     /// A byte string, or null.
+    #[inline]
     pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
         match bytes {
             Some(bytes) => self.bulk(bytes),

@@ -6,6 +6,7 @@
 
 use super::PAIR_DEADLINE_MS_MAX;
 use super::hash::{Hasher, KeyHasher};
+use super::heap::same;
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
 use super::table::{NEVER, Table};
@@ -49,7 +50,7 @@ impl<'e> Few<'e> {
 
     #[inline]
     fn find(self, key: &[u8]) -> Option<(usize, PairRef<'e>)> {
-        self.places().find(|(_, pair)| pair.key == key)
+        self.places().find(|(_, pair)| same(pair.key, key))
     }
 
     fn min_deadline_ms(self) -> u64 {
