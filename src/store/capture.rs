@@ -201,6 +201,7 @@ impl<'s> Capture<'s> {
             }
             Some(entry) if self.is_large(entry) => {
                 put_header(*db, entry, to);
+                varint::push(entry.pairs().map_or(0, |pairs| pairs.len()) as u64, to);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;

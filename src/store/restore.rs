@@ -107,11 +107,14 @@ impl<'s> Restore<'s> {
     pub fn late_namespace(&mut self, lsn: Lsn, mut body: &[u8]) -> Result<(), Damaged> {
         let used = self.begin_record(lsn, true)?;
         let front = Front::read(&mut body)?;
+        let count = varint::read(&mut body).ok_or(Damaged)?;
         if !body.is_empty() || front.flags & (flag::STRING | flag::ABSENT) != 0 {
             return Err(Damaged);
         }
-        let (db, name, entry) = (front.db, front.name.into(), Some(front.entry(used)));
-        self.late.entry(lsn).or_default().push(Late { db, name, entry });
+        let mut entry = front.entry(used);
+        entry.prepare_pairs(usize::try_from(count).map_err(|_| Damaged)?);
+        let (db, name) = (front.db, front.name.into());
+        self.late.entry(lsn).or_default().push(Late { db, name, entry: Some(entry) });
         self.current = Some(lsn);
         Ok(())
     }
@@ -218,7 +221,8 @@ impl<'s> Restore<'s> {
         while let Some(first) = self.late.first_entry().filter(|first| *first.key() < lsn) {
             for Late { db, name, entry } in first.remove() {
                 self.clear(db, &name);
-                if let Some(entry) = entry {
+                if let Some(mut entry) = entry {
+                    entry.end_of_pairs();
                     self.held.insert(db, self.store.name(&name), entry);
                 }
             }
