@@ -128,6 +128,13 @@ impl<'s> Held<'s> {
         stats
     }
 
+    /// Pairs of all namespaces in the held stripes, expired ones that were not reaped included.
+    pub fn pairs(&self) -> usize {
+        let dbs = self.stripes().flat_map(|stripe| &stripe.dbs);
+        let entries = dbs.flat_map(|db| db.names.iter());
+        entries.filter_map(|entry| entry.pairs().ok()).map(|pairs| pairs.len()).sum()
+    }
+
     /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
     /// held.
     pub fn has_expired(&self, db: usize, name: Name<'_>, since_ms: u64, now_ms: u64) -> bool {
