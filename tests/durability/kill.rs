@@ -14,7 +14,7 @@ const CYCLES: u64 = 100;
 const LOAD_MIN_MS: u64 = 20;
 const LOAD_MORE_MS: u64 = 80;
 /// A journal that grows to this is made shorter, so that snapshots are always near.
-const REWRITE_BYTES: &str = "100000";
+const REWRITE_BYTES: &str = "30000";
 
 #[test]
 fn kill_always() {
@@ -34,7 +34,7 @@ fn kill_no() {
 fn kill(policy: &str) {
     let started = Instant::now();
     let scratch = Scratch::new("kill");
-    let start = Start::on(&scratch.at("data"))
+    let start = Start::on(&scratch.at("data"), &scratch)
         .with("appendfsync", policy)
         .with("auto-aof-rewrite-min-size", REWRITE_BYTES);
     let mut random = Random::new(policy.len() as u64);
@@ -42,7 +42,7 @@ fn kill(policy: &str) {
     let cycles = setting("PANTRY_KILL_CYCLES", CYCLES);
     for cycle in 0..cycles {
         let mut server = start.ready();
-        let survey = load.settle(&server);
+        let survey = load.settle(&server, u64::MAX);
         assert_eq!(survey.lost, 0, "acknowledged and lost, in cycle {cycle}");
         assert_eq!(survey.shown_and_lost, 0, "shown and lost, in cycle {cycle}");
         let life = Duration::from_millis(LOAD_MIN_MS + random.below(LOAD_MORE_MS));
@@ -56,7 +56,7 @@ fn kill(policy: &str) {
         }
     }
     let mut server = start.ready();
-    assert_eq!(load.settle(&server).lost, 0);
+    assert_eq!(load.settle(&server, u64::MAX).lost, 0);
     server.stop();
     let log = start.log();
     println!(

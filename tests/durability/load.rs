@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::client::{Client, Reply};
 use crate::ledger::{Ledger, Left, Outcome};
-use crate::machine::{Random, now_ms};
+use crate::machine::{Random, now_ms, now_us};
 use crate::model::{Op, SHARED, State, random_read, written_by};
 use crate::server::Server;
 
@@ -21,9 +21,16 @@ const REFUSED: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Load {
     pub ledgers: Vec<Ledger>,
-    /// For each of them, the command after the last one that somebody was shown.
-    shown: Vec<u64>,
+    shown: Vec<Shown>,
     random: Random,
+}
+
+/// Somebody was shown what a client wrote with one of its commands.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    client: usize,
+    number: u64,
+    at_us: u64,
 }
 
 /// What a crash left of all clients' commands.
@@ -33,8 +40,8 @@ pub struct Survey {
     pub lost: usize,
     /// When the first of them was acknowledged, in unix µs.
     pub first_lost_us: Option<u64>,
-    /// Commands that somebody was shown the effect of, and that are lost.
-    pub shown_and_lost: u64,
+    /// How often somebody was shown what is lost, before the crash.
+    pub shown_and_lost: usize,
     lefts: Vec<Left>,
 }
 
@@ -42,7 +49,7 @@ impl Load {
     pub fn new(clients: usize, purpose: u64) -> Load {
         Load {
             ledgers: (0..clients).map(Ledger::new).collect(),
-            shown: vec![0; clients],
+            shown: Vec::new(),
             random: Random::new(purpose),
         }
     }
@@ -67,9 +74,7 @@ impl Load {
                 scope.spawn(move || read(clients, address, stop, random))
             };
             let result = during();
-            for (shown, now) in self.shown.iter_mut().zip(reader.join().unwrap()) {
-                *shown = now.max(*shown);
-            }
+            self.shown = reader.join().unwrap();
             result
         })
     }
@@ -79,11 +84,12 @@ impl Load {
         self.ledgers.iter().map(|ledger| ledger.acknowledged).sum()
     }
 
-    /// Asks a server what it still has, and compares it with the ledgers.
+    /// Asks a server what it still has after a crash at this moment, in unix µs, and compares it with
+    /// the ledgers.
     ///
     /// # Panics
     /// If that is not what a prefix of every client's commands makes, and nothing else.
-    pub fn settle(&mut self, server: &Server) -> Survey {
+    pub fn settle(&mut self, server: &Server, crash_us: u64) -> Survey {
         let mut client = server.connect();
         let mut lefts = Vec::new();
         let mut counted = 0;
@@ -102,18 +108,15 @@ impl Load {
         for name in client.ask("KEYS *").array() {
             assert!(name.bulk().is_some_and(|name| names.contains(name)), "{name:?} is left");
         }
-        let shown_and_lost = lefts.iter().zip(&self.shown);
-        let survey = Survey {
+        // Reads go on when the disk has failed, and then show what is not safe.
+        let shown = self.shown.drain(..).filter(|shown| shown.at_us < crash_us);
+        let shown_and_lost = shown.filter(|shown| shown.number >= lefts[shown.client].end).count();
+        Survey {
             lost: lefts.iter().map(|left| left.lost).sum(),
             first_lost_us: lefts.iter().filter_map(|left| left.first_lost_us).min(),
-            shown_and_lost: shown_and_lost
-                .map(|(left, shown)| shown.saturating_sub(left.end))
-                .sum(),
+            shown_and_lost,
             lefts,
-        };
-        // What is lost was taken back; numbers that were shown of it do not count any more.
-        self.shown.iter_mut().for_each(|shown| *shown = 0);
-        survey
+        }
     }
 }
 
@@ -160,16 +163,20 @@ fn last_of(client: &mut Client, count: usize) -> std::io::Result<Reply> {
     client.reply()
 }
 
-/// Returns for each client the number after the last one that was shown.
-fn read(clients: usize, address: SocketAddr, stop: &AtomicBool, mut random: Random) -> Vec<u64> {
-    let mut shown = vec![0; clients];
-    let Ok(mut client) = Client::connect(address) else { return shown };
+/// Returns what was shown for the first time, of each client.
+fn read(clients: usize, address: SocketAddr, stop: &AtomicBool, mut random: Random) -> Vec<Shown> {
+    let mut all: Vec<Shown> = Vec::new();
+    let mut next = vec![0; clients];
+    let Ok(mut connection) = Client::connect(address) else { return all };
     while !stop.load(Relaxed) {
-        let Ok(reply) = client.try_ask(&random_read(clients, &mut random)) else { break };
+        let Ok(reply) = connection.try_ask(&random_read(clients, &mut random)) else { break };
         if let Some(value) = reply.bulk() {
             let (client, number) = written_by(value);
-            shown[client] = shown[client].max(number + 1);
+            if number >= next[client] {
+                next[client] = number + 1;
+                all.push(Shown { client, number, at_us: now_us() });
+            }
         }
     }
-    shown
+    all
 }

@@ -223,6 +223,13 @@ impl Drop for PowerSwitch {
     }
 }
 
+/// Says that a test can not be run here, and why.
+pub fn skipped(test: &str, why: &str) {
+    println!("SKIPPED {test}: {why}");
+    // Without --nocapture nobody sees what a test prints that passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
 /// Whether this process may mount.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -15,6 +15,7 @@ mod model;
 mod server;
 
 mod kill;
+mod power;
 
 /// What `appendfsync` may be.
 const POLICIES: [&str; 3] = ["always", "everysec", "no"];

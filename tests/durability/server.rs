@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::machine::Scratch;
 
 /// Longer than anything that is expected to happen takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -16,6 +17,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug, Clone)]
 pub struct Start {
     dir: PathBuf,
+    log: PathBuf,
     flags: Vec<String>,
     /// A program and its arguments that become the server, such as a tracer.
     through: Vec<String>,
@@ -30,9 +32,10 @@ pub struct Server {
 }
 
 impl Start {
-    /// A server on this directory. What it logs is in a file beside that.
-    pub fn on(dir: &Path) -> Start {
-        Start { dir: dir.to_owned(), flags: Vec::new(), through: Vec::new() }
+    /// A server on this directory. What it logs goes into a file of `scratch`.
+    pub fn on(dir: &Path, scratch: &Scratch) -> Start {
+        let log = scratch.at("log");
+        Start { dir: dir.to_owned(), log, flags: Vec::new(), through: Vec::new() }
     }
 
     /// The same with another flag and its value.
@@ -47,14 +50,9 @@ impl Start {
         self
     }
 
-    /// The file it logs to.
-    pub fn log_path(&self) -> PathBuf {
-        self.dir.with_extension("log")
-    }
-
-    /// What was logged so far by every server on this directory.
+    /// What was logged so far by every server that was started so.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Starts it and waits until it has loaded its data.
@@ -80,8 +78,7 @@ impl Start {
     pub fn spawn(&self) -> Server {
         let free = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
         let [redis, http] = free.map(|listener| listener.local_addr().unwrap());
-        let log = self.log_path();
-        let append = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let append = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let program = env!("CARGO_BIN_EXE_pantry").to_owned();
         let mut words = self.through.iter().chain([&program]);
         let child = Command::new(words.next().unwrap())
@@ -94,7 +91,7 @@ impl Start {
             .stderr(append)
             .spawn()
             .unwrap();
-        Server { child, redis, http, log }
+        Server { child, redis, http, log: self.log.clone() }
     }
 }
 
