@@ -45,7 +45,7 @@ pub struct Left {
     /// Acknowledged commands that are lost, and when the first of them was acknowledged, in unix µs.
     pub lost: usize,
     pub first_lost_us: Option<u64>,
-    /// When the last command that is there was sent, in unix µs.
+    /// When the last command that must be there was sent, in unix µs.
     pub last_left_us: Option<u64>,
     /// The number of the first command that is lost; all from it on are.
     pub end: u64,
@@ -92,12 +92,19 @@ impl Ledger {
     /// If no prefix of the commands makes it.
     pub fn settle(&mut self, seen: &State, (from_ms, to_ms): (u64, u64)) -> Left {
         let mut state = self.base.clone();
-        let mut best = state.agrees(seen, from_ms, to_ms).then(|| (0, state.clone()));
+        // Commands that change nothing may be there or not; what is said is the best of it.
+        let mut first = None;
+        let mut best = None;
+        if state.agrees(seen, from_ms, to_ms) {
+            first = Some(0);
+            best = Some((0, state.clone()));
+        }
         for (at, entry) in self.entries.iter().enumerate() {
             if entry.outcome != Outcome::Refused {
                 state.apply(&entry.op);
             }
             if state.agrees(seen, from_ms, to_ms) {
+                first.get_or_insert(at + 1);
                 best = Some((at + 1, state.clone()));
             }
         }
@@ -116,7 +123,8 @@ impl Ledger {
             Outcome::Acknowledged(at_us) => Some(at_us),
             _ => None,
         };
-        let (left, lost) = self.entries.split_at(end);
+        let lost = &self.entries[end..];
+        let left = &self.entries[..first.unwrap_or(0)];
         let is_done = |entry: &&Entry| entry.outcome != Outcome::Refused;
         let result = Left {
             lost: lost.iter().filter_map(acknowledged).count(),
