@@ -25,6 +25,8 @@ pub enum Error {
     NotAFloat,
     /// The name holds a value of the other type.
     WrongType,
+    /// The name exists, and the command needs it not to.
+    BusyKey,
     /// The name does not exist, and the command needs it to.
     NoSuchKey,
     /// The namespace does not exist, not even an empty one.
@@ -89,6 +91,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::WrongType => "WRONGTYPE",
+            Error::BusyKey => "BUSYKEY",
             Error::NoAuth | Error::NoAuthHello => "NOAUTH",
             Error::WrongPass => "WRONGPASS",
             Error::NoPerm(_) => "NOPERM",
@@ -114,6 +117,7 @@ impl Error {
             | Error::Syntax
             | Error::NotAnInteger
             | Error::NotAFloat
+            | Error::BusyKey
             | Error::NoSuchKey
             | Error::NoSuchNamespace
             | Error::InvalidExpire(_)
@@ -136,6 +140,7 @@ impl fmt::Display for Error {
             Error::NotAnInteger => "value is not an integer or out of range",
             Error::NotAFloat => "value is not a valid float",
             Error::WrongType => "Operation against a key holding the wrong kind of value",
+            Error::BusyKey => "Target key name already exists.",
             Error::NoSuchKey => "no such key",
             Error::NoSuchNamespace => "no such namespace",
             Error::InvalidExpire(command) => {

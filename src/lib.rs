@@ -24,7 +24,8 @@
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
-//! - [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //!
 //! # Invariants
 //!
@@ -37,6 +38,7 @@
 //! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
 //! - An error is answered; only broken framing closes a connection.
 
+pub mod base64;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -47,11 +49,13 @@ pub mod journal;
 pub mod log;
 pub mod number;
 pub mod persistence;
+pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod transfer;
 
 use std::sync::Arc;
 

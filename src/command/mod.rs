@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod connection;
 mod deadline;
+mod dump;
 mod expire;
 mod generic;
 mod hash;
@@ -41,6 +42,7 @@ pub const FAMILIES: &[Family] = &[
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
+    dump::FAMILY,
     expire::FAMILY,
     generic::FAMILY,
     hash::FAMILY,

@@ -20,6 +20,8 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn read(&self, name: &str) -> io::Result<(Box<dyn Read + Send>, u64)>;
     /// Cuts a file to `len` bytes, safely on the disk when it returns.
     fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+    /// Makes all of a file safe, whoever wrote it.
+    fn flush(&self, name: &str) -> io::Result<()>;
     /// Gives a file another name, over what has it. Safe after [`Disk::sync`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. Safe after [`Disk::sync`].
@@ -126,6 +128,10 @@ impl Disk for Directory {
         let file = OpenOptions::new().write(true).open(self.at(name))?;
         file.set_len(len)?;
         file.sync_all()
+    }
+
+    fn flush(&self, name: &str) -> io::Result<()> {
+        OpenOptions::new().write(true).open(self.at(name))?.sync_all()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

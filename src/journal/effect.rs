@@ -102,6 +102,8 @@ causes! {
     Kept = "kept",
     /// A name went because memory was short.
     Evicted = "evicted",
+    /// RESTORE, and what is imported.
+    Restore = "restore",
 }
 
 /// Effects of one batch in their order, encoded.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! file    magic 8 | version 4 | flags 4 | number 8 | lsn 8 | time_ms 8 | seeds 3 x 8 | salt 4 | crc 4
-//! record  magic 4 | kind 1, zero 3 | body length 8 | lsn 8 | time_ms 8 | count 4 | crc 4
+//! record  magic 4 | kind 1, zero 3 | body length 8 | lsn 8 | synced 8 | time_ms 8 | count 4 | crc 4
 //!         body
 //!         crc 4 of header and body
 //! ```
@@ -19,7 +19,7 @@ pub const VERSION: u32 = 1;
 /// Bytes of a file's head.
 pub const HEAD_LEN: usize = 72;
 /// Bytes of a record before its body.
-pub const RECORD_LEN: usize = 40;
+pub const RECORD_LEN: usize = 48;
 /// Bytes behind a record's body.
 pub const CRC_LEN: usize = 4;
 
@@ -69,25 +69,28 @@ pub enum Kind {
     Closed = 3,
     /// Snapshot: whole names.
     Names = 4,
-    /// Snapshot: the header of a namespace whose pairs follow.
-    Namespace = 5,
+    /// Snapshot: what names were before was written already, or nothing; at this LSN they are this.
+    LateNames = 5,
+    /// Snapshot: the same for the header of a namespace whose pairs follow.
+    LateNamespace = 6,
     /// Snapshot: pairs of the namespace that was begun.
-    Pairs = 6,
-    /// Snapshot: what was written of this stripe, or of the namespace that was begun, is void.
-    Abandoned = 7,
+    LatePairs = 7,
+    /// Snapshot: what was written from a record on is void.
+    Void = 8,
     /// Snapshot: its end.
-    End = 8,
+    End = 9,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Effects,
         Kind::Continued,
         Kind::Closed,
         Kind::Names,
-        Kind::Namespace,
-        Kind::Pairs,
-        Kind::Abandoned,
+        Kind::LateNames,
+        Kind::LateNamespace,
+        Kind::LatePairs,
+        Kind::Void,
         Kind::End,
     ];
 }
@@ -101,6 +104,8 @@ pub struct RecordHead {
     pub body_len: u64,
     /// Journal: LSN of the first batch. Snapshot: every effect up to it is in the body.
     pub lsn: Lsn,
+    /// Journal: up to here all was safe when this was written. Snapshot: 0.
+    pub synced: Lsn,
     /// When it was written, in unix ms.
     pub time_ms: u64,
     /// Journal: number of batches. Snapshot: number of the record in its file.
@@ -198,6 +203,7 @@ impl RecordHead {
         to.put([self.kind as u8, 0, 0, 0]);
         to.put(self.body_len.to_le_bytes());
         to.put(self.lsn.to_le_bytes());
+        to.put(self.synced.to_le_bytes());
         to.put(self.time_ms.to_le_bytes());
         to.put(self.count.to_le_bytes());
         let head_crc = checksum(salt, &[&record[..RECORD_LEN - CRC_LEN]]);
@@ -223,9 +229,9 @@ impl RecordHead {
             return Err(Flaw::Unknown);
         }
         let mut number = || u64::from_le_bytes(take(&mut from));
-        let (body_len, lsn, time_ms) = (number(), number(), number());
+        let (body_len, lsn, synced, time_ms) = (number(), number(), number(), number());
         let count = u32::from_le_bytes(take(&mut from));
-        Ok(RecordHead { kind, body_len, lsn, time_ms, count })
+        Ok(RecordHead { kind, body_len, lsn, synced, time_ms, count })
     }
 }
 

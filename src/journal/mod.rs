@@ -4,7 +4,7 @@
 //! it as one record, and moves the marks that [`Gate`]s watch. It does not know what an effect means
 //! (see [`effect`]), nor what a store is. A journal that keeps nothing only hands out numbers.
 //!
-//! Around it: [`format`] is what lies on the disk, [`disk`] the seam to it, [`files`] which files make
+//! Around it: [`mod@format`] is what lies on the disk, [`disk`] the seam to it, [`files`] which files make
 //! up a data directory, [`record`] reads them.
 
 pub mod disk;

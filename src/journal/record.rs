@@ -94,9 +94,9 @@ impl Records {
     }
 }
 
-/// Whether a record's header with an LSN of at least `lsn` stands anywhere behind `offset`: then what
-/// is at `offset` is not the torn end of the file. Returns where.
-pub fn find_later(
+/// Whether a record's header anywhere behind `offset` says that batch `lsn` was safe when it was
+/// written: then what is at `offset` is not the torn end of the file. Returns where.
+pub fn find_proof(
     disk: &dyn Disk,
     name: &str,
     offset: u64,
@@ -111,9 +111,9 @@ pub fn find_later(
     loop {
         let read = from.by_ref().take(BUFFER_BYTES as u64).read_to_end(&mut window)?;
         for found in finder.find_iter(&window) {
-            let is_later = RecordHead::decode(&window[found..], salt)
-                .is_ok_and(|head| head.lsn >= lsn && window_at + found as u64 > offset);
-            if is_later {
+            let is_proof = RecordHead::decode(&window[found..], salt)
+                .is_ok_and(|head| head.synced >= lsn && window_at + found as u64 > offset);
+            if is_proof {
                 return Ok(Some(window_at + found as u64));
             }
         }

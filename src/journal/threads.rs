@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Journal;
-use super::writer::{Flusher, UNSYNCED_BYTES_MAX, Writer};
+use super::writer::{Flusher, Step, UNSYNCED_BYTES_MAX, Writer};
 use crate::clock::Clock;
 use crate::config::Fsync;
 
@@ -20,6 +20,10 @@ use crate::config::Fsync;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the writer rests when nobody calls.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long the writer lets changes gather for the next record when many small ones come.
+const GATHERING: Duration = Duration::from_micros(150);
+/// Bytes of a record that are many enough.
+const GATHERED_BYTES: usize = 4096;
 /// How soon it tries again when the disk refuses.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -175,13 +179,23 @@ fn write(
             }
         }
         // Written before others can append more: one record for one turn of the workers.
-        let rest = if writer.step(clock.now_ms()).is_ok() { IDLE } else { RETRY };
+        let stepped = writer.step(clock.now_ms());
         let unsynced_bytes = journal.status().unsynced_bytes.load(Relaxed);
         if unsynced_bytes > UNSYNCED_BYTES_MAX / 4 && journal.policy() == Fsync::EverySec {
             flush.unpark();
         }
-        thread::park_timeout(rest);
+        match stepped {
+            Ok(step) if is_worth_gathering(step, journal.policy()) => thread::sleep(GATHERING),
+            Ok(_) => thread::park_timeout(IDLE),
+            Err(_) => thread::park_timeout(RETRY),
+        }
     }
+}
+
+/// Whether several clients write at a time, each a little: then every record costs more than what is
+/// in it. Under `always` the flush is long enough for others to come.
+fn is_worth_gathering(step: Step, policy: Fsync) -> bool {
+    step.batches > 1 && step.bytes < GATHERED_BYTES && policy != Fsync::Always
 }
 
 fn flush(journal: &Journal, flusher: &Flusher, is_closing: &AtomicBool) {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::files::journal_name;
-use super::format::{FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
+use super::format::{CRC_LEN, FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
 use super::status::Status;
 use super::{Journal, Lsn, QUEUE_KEPT_BYTES, Shared};
 use crate::config::Fsync;
@@ -48,6 +48,15 @@ pub struct Writer {
     is_fresh: bool,
 }
 
+/// The record that a step wrote.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Step {
+    /// Batches in it; 0: there was nothing to write.
+    pub batches: u32,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
 #[derive(Debug)]
 struct Segment {
     file: Arc<dyn DiskFile>,
@@ -59,9 +68,10 @@ struct Segment {
 
 #[derive(Debug)]
 struct Pending {
+    head: RecordHead,
+    /// Sealed for the segment that is written.
     record: Vec<u8>,
     last: Lsn,
-    batches: u32,
 }
 
 /// Flushes the segment that is written. Any thread may; one does at a time.
@@ -169,21 +179,22 @@ impl Writer {
     ///
     /// # Errors
     /// When the disk refuses. Call it again after a while: nothing is lost or written twice.
-    pub fn step(&mut self, now_ms: u64) -> io::Result<()> {
+    pub fn step(&mut self, now_ms: u64) -> io::Result<Step> {
         let result = self.try_step(now_ms);
         match &result {
-            Ok(()) if self.is_in_trouble && !self.is_fresh => {
+            Ok(_) if self.is_in_trouble && !self.is_fresh => {
                 self.is_in_trouble = false;
                 self.shared.recovered();
                 tracing::warn!("the disk takes writes again: changes are accepted");
             }
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => self.report(error),
         }
         result
     }
 
-    fn try_step(&mut self, now_ms: u64) -> io::Result<()> {
+    fn try_step(&mut self, now_ms: u64) -> io::Result<Step> {
+        let mut step = Step::default();
         self.flusher.check()?;
         if self.pending.is_none() {
             self.pending = self.take(now_ms);
@@ -195,6 +206,7 @@ impl Writer {
             self.segment.append(&pending.record)?;
         }
         if let Some(pending) = self.pending.take() {
+            step = Step { batches: pending.head.count, bytes: pending.record.len() };
             self.wrote(pending);
         }
         if self.policy_is(Fsync::Always) {
@@ -211,7 +223,7 @@ impl Writer {
         {
             self.rotate(now_ms)?;
         }
-        Ok(())
+        Ok(step)
     }
 
     /// Goes on in a new segment; what was written before is safe then. Returns its number.
@@ -219,7 +231,8 @@ impl Writer {
     /// # Errors
     /// When the disk refuses; the old segment goes on then.
     pub fn rotate(&mut self, now_ms: u64) -> io::Result<u64> {
-        self.flusher.check()?;
+        // That the new segment is there says that what comes before it is safe.
+        self.flusher.flush()?;
         let next = self.segment.number + 1;
         let lsn = self.shared.written.load(SeqCst) + 1;
         let segment = Segment::create(&*self.disk, next, lsn, false, self.seeds, now_ms)?;
@@ -264,6 +277,7 @@ impl Writer {
         if self.is_fresh {
             return Err(io::Error::other("no snapshot was done since the journal was begun anew"));
         }
+        self.flusher.flush()?;
         self.end(Kind::Closed, now_ms)?;
         self.advance();
         Ok(())
@@ -274,11 +288,11 @@ impl Writer {
         self.segment.number
     }
 
-    /// Ends the segment: all of it is safe, and no room is reserved for more.
+    /// Ends the segment, which was flushed: no room is reserved for more.
     fn end(&mut self, kind: Kind, now_ms: u64) -> io::Result<()> {
-        let lsn = self.shared.written.load(SeqCst) + 1;
+        let synced = self.shared.written.load(SeqCst);
         let mut record = vec![0; RECORD_LEN];
-        RecordHead { kind, body_len: 0, lsn, time_ms: now_ms, count: 0 }
+        RecordHead { kind, body_len: 0, lsn: synced + 1, synced, time_ms: now_ms, count: 0 }
             .seal(self.segment.salt, &mut record);
         let len = self.segment.len;
         self.segment.append(&record)?;
@@ -293,6 +307,10 @@ impl Writer {
     fn install(&mut self, segment: Segment) {
         *self.flusher.current.lock() = segment.file.clone();
         self.segment = segment;
+        if let Some(Pending { head, record, .. }) = &mut self.pending {
+            record.truncate(record.len() - CRC_LEN);
+            head.seal(self.segment.salt, record);
+        }
     }
 
     fn take(&mut self, now_ms: u64) -> Option<Pending> {
@@ -313,18 +331,19 @@ impl Writer {
             kind: Kind::Effects,
             body_len: (record.len() - RECORD_LEN) as u64,
             lsn: last - u64::from(batches) + 1,
+            synced: self.shared.synced.load(SeqCst),
             time_ms: now_ms,
             count: batches,
         };
         head.seal(self.segment.salt, &mut record);
-        Some(Pending { record, last, batches })
+        Some(Pending { head, record, last })
     }
 
     fn wrote(&mut self, pending: Pending) {
         let status = &self.shared.status;
         let bytes = pending.record.len() as u64;
         Status::add(&status.records, 1);
-        Status::add(&status.batches, u64::from(pending.batches));
+        Status::add(&status.batches, u64::from(pending.head.count));
         Status::add(&status.journal_bytes, bytes);
         // Counted before the mark moves, so that a flush that covers it knows of it.
         Status::add(&status.unsynced_bytes, bytes);

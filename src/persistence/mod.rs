@@ -25,6 +25,7 @@ use crate::journal::files::{Inventory, journal_name, snapshot_name};
 use crate::journal::record::Records;
 use crate::journal::threads::Threads;
 use crate::server::Server;
+use crate::store::capture::Slices;
 use crate::store::{Hasher, Held};
 use progress::Progress;
 
@@ -365,7 +366,14 @@ fn take_snapshot(
         };
         let before_bytes = status.journal_bytes.load(Relaxed);
         let mut make_safe = |lsn| running.threads.flush_to(lsn);
-        let bytes = snapshot::take(store, &*running.disk, number, &should_stop, &mut make_safe)?;
+        let bytes = snapshot::take(
+            store,
+            &*running.disk,
+            number,
+            Slices::default(),
+            &should_stop,
+            &mut make_safe,
+        )?;
         status.journal_bytes.fetch_sub(before_bytes, Relaxed);
         status.base_bytes.store(bytes, Relaxed);
         status.snapshot_lsn.store(store.journal.last(), Relaxed);

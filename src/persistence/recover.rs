@@ -13,7 +13,7 @@ use crate::journal::disk::{Disk, append_all};
 use crate::journal::effect::Damaged;
 use crate::journal::files::{Inventory, journal_name, snapshot_name};
 use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Kind, RecordHead};
-use crate::journal::record::{Records, Trouble, find_later};
+use crate::journal::record::{Records, Trouble, find_proof};
 use crate::journal::status::Status;
 use crate::journal::varint;
 use crate::store::Store;
@@ -92,6 +92,12 @@ pub fn recover(
     if mends {
         if let Some(cut) = &cut {
             mend(disk, cut).with_context(|| format!("can not cut {}", cut.file))?;
+        }
+        // A process that was killed left to the system what it had not flushed. Now it is built upon.
+        for name in segments.iter().map(|&number| journal_name(number)) {
+            if !useless.contains(&name) {
+                disk.flush(&name).with_context(|| format!("can not flush {name}"))?;
+            }
         }
         for name in &useless {
             disk.remove(name).with_context(|| format!("can not remove {name}"))?;
@@ -172,9 +178,10 @@ impl Loading<'_, '_> {
             Status::add(&self.status.loading_loaded_bytes, body.len() as u64);
             let put = match record.kind {
                 Kind::Names => self.restore.names(record.lsn, body),
-                Kind::Namespace => self.restore.namespace(record.lsn, body),
-                Kind::Pairs => self.restore.pairs(record.lsn, body),
-                Kind::Abandoned => varint::read(&mut &*body)
+                Kind::LateNames => self.restore.late_names(record.lsn, body),
+                Kind::LateNamespace => self.restore.late_namespace(record.lsn, body),
+                Kind::LatePairs => self.restore.late_pairs(record.lsn, body),
+                Kind::Void => varint::read(&mut &*body)
                     .ok_or(Damaged)
                     .and_then(|first| self.restore.void_from(record.lsn, first)),
                 Kind::End => {
@@ -230,8 +237,7 @@ impl Loading<'_, '_> {
                 is_first = false;
             }
             self.time_ms = self.time_ms.max(head.time_ms);
-            let has_more = numbers[at + 1..].iter().any(|&later| self.has_records(later));
-            ended = self.segment(&name, &mut records, has_more)?;
+            ended = self.segment(&name, &mut records, &numbers[at + 1..])?;
             if self.cut.is_some() {
                 return Ok(numbers[at + 1..].iter().map(|&later| journal_name(later)).collect());
             }
@@ -245,15 +251,24 @@ impl Loading<'_, '_> {
         Ok(Vec::new())
     }
 
-    fn has_records(&self, number: u64) -> bool {
-        self.disk.read(&journal_name(number)).is_ok_and(|(_, len)| len > HEAD_LEN as u64)
+    /// Whether what is damaged at `offset` of a segment, where the next batch should be, is nothing but
+    /// the end that a crash tore: nothing that is left says that it was ever safe.
+    fn is_torn(&self, name: &str, offset: u64, salt: u32, later: &[u64]) -> anyhow::Result<bool> {
+        // A segment is begun when all before it is safe; but one that begins anew knows nothing of it.
+        let is_continued = later.iter().any(|&number| {
+            Records::open(self.disk, &journal_name(number))
+                .is_ok_and(|records| records.head.lsn > self.next && !records.head.is_fresh)
+        });
+        let proof = find_proof(self.disk, name, offset, salt, self.next)
+            .with_context(|| format!("can not read {name}"))?;
+        Ok(!is_continued && proof.is_none())
     }
 
     fn segment(
         &mut self,
         name: &str,
         records: &mut Records,
-        has_more: bool,
+        later: &[u64],
     ) -> anyhow::Result<Ended> {
         let mut ended = Ended::Open;
         loop {
@@ -263,12 +278,9 @@ impl Loading<'_, '_> {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(ended),
                 Err(Trouble::Damage { offset, flaw }) => {
-                    let is_end = ended == Ended::Open
-                        && !has_more
-                        && find_later(self.disk, name, offset, salt, self.next)
-                            .with_context(|| format!("can not read {name}"))?
-                            .is_none();
-                    if !is_end {
+                    let is_torn =
+                        ended == Ended::Open && self.is_torn(name, offset, salt, later)?;
+                    if !is_torn {
                         return Err(damaged(name, offset, flaw));
                     }
                     let bytes = file_len - offset;

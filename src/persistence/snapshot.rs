@@ -12,7 +12,7 @@ use crate::journal::format::{FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordH
 use crate::journal::status::Status;
 use crate::journal::varint;
 use crate::store::Store;
-use crate::store::capture::{Capture, Piece};
+use crate::store::capture::{Capture, Piece, Slices};
 
 /// Bytes after which what was written is flushed, so that the last flush is a short one.
 const FLUSH_BYTES: u64 = 16 << 20;
@@ -40,11 +40,12 @@ pub fn take(
     store: &Store,
     disk: &dyn Disk,
     number: u64,
+    slices: Slices,
     should_stop: &dyn Fn() -> bool,
     make_safe: &mut dyn FnMut(Lsn) -> io::Result<()>,
 ) -> io::Result<u64> {
     let mut output = Output::create(store, disk, number)?;
-    let written = output.write(store, should_stop).and_then(make_safe);
+    let written = output.write(store, slices, should_stop).and_then(make_safe);
     if let Err(error) = written {
         // It is as good as not there: at the next start it would be removed.
         let _ = disk.remove(&output.name);
@@ -90,9 +91,14 @@ impl Output {
     }
 
     /// Writes all records; returns the LSN after which nothing is in them.
-    fn write(&mut self, store: &Store, should_stop: &dyn Fn() -> bool) -> io::Result<Lsn> {
+    fn write(
+        &mut self,
+        store: &Store,
+        slices: Slices,
+        should_stop: &dyn Fn() -> bool,
+    ) -> io::Result<Lsn> {
         let busy = || io::Error::other("a snapshot is being taken already");
-        let mut capture = Capture::begin(store).ok_or_else(busy)?;
+        let mut capture = Capture::begin(store, slices).ok_or_else(busy)?;
         let mut stripe_begins = 0;
         let mut namespace_begins = 0;
         self.begin();
@@ -106,10 +112,11 @@ impl Output {
                     continue;
                 }
                 Piece::Names => Kind::Names,
-                Piece::Pairs => Kind::Pairs,
-                Piece::Namespace => {
+                Piece::LateNames => Kind::LateNames,
+                Piece::LatePairs => Kind::LatePairs,
+                Piece::LateNamespace => {
                     namespace_begins = self.records;
-                    Kind::Namespace
+                    Kind::LateNamespace
                 }
                 Piece::VoidNamespace => self.void(namespace_begins),
                 Piece::VoidStripe => self.void(stripe_begins),
@@ -128,7 +135,7 @@ impl Output {
 
     fn void(&mut self, first: u32) -> Kind {
         varint::push(u64::from(first), &mut self.record);
-        Kind::Abandoned
+        Kind::Void
     }
 
     fn begin(&mut self) {
@@ -141,6 +148,7 @@ impl Output {
             kind,
             body_len: (self.record.len() - RECORD_LEN) as u64,
             lsn,
+            synced: 0,
             time_ms: self.time_ms,
             count: self.records,
         };

@@ -3,10 +3,10 @@
 //! A slice copies some names under their stripe's lock, with the LSN up to which they have seen every
 //! effect. A later effect is in the journal, so snapshot and journal together give an exact state.
 //! What needs care is an effect that carries content from a name to another while one of the two is
-//! captured and the other is not: [`State::observe`] looks at every batch meanwhile, under the locks
-//! it was made under, and has such a name captured (again) at the end. Large namespaces are captured
-//! at the end too, pair by pair in hash order; if such a name is dropped or replaced half-way, what
-//! was captured of it is void.
+//! captured and the other is not: `State::observe` looks at every batch meanwhile, under the locks
+//! it was made under, and has such a name captured late: at the end, and besides what was captured of
+//! it before, from which what it was until then follows. Large namespaces are captured late too, pair
+//! by pair in hash order; if such a name is dropped or replaced half-way, what was captured is void.
 //!
 //! What the bytes look like is written here and read in [`super::restore`]; files are not its matter.
 
@@ -26,12 +26,22 @@ use crate::journal::Lsn;
 use crate::journal::effect::{Decoder, Effect};
 use crate::journal::varint;
 
-/// Bytes that one slice copies, about.
-const SLICE_BYTES: usize = 64 * 1024;
-/// Names, of however little, that one slice looks at.
-const SLICE_NAMES: usize = 512;
-/// Namespaces with more bytes of pairs than this are captured in parts.
-const WHOLE_BYTES_MAX: usize = 32 * 1024;
+/// How much one slice does, so that nobody waits long for its stripe.
+#[derive(Debug, Clone, Copy)]
+pub struct Slices {
+    /// Bytes that it copies, about.
+    pub bytes: usize,
+    /// Names, of however little, that it looks at.
+    pub names: usize,
+    /// Namespaces with more bytes of pairs than this are captured in parts.
+    pub whole_bytes_max: usize,
+}
+
+impl Default for Slices {
+    fn default() -> Slices {
+        Slices { bytes: 64 * 1024, names: 512, whole_bytes_max: 32 * 1024 }
+    }
+}
 
 /// How an entry begins: its database and these flags.
 pub(super) mod flag {
@@ -39,7 +49,7 @@ pub(super) mod flag {
     pub const KEPT: u8 = 2;
     pub const RAW: u8 = 4;
     pub const DEADLINE: u8 = 8;
-    /// There is no such name, whatever was captured before.
+    /// There is no such name.
     pub const ABSENT: u8 = 16;
 }
 
@@ -48,10 +58,12 @@ pub(super) mod flag {
 pub enum Piece {
     /// Whole names.
     Names,
-    /// The header of a namespace; its pairs follow.
-    Namespace,
+    /// Whole names that were put off.
+    LateNames,
+    /// The header of a namespace that was put off; its pairs follow.
+    LateNamespace,
     /// Pairs of the namespace that was begun.
-    Pairs,
+    LatePairs,
     /// What was brought of the namespace that was begun is void.
     VoidNamespace,
     /// What was brought since the last [`Piece::StripeBegins`] is void.
@@ -79,7 +91,7 @@ struct Progress {
     from: u64,
     /// Databases changed places while the stripe was captured in part.
     is_stripe_void: bool,
-    /// To be captured (again) at the end.
+    /// To be captured late.
     pending: BTreeSet<Place>,
     /// Being captured in parts.
     current: Option<Place>,
@@ -90,6 +102,7 @@ struct Progress {
 #[derive(Debug)]
 pub struct Capture<'s> {
     store: &'s Store,
+    slices: Slices,
     /// Pairs of the current namespace from this hash on are left.
     pairs_from: u64,
     /// Names captured.
@@ -98,7 +111,7 @@ pub struct Capture<'s> {
 
 impl<'s> Capture<'s> {
     /// Begins one; `None` if there is one.
-    pub fn begin(store: &'s Store) -> Option<Capture<'s>> {
+    pub fn begin(store: &'s Store, slices: Slices) -> Option<Capture<'s>> {
         // Nobody may change anything unseen after its stripe was captured.
         let mut held = Held::new(store);
         held.lock_all();
@@ -106,7 +119,7 @@ impl<'s> Capture<'s> {
             return None;
         }
         *store.capture.progress.lock() = Progress::default();
-        Some(Capture { store, pairs_from: 0, names: 0 })
+        Some(Capture { store, slices, pairs_from: 0, names: 0 })
     }
 
     /// Appends the next piece's bytes to `to`. Every effect up to the LSN is in them. `None` at the
@@ -145,17 +158,17 @@ impl<'s> Capture<'s> {
             return (Piece::StripeBegins, stripe.lsn);
         }
         let db = progress.db;
-        let mut left = SLICE_NAMES;
+        let mut left = self.slices.names;
         let mut last = None;
         let scanned = stripe.dbs[db].names.scan(progress.from, self.store.hasher, |hash, entry| {
-            let is_enough = left == 0 || to.len() >= SLICE_BYTES;
+            let is_enough = left == 0 || to.len() >= self.slices.bytes;
             if is_enough && last != Some(hash) {
                 progress.from = hash;
                 return ControlFlow::Break(());
             }
             left = left.saturating_sub(1);
             last = Some(hash);
-            if is_large(entry) {
+            if self.is_large(entry) {
                 progress.pending.insert((db, entry.name().into()));
             } else {
                 put_entry(db, entry, to);
@@ -184,21 +197,29 @@ impl<'s> Capture<'s> {
         let piece = match entry {
             None => {
                 put_front(*db, flag::ABSENT, bytes, NEVER, to);
-                Piece::Names
+                Piece::LateNames
             }
-            Some(entry) if is_large(entry) => {
+            Some(entry) if self.is_large(entry) => {
                 put_header(*db, entry, to);
+                varint::push(entry.pairs().map_or(0, |pairs| pairs.len()) as u64, to);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;
-                Piece::Namespace
+                Piece::LateNamespace
             }
             Some(entry) => {
                 put_entry(*db, entry, to);
-                Piece::Names
+                Piece::LateNames
             }
         };
         Some((piece, stripe.lsn))
+    }
+
+    fn is_large(&self, entry: &NameEntry) -> bool {
+        match entry.pairs() {
+            Ok(PairsRef::Many(table)) => table.bytes() > self.slices.whole_bytes_max,
+            _ => false,
+        }
     }
 
     /// Some pairs of the current namespace.
@@ -217,7 +238,7 @@ impl<'s> Capture<'s> {
             Some(PairsRef::Many(table)) => {
                 let mut last = None;
                 table.scan(self.pairs_from, self.store.hasher, |hash, pair| {
-                    if to.len() >= SLICE_BYTES && last != Some(hash) {
+                    if to.len() >= self.slices.bytes && last != Some(hash) {
                         self.pairs_from = hash;
                         return ControlFlow::Break(());
                     }
@@ -235,7 +256,7 @@ impl<'s> Capture<'s> {
         if scanned.is_continue() {
             progress.current = None;
         }
-        (Piece::Pairs, stripe.lsn)
+        (Piece::LatePairs, stripe.lsn)
     }
 }
 
@@ -337,13 +358,6 @@ impl Progress {
             .collect();
         self.pending.extend(twins);
         self.is_stripe_void |= (self.db, self.from) != (0, 0);
-    }
-}
-
-fn is_large(entry: &NameEntry) -> bool {
-    match entry.pairs() {
-        Ok(PairsRef::Many(table)) => table.bytes() > WHOLE_BYTES_MAX,
-        _ => false,
     }
 }
 

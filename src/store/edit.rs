@@ -186,6 +186,19 @@ impl View<'_> {
         true
     }
 
+    /// Remembers that a name was last used so many seconds ago. Does nothing if use is counted instead. No effect: how
+    /// names are used is not journaled.
+    pub fn set_idle_s(&mut self, name: &[u8], idle_s: u64) {
+        let used = self.access.settings.eviction.usage.idle_since(idle_s, self.access.used_ms);
+        self.set_used(name, used);
+    }
+
+    /// Remembers how often a name was used. Does nothing if use is not counted. No effect, as [`View::set_idle_s`] says.
+    pub fn set_frequency(&mut self, name: &[u8], frequency: u8) {
+        let used = self.access.settings.eviction.usage.used_often(frequency, self.access.used_ms);
+        self.set_used(name, used);
+    }
+
     /// Renames what is there, header and kept mark included, over whatever `to` was. `false` if
     /// there is nothing that Redis clients can see. Costs the same for any size.
     pub fn rename(&mut self, name: &[u8], to: &[u8]) -> bool {
@@ -265,6 +278,12 @@ impl View<'_> {
         }
         self.effects.push(cause, Effect::Keep { db: self.db() as u8, name });
         Ok(created)
+    }
+
+    fn set_used(&mut self, name: &[u8], used: Option<u32>) {
+        if let Some(used) = used {
+            self.update(name, |entry| entry.set_used(used));
+        }
     }
 
     /// Changes a live entry; an expired one is removed first.

@@ -59,8 +59,9 @@ impl<'s> Group<'s> {
         self.guards[self.position(stripe)?].as_deref_mut()
     }
 
-    pub fn stripes(&self) -> impl Iterator<Item = &Stripe> {
-        self.guards[..self.len].iter().flatten().map(|guard| &**guard)
+    pub fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
+        let guards = self.guards[..self.len].iter().flatten();
+        self.numbers.iter().zip(guards).map(|(&number, guard)| (usize::from(number), &**guard))
     }
 
     pub fn each(&mut self, visit: impl FnMut(&mut Stripe)) {

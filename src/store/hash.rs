@@ -44,13 +44,13 @@ impl Rehash for Hasher {
 impl Hasher {
     /// A hash function chosen by the operating system's randomness.
     pub fn random() -> Hasher {
-        Hasher::with([0u64, 1].map(|n| RandomState::new().hash_one(n)))
+        Hasher::seeded([0u64, 1].map(|n| RandomState::new().hash_one(n)))
     }
 
     /// The hash function that was chosen before, if this program still has it; see
     /// [`Hasher::seeds`].
     pub fn again([first, second, check]: [u64; 3]) -> Option<Hasher> {
-        let hasher = Hasher::with([first, second]);
+        let hasher = Hasher::seeded([first, second]);
         (hasher.hash(CHECKED) == check).then_some(hasher)
     }
 
@@ -59,8 +59,8 @@ impl Hasher {
         [self.seeds[0], self.seeds[1], self.hash(CHECKED)]
     }
 
-    /// It lives as long as the process.
-    fn with(seeds: [u64; 2]) -> Hasher {
+    /// The hash function with these seeds. It lives as long as the process.
+    pub fn seeded(seeds: [u64; 2]) -> Hasher {
         Hasher { seeds, shared: Box::leak(Box::new(SharedSeed::from_u64(seeds[0]))) }
     }
 

@@ -221,14 +221,18 @@ impl<'s> Held<'s> {
     }
 
     fn stripes(&self) -> impl Iterator<Item = &Stripe> {
+        self.numbered_stripes().map(|(_, stripe)| stripe)
+    }
+
+    fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
         let (one, group, many) = match &self.guards {
             Guards::None => (None, None, &[][..]),
-            Guards::One(_, stripe) => (Some(&**stripe), None, &[][..]),
+            Guards::One(number, stripe) => (Some((*number, &**stripe)), None, &[][..]),
             Guards::Group(group) => (None, Some(group), &[][..]),
             Guards::Many(stripes) => (None, None, &stripes[..]),
         };
-        let group = group.into_iter().flat_map(Group::stripes);
-        one.into_iter().chain(group).chain(many.iter().map(|(_, stripe)| &**stripe))
+        let group = group.into_iter().flat_map(Group::numbered_stripes);
+        one.into_iter().chain(group).chain(many.iter().map(|(number, stripe)| (*number, &**stripe)))
     }
 
     /// The held stripe of a hash. A name whose stripe is not held is a mistake in the command's
@@ -310,8 +314,7 @@ impl Names for Held<'_> {
 
     fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) {
         let first = stripe_of(from);
-        let stripes: Vec<&Stripe> = self.stripes().collect();
-        for (number, stripe) in stripes.iter().enumerate().skip(first) {
+        for (number, stripe) in self.numbered_stripes().filter(|(number, _)| *number >= first) {
             let from = if number == first { from } else { 0 };
             let table = &stripe.dbs[db].names;
             if table.scan(from, self.store.hasher, |hash, entry| visit(hash, entry)).is_break() {

@@ -1,13 +1,14 @@
 //! The store: every name of every database, in stripes that worker threads share.
 //!
 //! This file has the stripes and what they hold. Around it: [`view`] and its edits are the waist that
-//! commands see; `held` takes stripes' locks; `overlay` lets a command run without touching the
+//! commands see; `held` takes stripes' locks; `direct` is for those that are no commands; `overlay` lets a command run without touching the
 //! store; `reap` frees what expired; `table`, `packed` and `name` are how things lie in memory.
 //! Commands and doors never see a stripe, a lock or a table.
 
 mod blocks;
 mod boxed;
 pub mod capture;
+mod direct;
 mod edit;
 mod evict;
 mod group;
@@ -20,6 +21,7 @@ mod overlay;
 mod packed;
 mod pairs;
 mod reap;
+mod redo;
 mod replay;
 pub mod restore;
 mod segment;

@@ -183,6 +183,7 @@ impl NameEntry {
         self.used.load(Relaxed)
     }
 
+    /// Replaces what is remembered of its use.
     pub(super) fn set_used(&self, used: u32) {
         self.used.store(used, Relaxed);
     }

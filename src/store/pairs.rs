@@ -152,6 +152,18 @@ impl NameEntry {
         })
     }
 
+    /// Makes an empty namespace ready for `len` pairs in the order of their hashes.
+    pub(super) fn prepare_pairs(&mut self, len: usize) {
+        if len > FEW_PAIRS_MAX {
+            self.many = Some(Box::new(Table::prepared(0, len)));
+        }
+    }
+
+    /// What [`NameEntry::prepare_pairs`] made may be in vain.
+    pub(super) fn end_of_pairs(&mut self) {
+        self.many.take_if(|table| table.is_empty());
+    }
+
     /// Takes a pair out; returns its deadline.
     pub(super) fn remove_pair(&mut self, hasher: KeyHasher<'_>, key: &[u8]) -> Option<u64> {
         if let Some(table) = &mut self.many {

@@ -69,6 +69,13 @@ impl<H: Heap> Segment<H> {
         }
     }
 
+    /// One without entries that has slots for so many.
+    pub fn prepared(prefix: u64, prefix_bits: u8, len: usize) -> Self {
+        let mut segment = Segment::new(prefix, prefix_bits);
+        segment.place(&[], len + len / 4);
+        segment
+    }
+
     /// Bytes of memory it takes, with its entries, but for itself.
     #[inline]
     pub fn bytes(&self) -> usize {

@@ -25,6 +25,9 @@ pub const NEVER: u64 = u64::MAX;
 /// however alike their hashes are.
 const ENTRIES_PER_PLACE_MIN: usize = 64;
 
+/// Entries at most for which a segment is prepared.
+const PREPARED_ENTRIES: usize = HOMES_MAX / 4 * 3;
+
 /// Makes the hash of a key anew: slots keep a part of it only.
 pub trait Rehash: Copy {
     /// The hash that the key was put in with.
@@ -60,6 +63,25 @@ impl<H: Heap> Table<H> {
             segments: Blocks::new(),
             free: Vec::new(),
         }
+    }
+
+    /// An empty table that `len` entries will be put into in the order of their hashes: growing would
+    /// find the segment that is filled too small again and again.
+    pub fn prepared(skip_bits: u8, len: usize) -> Self {
+        let mut table = Table::new(skip_bits);
+        let segments = len.div_ceil(PREPARED_ENTRIES).next_power_of_two();
+        table.depth = segments.trailing_zeros() as u8;
+        for number in 0..segments {
+            let prefix = match table.depth {
+                0 => 0,
+                depth => (number as u64) << (64 - depth) >> skip_bits,
+            };
+            let bits = skip_bits + table.depth;
+            table.segments.push(Segment::prepared(prefix, bits, len / segments));
+            table.directory.push(number as u32);
+        }
+        table.segment_bytes = table.segments.iter().map(Segment::bytes).sum();
+        table
     }
 
     /// Number of entries.

@@ -44,6 +44,17 @@ impl Usage {
         minutes(now_ms) << COUNTER_BITS | counter
     }
 
+    /// The word of a name that was last used so many seconds ago; `None` if that is not remembered.
+    pub fn idle_since(self, idle_s: u64, now_ms: u64) -> Option<u32> {
+        let used_s = (now_ms / 1000).saturating_sub(idle_s);
+        (self == Usage::Recency).then(|| u32::try_from(used_s).unwrap_or(u32::MAX))
+    }
+
+    /// The word of a name with this counter; `None` if counters are not remembered.
+    pub fn used_often(self, frequency: u8, now_ms: u64) -> Option<u32> {
+        (self != Usage::Recency).then(|| minutes(now_ms) << COUNTER_BITS | u32::from(frequency))
+    }
+
     /// The counter as it is now. Means nothing under [`Usage::Recency`].
     pub fn frequency(self, word: u32, now_ms: u64) -> u8 {
         let counter = word as u8;

@@ -269,11 +269,25 @@ impl<'a> View<'a> {
         count: usize,
         mut visit: impl FnMut(&'v NameEntry),
     ) -> u64 {
+        self.scan_all(cursor, count, |entry| {
+            if entry.kind().is_some() {
+                visit(entry);
+            }
+        })
+    }
+
+    /// [`View::scan`] with empty kept namespaces.
+    pub fn scan_all<'v>(
+        &'v self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(&'v NameEntry),
+    ) -> u64 {
         let now_ms = self.access.now_ms;
         let mut walk = Walk::new(count);
         self.names.scan(self.access.db, from_cursor(cursor), &mut |hash, entry| {
             walk.step(hash)?;
-            if entry.kind().is_some() && !entry.is_expired(now_ms) {
+            if !entry.is_expired(now_ms) {
                 visit(entry);
             }
             ControlFlow::Continue(())

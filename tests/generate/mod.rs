@@ -8,6 +8,8 @@ pub mod agree;
 
 use pantry::command::syntax::{self, Item, Kind};
 use pantry::command::{Spec, table};
+use pantry::rdb::dump;
+use pantry::rdb::pairs::PairBuffer;
 
 use crate::oracle::Random;
 
@@ -59,6 +61,8 @@ const JUNK: &[&[u8]] = &[
     b"WITHVALUES",
     b"\x00",
 ];
+
+const LARGEST: &[u8] = b"9223372036854775807";
 
 /// How long what is given a lifetime lives.
 #[derive(Clone, Copy, PartialEq)]
@@ -122,6 +126,10 @@ impl Generator {
             let fixed = spec.command.name.split(' ').count();
             self.spoil(fixed, &mut words);
         }
+        // Redis adds this to the time without looking whether it fits.
+        if spec.command.name == "RESTORE" && words.get(2).is_some_and(|ttl| ttl == LARGEST) {
+            words[2] = number(0);
+        }
         words
     }
 
@@ -171,7 +179,6 @@ impl Generator {
 
     fn argument(&self, name: &str) -> Vec<u8> {
         let random = &self.random;
-        let number = |n: i64| n.to_string().into_bytes();
         match name {
             "key" | "newkey" | "source" | "destination" | "namespace" => {
                 random.pick(NAMES).to_vec()
@@ -180,6 +187,9 @@ impl Generator {
             "numfields" => b"numfields".to_vec(),
             "value" | "message" => self.value(),
             "increment" | "decrement" => self.increment(),
+            "serialized-value" => self.payload(),
+            "ttl" if random.below(2) == 0 => number(0),
+            "ttl" => number(self.lifetime_ms()),
             "seconds" => number(self.lifetime_ms() / 1000),
             "milliseconds" => number(self.lifetime_ms()),
             "unix-time-seconds" => number((self.now_ms as i64 + self.lifetime_ms()) / 1000),
@@ -195,6 +205,20 @@ impl Generator {
             }
             _ => random.pick(JUNK).to_vec(),
         }
+    }
+
+    /// What DUMP may return. Redis 7.0 knows no deadlines of pairs.
+    fn payload(&self) -> Vec<u8> {
+        if self.random.below(2) == 0 {
+            return dump::string(&self.value());
+        }
+        let mut pairs = PairBuffer::default();
+        for key in &KEYS[..1 + self.random.below(KEYS.len() - 1)] {
+            let has_deadline = self.lifetimes == Lifetimes::Short && self.random.below(4) == 0;
+            let deadline_ms = has_deadline.then(|| self.now_ms + self.random.below(2000) as u64);
+            pairs.push(key, &self.value(), deadline_ms);
+        }
+        dump::hash(&pairs)
     }
 
     fn value(&self) -> Vec<u8> {
@@ -247,4 +271,8 @@ impl Generator {
             }
         }
     }
+}
+
+fn number(n: i64) -> Vec<u8> {
+    n.to_string().into_bytes()
 }

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,23 +35,28 @@ pub enum Reply {
 impl Oracle {
     /// `None`, and a line on stderr, when the binary is missing.
     pub fn start() -> Option<Oracle> {
+        Oracle::start_in(&std::env::temp_dir(), &["--appendonly", "no", "--save", ""])
+    }
+
+    /// With its files in this directory, and these arguments.
+    pub fn start_in(directory: &Path, arguments: &[&str]) -> Option<Oracle> {
         let binary = std::env::var(BINARY_VARIABLE).unwrap_or_else(|_| BINARY.to_string());
-        if !std::path::Path::new(&binary).exists() {
+        if !Path::new(&binary).exists() {
             eprintln!("SKIPPED: redis-server not installed");
             return None;
         }
         // A port that was free a moment ago can be taken now.
         (0..5)
-            .find_map(|_| Oracle::start_on_free_port(&binary))
+            .find_map(|_| Oracle::start_on_free_port(&binary, directory, arguments))
             .or_else(|| panic!("redis-server does not start"))
     }
 
-    fn start_on_free_port(binary: &str) -> Option<Oracle> {
+    fn start_on_free_port(binary: &str, directory: &Path, arguments: &[&str]) -> Option<Oracle> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new(binary)
-            .args(format!("--bind 127.0.0.1 --port {port} --appendonly no --save").split(' '))
-            .arg("")
-            .current_dir(std::env::temp_dir())
+            .args(format!("--bind 127.0.0.1 --port {port}").split(' '))
+            .args(arguments)
+            .current_dir(directory)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -60,7 +66,13 @@ impl Oracle {
             let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
             stream.set_nodelay(true).unwrap();
             let mut oracle = Oracle { child, stream: BufReader::new(stream), port };
-            return oracle.is_own_server().then_some(oracle);
+            if !oracle.is_own_server() {
+                return None;
+            }
+            while oracle.is_loading() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            return Some(oracle);
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -73,6 +85,16 @@ impl Oracle {
         String::from_utf8(info)
             .unwrap()
             .contains(&format!("\r\nprocess_id:{}\r\n", self.child.id()))
+    }
+
+    fn is_loading(&mut self) -> bool {
+        matches!(self.run(&[b"PING"]), Reply::Error(error) if error.starts_with("LOADING"))
+    }
+
+    /// Whether it has this command.
+    pub fn has(&mut self, command: &str) -> bool {
+        let known = self.run(&[b"COMMAND", b"INFO", command.as_bytes()]);
+        matches!(known, Reply::Array(found) if matches!(&found[..], [Reply::Array(info)] if !info.is_empty()))
     }
 
     /// Another connection.
@@ -173,6 +195,7 @@ pub fn command(args: &[&[u8]]) -> Vec<Vec<u8>> {
 }
 
 /// SplitMix64: the same numbers on every run, so that a failure comes again.
+#[derive(Debug)]
 pub struct Random(Cell<u64>);
 
 impl Random {

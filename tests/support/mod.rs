@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
 pub mod render;
+pub mod scratch;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ pub const START_MS: u64 = 1_700_000_000_000;
 
 /// A server whose clients are function calls and whose clock is moved by hand.
 pub struct Harness {
-    pub server: Server,
+    pub server: Arc<Server>,
     pub over_overlay: bool,
     sessions: HashMap<String, Session>,
     random: u64,
@@ -40,10 +41,14 @@ impl Harness {
 
     /// At another moment, in unix ms.
     pub fn starting_at(start_ms: u64, journal: Journal) -> Harness {
-        let store = Store::new(journal, Clock::manual(start_ms));
+        Harness::of(Store::new(journal, Clock::manual(start_ms)))
+    }
+
+    /// Over a store that is there.
+    pub fn of(store: Store) -> Harness {
         let config = Config { enable_debug_command: true, ..Config::default() };
         Harness {
-            server: Server::new(config, store, 1),
+            server: Arc::new(Server::new(config, store, 1)),
             over_overlay: false,
             sessions: HashMap::new(),
             random: 1,
@@ -113,9 +118,9 @@ impl Harness {
 /// Everything alive in a store at `now_ms`, one line a name or pair, sorted.
 pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
     let mut lines = Vec::new();
+    let mut held = Held::new(store);
+    held.lock_all();
     for db in 0..pantry::store::DATABASES {
-        let mut held = Held::new(store);
-        held.lock_all();
         let mut effects = Effects::default();
         let (touch, used_ms, settings) = (false, now_ms, &Settings::NONE);
         let access = Access { db, now_ms, random_seed: 0, touch, used_ms, settings };

@@ -1,0 +1,248 @@
+//! Redoes the journal's effects over what a snapshot captured.
+//!
+//! While the snapshot was taken clients went on, so its parts show different moments. An effect from
+//! that time is applied only to what was captured before it; afterwards every effect is. What effects
+//! make of a name that was not captured before them may be vague, even of the wrong type, but only
+//! until it is dropped or was captured late. How captured names are read is in [`super::restore`].
+
+use super::name::{NameEntry, NewDeadline};
+use super::names::Names as _;
+use super::restore::Restore;
+use super::view::{Known, View};
+use super::{Access, DATABASES, NEVER, Settings};
+use crate::journal::Lsn;
+use crate::journal::effect::{Cause, Damaged, Decoder, Effect};
+
+/// Effects that are looked at ahead of being applied.
+const AHEAD: usize = 16;
+
+impl Restore<'_> {
+    /// Applies one batch of effects, the one with this LSN.
+    ///
+    /// # Errors
+    /// If `effects` are none, or not such as could have happened.
+    pub fn batch(&mut self, lsn: Lsn, effects: &[u8]) -> Result<(), Damaged> {
+        self.take();
+        if !self.late.is_empty() {
+            self.install(lsn);
+        }
+        let mut decoder = Decoder::new(effects);
+        let mut ahead = Vec::with_capacity(AHEAD);
+        loop {
+            ahead.clear();
+            for decoded in decoder.by_ref().take(AHEAD) {
+                let (cause, effect) = decoded?;
+                ahead.push((cause, effect, 0));
+            }
+            if ahead.is_empty() {
+                break;
+            }
+            self.look_ahead(&mut ahead);
+            for (cause, effect, hash) in &ahead {
+                self.apply(lsn, *cause, *effect, *hash)?;
+            }
+        }
+        self.end_turn(effects.len());
+        Ok(())
+    }
+
+    /// Hashes keys, and brings what will be needed into the processor's cache.
+    fn look_ahead(&self, effects: &mut [(Cause, Effect<'_>, u64)]) {
+        let mut known = [Known::default(); AHEAD];
+        let mut len = 0;
+        let mut first = None;
+        for (_, effect, hash) in effects.iter_mut() {
+            let Effect::PutPair { db, name, key, .. } = *effect else { continue };
+            *hash = self.store.key_hash(key);
+            if *first.get_or_insert(db) == db {
+                known[len] = Known { name: Some(self.store.name(name)), key: Some((key, *hash)) };
+                len += 1;
+            }
+        }
+        if let Some(db) = first {
+            self.held.touch(usize::from(db) % DATABASES, known[..len].iter().copied());
+        }
+    }
+
+    fn apply(
+        &mut self,
+        lsn: Lsn,
+        cause: Cause,
+        effect: Effect<'_>,
+        hash: u64,
+    ) -> Result<(), Damaged> {
+        if !effect.is_possible() {
+            return Err(Damaged);
+        }
+        if lsn <= self.end && !self.is_news(lsn, effect) {
+            return Ok(());
+        }
+        match effect {
+            Effect::PutPair { db, name, key, value, deadline_ms } => {
+                self.pairs += 1;
+                let deadline = match deadline_ms {
+                    NEVER => NewDeadline::Clear,
+                    at => NewDeadline::At(at),
+                };
+                self.put_pair(lsn, usize::from(db), name, (key, hash), value, deadline)
+            }
+            Effect::DeletePair { db, name, key, is_last } => {
+                self.delete_pair(usize::from(db), name, key, is_last)
+            }
+            Effect::SwapDb { a, b } if lsn <= self.end => {
+                self.swap_seen(lsn, usize::from(a), usize::from(b));
+                Ok(())
+            }
+            Effect::Flush { db } if lsn <= self.end => {
+                let db = usize::from(db);
+                for name in self.names_that(db, |entry| !self.has_seen(entry, lsn)) {
+                    self.clear(db, &name);
+                }
+                Ok(())
+            }
+            other => match self.apply_to_names(cause, other) {
+                Err(Damaged) if lsn <= self.end => Ok(()),
+                applied => applied,
+            },
+        }
+    }
+
+    fn put_pair(
+        &mut self,
+        lsn: Lsn,
+        db: usize,
+        name: &[u8],
+        (key, hash): (&[u8], u64),
+        value: &[u8],
+        deadline: NewDeadline,
+    ) -> Result<(), Damaged> {
+        let hashed = self.store.name(name);
+        let hasher = self.hasher(Some((key, hash)));
+        let (seen, end) = (&self.seen, self.end);
+        let mut is_string = false;
+        let is_there = self.held.update(db, hashed, &mut |entry| match entry.pairs() {
+            Err(_) => is_string = true,
+            Ok(pairs) => {
+                let by = seen.get((entry.used() as usize).wrapping_sub(1));
+                let is_in_parts = lsn <= end && by.is_some_and(|by| by.is_in_parts);
+                // It only seems empty if pairs were captured after they were deleted.
+                if pairs.is_empty() && !is_in_parts {
+                    entry.deadline_ms = NEVER;
+                }
+                entry.put_pair(hasher, key, value, deadline, 0);
+            }
+        });
+        let is_vague = is_string && lsn <= end;
+        if is_vague {
+            self.clear(db, name);
+        }
+        if !is_there || is_vague {
+            let mut entry = Box::new(NameEntry::new(name, 0));
+            entry.put_pair(hasher, key, value, deadline, 0);
+            self.held.insert(db, hashed, entry);
+        }
+        if is_string && !is_vague { Err(Damaged) } else { Ok(()) }
+    }
+
+    fn delete_pair(
+        &mut self,
+        db: usize,
+        name: &[u8],
+        key: &[u8],
+        is_last: bool,
+    ) -> Result<(), Damaged> {
+        let hashed = self.store.name(name);
+        let hasher = self.hasher(None);
+        let mut is_over = false;
+        self.held.update(db, hashed, &mut |entry| {
+            if entry.is_namespace() {
+                entry.remove_pair(hasher, key);
+                is_over = is_last && !entry.kept;
+            }
+        });
+        if is_over {
+            self.clear(db, name);
+        }
+        Ok(())
+    }
+
+    fn apply_to_names(&mut self, cause: Cause, effect: Effect<'_>) -> Result<(), Damaged> {
+        let access = Access {
+            db: effect.db(),
+            now_ms: 0,
+            random_seed: 0,
+            touch: false,
+            used_ms: 0,
+            settings: &Settings::NONE,
+        };
+        let mut view = View::live(&mut self.held, &mut self.recorded, access, Known::default());
+        let applied = view.apply(cause, effect).map_err(|_| Damaged);
+        self.recorded.clear();
+        applied
+    }
+
+    /// Whether what the effect is about was captured before it. One that carries content from name to
+    /// name is applied if both were; if only its source was, the source is gone from there.
+    fn is_news(&mut self, lsn: Lsn, effect: Effect<'_>) -> bool {
+        let (from, to, leaves) = match effect {
+            Effect::Rename { db, name, to } => ((db, name), (db, to), true),
+            Effect::Move { db, name, to_db } => ((db, name), (to_db, name), true),
+            Effect::Copy { db, name, to_db, to } => ((db, name), (to_db, to), false),
+            Effect::SwapDb { .. } | Effect::Flush { .. } => return true,
+            Effect::PutPair { db, name, .. }
+            | Effect::DeletePair { db, name, .. }
+            | Effect::PairDeadline { db, name, .. }
+            | Effect::PutString { db, name, .. }
+            | Effect::DropName { db, name }
+            | Effect::NameDeadline { db, name, .. }
+            | Effect::Keep { db, name } => {
+                let entry = self.entry(db, name);
+                return entry.is_none_or(|entry| !self.has_seen(entry, lsn));
+            }
+        };
+        let Some(source) = self.entry(from.0, from.1) else { return false };
+        if self.has_seen(source, lsn) {
+            return false;
+        }
+        let is_target_newer =
+            self.entry(to.0, to.1).is_some_and(|target| self.has_seen(target, lsn));
+        if is_target_newer && leaves {
+            self.clear(usize::from(from.0), from.1);
+        }
+        !is_target_newer
+    }
+
+    fn entry(&self, db: u8, name: &[u8]) -> Option<&NameEntry> {
+        self.held.get(usize::from(db), self.store.name(name))
+    }
+
+    fn has_seen(&self, entry: &NameEntry, lsn: Lsn) -> bool {
+        let by = (entry.used() as usize).checked_sub(1).and_then(|number| self.seen.get(number));
+        by.is_some_and(|by| by.lsn >= lsn)
+    }
+
+    /// Databases changed places when only a part of the names was captured: those do.
+    fn swap_seen(&mut self, lsn: Lsn, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        let old = |db| self.names_that(db, |entry| !self.has_seen(entry, lsn));
+        let moved = [(old(a), a, b), (old(b), b, a)];
+        let mut taken = Vec::new();
+        for (names, from, to) in moved {
+            for name in names {
+                let entry = self.held.remove(from, self.store.name(&name));
+                taken.extend(entry.map(|entry| (to, entry)));
+            }
+        }
+        for (to, entry) in taken {
+            let name = self.store.name(entry.name()).hash;
+            let bytes: Box<[u8]> = entry.name().into();
+            let name = super::Name { bytes: &bytes, hash: name };
+            // What is there was captured later, and is what came of it.
+            if self.held.get(to, name).is_none() {
+                self.held.insert(to, name, entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Writes what a store holds: as RDB, JSON Lines or CSV.
+//!
+//! A store that changes meanwhile is written as [`super`] says. JSON Lines and CSV need no more memory than some pairs.
+//! RDB says ahead how many pairs a hash has, and has no place to say it later, so the pairs of one namespace at a time
+//! are copied to memory before they are written; still in small steps, without holding up anyone.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::rows::{self, Kind, Row};
+use super::{Header, Target, walk};
+use crate::rdb::pairs::PairBuffer;
+use crate::rdb::writer::{Version, Writer};
+use crate::store::Store;
+
+/// The fact about an RDB file that a namespace is kept: its database, `:`, its name. To Redis it means nothing.
+pub const KEPT_AUX: &[u8] = b"pantry-kept";
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// RDB for Redis.
+    Rdb(Version),
+    /// See [`rows`].
+    JsonLines,
+    /// See [`rows`].
+    Csv,
+}
+
+/// What was written.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Names that hold a string.
+    pub strings: u64,
+    /// Namespaces with pairs in them.
+    pub namespaces: u64,
+    /// Their pairs.
+    pub pairs: u64,
+    /// Namespaces that stay when they are empty, empty ones included.
+    pub kept_namespaces: u64,
+    /// Pairs whose deadline could not be written in this format: where they are read, they stay for ever.
+    pub dropped_deadlines: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ExportReport { strings, namespaces, pairs, kept_namespaces, dropped_deadlines, bytes } =
+            self;
+        writeln!(f, "strings: {strings}")?;
+        writeln!(f, "namespaces: {namespaces}, with {pairs} pairs ({kept_namespaces} kept)")?;
+        writeln!(f, "bytes: {bytes}")?;
+        if *dropped_deadlines > 0 {
+            writeln!(
+                f,
+                "WARNING: {dropped_deadlines} pairs have a deadline that RDB 7.0 can not hold: \
+                 they were written without, and will not expire. RDB 7.4, JSON Lines and CSV hold it."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes all that a store holds.
+///
+/// # Errors
+/// When `out` can not be written.
+pub fn export(store: &Store, format: Format, out: &mut dyn Write) -> Result<ExportReport> {
+    match format {
+        Format::Rdb(version) => {
+            let created_s = store.clock.now_ms() / 1000;
+            let mut target = RdbTarget {
+                writer: Writer::new(out, version, created_s)?,
+                pairs: PairBuffer::default(),
+                report: ExportReport::default(),
+            };
+            walk::walk(store, &mut target)?;
+            let RdbTarget { writer, mut report, .. } = target;
+            report.dropped_deadlines = writer.dropped_deadlines();
+            report.bytes = writer.finish()?.1;
+            Ok(report)
+        }
+        Format::JsonLines | Format::Csv => {
+            let mut target = RowTarget::new(Counted { out, bytes: 0 }, format)?;
+            walk::walk(store, &mut target)?;
+            target.report.bytes = target.out.bytes;
+            Ok(target.report)
+        }
+    }
+}
+
+/// Writes all that a store holds to a file, which takes the place of what has that path only when it is whole and on
+/// disk. A file of the same name with `.part` behind it is overwritten.
+///
+/// # Errors
+/// When the file can not be written; then it is removed.
+pub fn export_file(store: &Store, format: Format, path: &Path) -> Result<ExportReport> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    let written = write_file(store, format, part).and_then(|report| {
+        fs::rename(part, path)?;
+        Ok(report)
+    });
+    if written.is_err() {
+        // What it is called matters less than why it could not be written.
+        let _ = fs::remove_file(part);
+    }
+    written.with_context(|| format!("{} could not be written", path.display()))
+}
+
+fn write_file(store: &Store, format: Format, path: &Path) -> Result<ExportReport> {
+    let mut out = BufWriter::with_capacity(256 * 1024, File::create(path)?);
+    let report = export(store, format, &mut out)?;
+    out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(report)
+}
+
+struct RdbTarget<'w> {
+    writer: Writer<&'w mut dyn Write>,
+    pairs: PairBuffer,
+    report: ExportReport,
+}
+
+impl Target for RdbTarget<'_> {
+    fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
+        self.report.strings += 1;
+        self.writer.string(header.db as u64, &header.name, header.deadline_ms, value)?;
+        Ok(())
+    }
+
+    fn pairs(&mut self, header: &Header, pairs: &PairBuffer, is_last: bool) -> Result<()> {
+        self.pairs.append(pairs);
+        if is_last && !self.pairs.is_empty() {
+            self.report.namespaces += 1;
+            self.report.pairs += self.pairs.len() as u64;
+            self.writer.hash(header.db as u64, &header.name, header.deadline_ms, &self.pairs)?;
+            self.pairs.clear();
+        }
+        Ok(())
+    }
+
+    fn kept(&mut self, header: &Header) -> Result<()> {
+        self.report.kept_namespaces += 1;
+        let value = [header.db.to_string().as_bytes(), b":", &header.name].concat();
+        self.writer.aux(KEPT_AUX, &value)?;
+        Ok(())
+    }
+}
+
+struct RowTarget<'w> {
+    out: Counted<'w>,
+    format: Format,
+    row: Row,
+    /// Whether a pair of the namespace that was begun was written.
+    has_pairs: bool,
+    report: ExportReport,
+}
+
+impl<'w> RowTarget<'w> {
+    fn new(mut out: Counted<'w>, format: Format) -> Result<RowTarget<'w>> {
+        if format == Format::Csv {
+            writeln!(out, "{}", rows::CSV_HEADER)?;
+        }
+        let (row, report) = (Row::default(), ExportReport::default());
+        Ok(RowTarget { out, format, row, has_pairs: false, report })
+    }
+
+    fn begin(&mut self, header: &Header, kind: Kind) {
+        self.row.kind = kind;
+        self.row.db = header.db;
+        self.row.name.clone_from(&header.name);
+        self.row.key.clear();
+        self.row.value.clear();
+        self.row.deadline_ms = None;
+        self.row.name_deadline_ms = header.deadline_ms.filter(|_| kind != Kind::String);
+    }
+
+    fn write(&mut self) -> Result<()> {
+        match self.format {
+            Format::Csv => self.row.write_csv(&mut self.out)?,
+            Format::JsonLines | Format::Rdb(_) => self.row.write_json(&mut self.out)?,
+        }
+        Ok(())
+    }
+}
+
+impl Target for RowTarget<'_> {
+    fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
+        self.begin(header, Kind::String);
+        self.row.value.extend_from_slice(value);
+        self.row.deadline_ms = header.deadline_ms;
+        self.report.strings += 1;
+        self.write()
+    }
+
+    fn pairs(&mut self, header: &Header, pairs: &PairBuffer, is_last: bool) -> Result<()> {
+        self.begin(header, Kind::Pair);
+        for pair in pairs.iter() {
+            self.row.key.clear();
+            self.row.key.extend_from_slice(pair.key);
+            self.row.value.clear();
+            self.row.value.extend_from_slice(pair.value);
+            self.row.deadline_ms = pair.deadline_ms;
+            self.write()?;
+        }
+        self.report.pairs += pairs.len() as u64;
+        self.has_pairs |= !pairs.is_empty();
+        if is_last {
+            self.report.namespaces += u64::from(std::mem::take(&mut self.has_pairs));
+        }
+        Ok(())
+    }
+
+    fn kept(&mut self, header: &Header) -> Result<()> {
+        self.report.kept_namespaces += 1;
+        self.begin(header, Kind::Namespace);
+        self.write()
+    }
+}
+
+struct Counted<'w> {
+    out: &'w mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}

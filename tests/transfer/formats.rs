@@ -1,0 +1,233 @@
+//! What a store holds goes out in each format and comes back the same, as far as the format has it.
+
+use pantry::journal::Journal;
+use pantry::rdb::writer::Version;
+use pantry::transfer::export::{Format, export, export_file};
+use pantry::transfer::import::Existing;
+
+use crate::oracle::{Oracle, Random, Reply};
+use crate::support::scratch::Scratch;
+use crate::support::{Harness, START_MS, dump};
+use crate::{OtherTypes, after, import_with, imported, store};
+
+const WHOLE: [(Format, &str); 3] =
+    [(Format::Rdb(Version::Redis7_4), "rdb"), (Format::JsonLines, "jsonl"), (Format::Csv, "csv")];
+
+/// A server with names of every kind in several databases.
+fn filled(random: &Random, names: usize) -> Harness {
+    let mut harness = Harness::new(Journal::discarding());
+    let any: Vec<u8> = (0..=255).collect();
+    for number in 0..names {
+        let db = random.pick(&[0, 0, 1, 15]);
+        let name = [number.to_string().as_bytes(), &random.bytes(&any, random.below(6))].concat();
+        let mut run = |words: &[&[u8]]| {
+            let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
+            let reply = harness.execute("a", &words);
+            assert!(!reply.starts_with(b"-"), "{}", reply.escape_ascii());
+        };
+        run(&[b"SELECT", db.to_string().as_bytes()]);
+        match random.below(6) {
+            0 | 1 => run(&[b"SET", &name, &random.bytes(&any, random.below(200))]),
+            2 => run(&[b"SET", &name, &vec![b'x'; random.below(200_000)]]),
+            3 => run(&[b"NAMESPACE", b"CREATE", &name]),
+            _ => {
+                for _ in 0..1 + random.below(if number % 20 == 0 { 3000 } else { 20 }) {
+                    let key = random.bytes(&any, random.below(4));
+                    let value = random.bytes(b"a,\"\n ", random.below(30));
+                    run(&[b"HSET", &name, &key, &value]);
+                    if random.below(3) == 0 {
+                        let lifetime_ms = random.between(1, 100_000).to_string();
+                        run(&[b"HPEXPIRE", &name, lifetime_ms.as_bytes(), b"FIELDS", b"1", &key]);
+                    }
+                }
+                if random.below(4) == 0 {
+                    run(&[b"NAMESPACE", b"CREATE", &name]);
+                }
+            }
+        }
+        if random.below(4) == 0 {
+            run(&[b"PEXPIRE", &name, random.between(1, 100_000).to_string().as_bytes()]);
+        }
+    }
+    harness
+}
+
+#[test]
+fn what_goes_out_comes_in() {
+    let scratch = Scratch::new("formats");
+    for seed in 0..4 {
+        let harness = filled(&Random::new(seed), 150);
+        let original = dump(&harness.server.store, START_MS);
+        for (format, extension) in WHOLE {
+            let path = scratch.path().join(format!("all.{extension}"));
+            let out = export_file(&harness.server.store, format, &path).unwrap();
+            assert_eq!(out.dropped_deadlines, 0);
+            assert_eq!(out.bytes, path.metadata().unwrap().len());
+            let store = store();
+            let report = imported(&path, &store);
+            assert_eq!(dump(&store, START_MS), original, "{extension}, seed {seed}");
+            assert_eq!(
+                (report.strings, report.pairs, report.kept_namespaces),
+                (out.strings, out.pairs, out.kept_namespaces)
+            );
+            assert_eq!(report.namespaces, out.namespaces, "{extension}");
+            assert_eq!((report.expired_names, report.duplicate_pairs), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn rdb_7_0_says_how_many_deadlines_it_lost() {
+    let scratch = Scratch::new("rdb-7-0");
+    let harness = after(&["HSET shop apples 3 pears 5", "HPEXPIRE shop 1000 FIELDS 1 apples"]);
+    let path = scratch.path().join("all.rdb");
+    let report = export_file(&harness.server.store, Format::Rdb(Version::Redis7_0), &path).unwrap();
+    assert_eq!((report.pairs, report.dropped_deadlines), (2, 1));
+    assert!(report.to_string().contains("WARNING: 1 pairs have a deadline"), "{report}");
+    let store = store();
+    imported(&path, &store);
+    assert_eq!(
+        dump(&store, START_MS),
+        ["0 shop / apples = 3 None", "0 shop / pears = 5 None", "0 shop None kept=false",]
+    );
+}
+
+#[test]
+fn redis_reads_what_is_exported() {
+    let scratch = Scratch::new("redis-reads-export");
+    let harness = filled(&Random::new(5), 300);
+    let path = scratch.path().join("dump.rdb");
+    let store = &harness.server.store;
+    let report = export_file(store, Format::Rdb(Version::Redis7_0), &path).unwrap();
+    let Some(mut oracle) = Oracle::start_in(scratch.path(), &["--save", ""]) else { return };
+    // Its clock is not ours: names with a deadline have expired there.
+    let (mut strings, mut namespaces, mut pairs) = (0, 0, 0);
+    for db in 0..16 {
+        oracle.run(&[b"SELECT", db.to_string().as_bytes()]);
+        let Reply::Array(names) = oracle.run(&[b"KEYS", b"*"]) else { panic!("no names") };
+        for name in names {
+            let Reply::Bulk(Some(name)) = name else { panic!("no name") };
+            match oracle.run(&[b"HLEN", &name]) {
+                Reply::Integer(len) => {
+                    namespaces += 1;
+                    pairs += len as u64;
+                }
+                _ => strings += 1,
+            }
+        }
+    }
+    let with_deadline = |what: &str| {
+        let lines = dump(store, START_MS);
+        lines.iter().filter(|line| line.contains(what) && line.contains("Some(Some(")).count()
+            as u64
+    };
+    assert_eq!(strings + with_deadline(" = "), report.strings);
+    assert!(namespaces > 0 && namespaces <= report.namespaces && pairs <= report.pairs);
+}
+
+#[test]
+fn rows_as_they_are_documented() {
+    let harness = after(&[
+        "HSETEX shop PX 1000 FIELDS 1 apples 3",
+        "NAMESPACE CREATE shop",
+        "SET greeting hello PX 2000",
+    ]);
+    let written = |format| {
+        let mut out = Vec::new();
+        export(&harness.server.store, format, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(
+        written(Format::JsonLines),
+        [
+            r#"{"type":"namespace","db":0,"name":"shop"}"#,
+            r#"{"type":"pair","db":0,"name":"shop","key":"apples","value":"3","deadline_ms":1700000001000}"#,
+            r#"{"type":"string","db":0,"name":"greeting","value":"hello","deadline_ms":1700000002000}"#,
+        ]
+    );
+    assert_eq!(
+        written(Format::Csv),
+        [
+            "namespace,0,shop,,,,,",
+            "pair,0,shop,apples,3,1700000001000,,",
+            "string,0,greeting,,hello,1700000002000,,",
+            "type,db,name,key,value,deadline_ms,name_deadline_ms,base64",
+        ]
+    );
+}
+
+#[test]
+fn rows_of_one_namespace_may_come_apart() {
+    let scratch = Scratch::new("apart");
+    let csv = "type,db,name,key,value,deadline_ms,name_deadline_ms,base64\r\n\
+               pair,0,shop,apples,3,,,\r\npair,0,stock,figs,1,,,\r\n\
+               pair,0,shop,pears,5,,,\r\npair,0,shop,apples,4,,,\r\nstring,0,old,,value,1,,\r\n\n";
+    let path = crate::file(&scratch, "rows.csv", csv.as_bytes());
+    let harness = after(&["HSET shop plums 7", "SET stock 1"]);
+    let store = &harness.server.store;
+    let report = imported(&path, store);
+    assert_eq!((report.pairs, report.duplicate_pairs, report.expired_names), (4, 1, 1));
+    assert_eq!(
+        dump(store, START_MS),
+        [
+            "0 shop / apples = 4 None",
+            "0 shop / pears = 5 None",
+            "0 shop None kept=false",
+            "0 stock / figs = 1 None",
+            "0 stock None kept=false",
+        ]
+    );
+}
+
+#[test]
+fn names_that_are_there_stay_or_go() {
+    let scratch = Scratch::new("existing");
+    let source = after(&["SET a new", "HSET shop apples 3", "SET free new"]);
+    for (format, extension) in WHOLE {
+        let path = scratch.path().join(format!("names.{extension}"));
+        export_file(&source.server.store, format, &path).unwrap();
+        for (existing, left) in [
+            (Existing::Keep, ["0 a / old = 1 None", "0 shop = old Some(None)"]),
+            (Existing::Replace, ["0 a = new Some(None)", "0 shop / apples = 3 None"]),
+        ] {
+            let target = after(&["HSET a old 1", "SET shop old", "SET other old"]);
+            let store = &target.server.store;
+            let (report, _) = import_with(&path, store, existing, OtherTypes::Refuse);
+            let stayed = report.unwrap().existing_names;
+            assert_eq!(stayed, if existing == Existing::Keep { 2 } else { 0 }, "{extension}");
+            let lines = dump(store, START_MS);
+            for line in ["0 free = new Some(None)", "0 other = old Some(None)"].iter().chain(&left)
+            {
+                assert!(lines.contains(&(*line).to_owned()), "{line}: {lines:?}");
+            }
+            assert_eq!(lines.len(), 5, "{lines:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_expired_is_counted_and_left_out() {
+    let scratch = Scratch::new("expired");
+    let source = after(&[
+        "SET soon 1 PX 10",
+        "HSET shop apples 3 pears 5",
+        "HPEXPIRE shop 10 FIELDS 1 apples",
+        "HSET gone figs 1",
+        "PEXPIRE gone 10",
+    ]);
+    for (format, extension) in WHOLE {
+        let path = scratch.path().join(format!("expired.{extension}"));
+        export_file(&source.server.store, format, &path).unwrap();
+        let store = store();
+        store.clock.advance(std::time::Duration::from_millis(10));
+        let report = imported(&path, &store);
+        assert_eq!((report.expired_names, report.expired_pairs, report.pairs), (2, 1, 1));
+        assert_eq!(
+            dump(&store, START_MS + 10),
+            ["0 shop / pears = 5 None", "0 shop None kept=false",]
+        );
+    }
+}
