@@ -7,7 +7,7 @@
 use std::ops::{Index, IndexMut};
 
 /// Items of a block.
-const BLOCK_LEN: usize = 64;
+const BLOCK_LEN: usize = 512;
 
 #[derive(Debug, Clone)]
 pub(super) struct Blocks<T> {
