@@ -43,6 +43,8 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// A command ran that may change something.
+    may_have_changed: bool,
 }
 
 /// What a command for the connection or the server is run with.
@@ -77,6 +79,7 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            may_have_changed: false,
         }
     }
 
@@ -89,6 +92,10 @@ impl<'s> Executor<'s> {
     /// Ends the batch: stripes are let go, and the session knows what its replies depend on.
     pub fn finish(mut self, session: &mut Session) -> Effects {
         self.release();
+        if self.may_have_changed {
+            // That nothing was there to be changed is as much of an answer as a change.
+            self.seen.wrote = self.seen.touched;
+        }
         session.seen = session.seen.max(self.seen);
         self.effects
     }
@@ -328,6 +335,7 @@ impl<'s> Executor<'s> {
                 result
             }
             Run::Write(handler) => {
+                self.may_have_changed = true;
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
                 handler(&mut view, args, reply)
             }

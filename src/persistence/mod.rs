@@ -134,6 +134,8 @@ impl Persistence {
                         of_thread.persistence.inner.lock().running = Some(Arc::new(running));
                         of_thread.is_ready.store(true, Relaxed);
                     }
+                    // Who asked for the stop has no interest in what is not loaded.
+                    Err(_) if of_thread.stop.is_cancelled() => return,
                     Err(error) => {
                         of_thread.persistence.inner.lock().failure = Some(error);
                         of_thread.stop.cancel();
