@@ -42,9 +42,12 @@ pub enum Outcome {
 /// What a crash left of a client's commands.
 #[derive(Debug, Clone, Copy)]
 pub struct Left {
-    /// Acknowledged commands that are lost, and when the first of them was acknowledged, in unix µs.
+    /// Commands that are lost, though they were acknowledged before the crash, and when the first of
+    /// them was, in unix µs.
     pub lost: usize,
     pub first_lost_us: Option<u64>,
+    /// Commands that are lost and were acknowledged while the crash happened.
+    pub lost_meanwhile: usize,
     /// When the last command that must be there was sent, in unix µs.
     pub last_left_us: Option<u64>,
     /// The number of the first command that is lost; all from it on are.
@@ -85,12 +88,12 @@ impl Ledger {
         entry.outcome
     }
 
-    /// Compares what a server says, asked between two moments, with what may be left; goes on from
-    /// there. `shown` is the last number of this client that any client was shown.
+    /// Compares what a server says, asked between two moments, with what a crash at `crash_us` may
+    /// have left; goes on from there.
     ///
     /// # Panics
     /// If no prefix of the commands makes it.
-    pub fn settle(&mut self, seen: &State, (from_ms, to_ms): (u64, u64)) -> Left {
+    pub fn settle(&mut self, seen: &State, (from_ms, to_ms): (u64, u64), crash_us: u64) -> Left {
         let mut state = self.base.clone();
         // Commands that change nothing may be there or not; what is said is the best of it.
         let mut first = None;
@@ -119,16 +122,18 @@ impl Ledger {
                 ops.len()
             );
         };
-        let acknowledged = |entry: &Entry| match entry.outcome {
-            Outcome::Acknowledged(at_us) => Some(at_us),
-            _ => None,
-        };
         let lost = &self.entries[end..];
         let left = &self.entries[..first.unwrap_or(0)];
+        let acknowledged_us = lost.iter().filter_map(|entry| match entry.outcome {
+            Outcome::Acknowledged(at_us) => Some(at_us),
+            _ => None,
+        });
+        let lost_us: Vec<u64> = acknowledged_us.clone().filter(|&at_us| at_us < crash_us).collect();
         let is_done = |entry: &&Entry| entry.outcome != Outcome::Refused;
         let result = Left {
-            lost: lost.iter().filter_map(acknowledged).count(),
-            first_lost_us: lost.iter().find_map(acknowledged),
+            lost: lost_us.len(),
+            first_lost_us: lost_us.first().copied(),
+            lost_meanwhile: acknowledged_us.count() - lost_us.len(),
             last_left_us: left.iter().rfind(is_done).map(|entry| entry.sent_us),
             end: lost.first().map_or(self.next, |entry| entry.number),
         };

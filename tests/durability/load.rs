@@ -36,8 +36,10 @@ struct Shown {
 /// What a crash left of all clients' commands.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Acknowledged commands that are lost.
+    /// Commands that are lost, though they were acknowledged before the crash.
     pub lost: usize,
+    /// Commands that are lost and were acknowledged while the crash happened.
+    pub lost_meanwhile: usize,
     /// When the first of them was acknowledged, in unix µs.
     pub first_lost_us: Option<u64>,
     /// How often somebody was shown what is lost, before the crash.
@@ -98,7 +100,7 @@ impl Load {
             let from_ms = now_ms();
             let answers = client.ask_all(&State::questions(ledger.client));
             let seen = State::seen(ledger.client, &answers);
-            lefts.push(ledger.settle(&seen, (from_ms, now_ms())));
+            lefts.push(ledger.settle(&seen, (from_ms, now_ms()), crash_us));
             counted += ledger.base().counted;
             names.extend(ledger.base().names().cloned());
         }
@@ -113,6 +115,7 @@ impl Load {
         let shown_and_lost = shown.filter(|shown| shown.number >= lefts[shown.client].end).count();
         Survey {
             lost: lefts.iter().map(|left| left.lost).sum(),
+            lost_meanwhile: lefts.iter().map(|left| left.lost_meanwhile).sum(),
             first_lost_us: lefts.iter().filter_map(|left| left.first_lost_us).min(),
             shown_and_lost,
             lefts,

@@ -14,8 +14,12 @@ mod machine;
 mod model;
 mod server;
 
+mod deadlines;
+mod full_disk;
 mod kill;
+mod owner;
 mod power;
+mod terminate;
 
 /// What `appendfsync` may be.
 const POLICIES: [&str; 3] = ["always", "everysec", "no"];
