@@ -86,6 +86,17 @@ impl Clock {
     }
 }
 
+/// CPU time the calling thread has used, in ns; 0 where the system does not tell.
+pub fn thread_cpu_ns() -> u64 {
+    #[cfg(unix)]
+    {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
+    }
+    #[cfg(not(unix))]
+    0
+}
+
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
 fn wall_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64

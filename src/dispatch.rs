@@ -4,6 +4,8 @@
 //! [`Executor`] runs the requests of one batch: consecutive commands on one stripe share its lock.
 //! It is made for a batch and dropped before any await.
 
+mod plan;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::args::is;
@@ -12,13 +14,14 @@ use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
 use crate::reply::Reply;
-use crate::resp::ahead::AHEAD_MAX;
 use crate::resp::request::Args;
 use crate::server::Server;
 use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
 use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Held, Name, Overlay, Settings, View};
+
+pub use plan::Plan;
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -40,6 +43,8 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// A command ran that may change something.
+    may_have_changed: bool,
 }
 
 /// What a command for the connection or the server is run with.
@@ -74,6 +79,7 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            may_have_changed: false,
         }
     }
 
@@ -86,6 +92,10 @@ impl<'s> Executor<'s> {
     /// Ends the batch: stripes are let go, and the session knows what its replies depend on.
     pub fn finish(mut self, session: &mut Session) -> Effects {
         self.release();
+        if self.may_have_changed {
+            // That nothing was there to be changed is as much of an answer as a change.
+            self.seen.wrote = self.seen.touched;
+        }
         session.seen = session.seen.max(self.seen);
         self.effects
     }
@@ -95,57 +105,24 @@ impl<'s> Executor<'s> {
         self.now_ms
     }
 
-    /// Looks at requests that will be run next. As far as they are for pairs of one namespace, takes
-    /// its stripe, brings the pairs into the processor's cache and tells the hashes of their keys.
-    /// Returns how many that are.
-    pub fn look_ahead<'a>(
-        &mut self,
-        session: &Session,
-        requests: impl Iterator<Item = Args<'a>>,
-        hashes: &mut [u64; AHEAD_MAX],
-    ) -> usize {
-        if session.transaction.is_some() || self.over_overlay {
-            return 0;
-        }
-        let store = &self.server.store;
-        let mut first: Option<(Keys, Args<'a>, Name<'a>)> = None;
-        let mut found = 0;
-        for (args, hash) in requests.zip(hashes.iter_mut()) {
-            let Some(spec) = command::table().find(args.get(0)) else { break };
-            let Some(at) = spec.pair_at.filter(|&at| at < args.len()) else { break };
-            let name = args.get(at - 1);
-            match &first {
-                None => first = Some((spec.keys, args, store.name(name))),
-                Some((_, _, first)) if first.bytes == name => {}
-                Some(_) => break,
-            }
-            *hash = store.key_hash(args.get(at));
-            found += 1;
-        }
-        if let Some((keys, args, name)) = first {
-            self.lock(keys, args);
-            self.held.touch_pairs(session.db, name, &hashes[..found]);
-        }
-        found
-    }
-
     /// Runs one request and writes its reply.
     #[inline]
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
-        self.execute_hashed(session, args, None, reply);
+        let plan = Plan::new(&self.server.store, args);
+        self.execute_planned(session, args, &plan, reply);
     }
 
-    /// The same for a request that was looked at ahead: with the hash of its pair's key.
+    /// The same for a request that was looked at ahead.
     #[inline]
-    pub fn execute_hashed(
+    pub fn execute_planned(
         &mut self,
         session: &mut Session,
         args: Args<'_>,
-        key_hash: Option<u64>,
+        plan: &Plan<'_>,
         reply: &mut Reply<'_>,
     ) {
         let mark = reply.mark();
-        match self.resolve(session, args) {
+        match self.resolve(session, args, plan) {
             Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if self.server.store.is_over_limit() && !self.has_room(session, spec) => {
                 self.metrics.rejected[spec.index].add(1);
@@ -154,7 +131,7 @@ impl<'s> Executor<'s> {
             Ok(spec) if session.transaction.is_some() && !spec.command.flags.not_queued => {
                 self.queue(session, spec, args, reply);
             }
-            Ok(spec) => self.call(session, spec, args, key_hash, reply),
+            Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
         if session.reply_mode != ReplyMode::On {
             match session.reply_mode {
@@ -175,14 +152,14 @@ impl<'s> Executor<'s> {
         session: &mut Session,
         spec: &'static Spec,
         args: Args<'_>,
-        key_hash: Option<u64>,
+        known: Known<'_>,
         reply: &mut Reply<'_>,
     ) {
         self.metrics.total_commands_processed.add(1);
         self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
-        if let Err(error) = self.run(session, spec, args, key_hash, reply) {
+        if let Err(error) = self.run(session, spec, args, known, reply) {
             reply.rewind(mark);
             reply.error(&error);
             self.metrics.failed[spec.index].add(1);
@@ -210,7 +187,8 @@ impl<'s> Executor<'s> {
             reply.array(transaction.queue.len());
             self.is_in_exec = true;
             for queued in &transaction.queue {
-                self.call(session, queued.spec, queued.request.args(), None, reply);
+                let args = queued.request.args();
+                self.call(session, queued.spec, args, Known::default(), reply);
             }
             self.is_in_exec = false;
         }
@@ -231,13 +209,11 @@ impl<'s> Executor<'s> {
     }
 
     /// Looks the command up and checks what can be checked before it runs.
-    fn resolve(&self, session: &Session, args: Args<'_>) -> Result<&'static Spec> {
-        let table = command::table();
-        let Some(mut spec) = table.find(args.get(0)) else {
-            return Err(Error::unknown_command(args.iter()));
-        };
+    #[inline]
+    fn resolve(&self, session: &Session, args: Args<'_>, plan: &Plan<'_>) -> Result<&'static Spec> {
+        let Some(mut spec) = plan.spec else { return Err(Error::unknown_command(args.iter())) };
         if !spec.subcommands.is_empty() && args.len() > 1 {
-            spec = match table.find_subcommand(spec, args.get(1)) {
+            spec = match command::table().find_subcommand(spec, args.get(1)) {
                 Some(subcommand) => subcommand,
                 None => return Err(Error::unknown_subcommand(spec.command.name, args.get(1))),
             };
@@ -333,15 +309,13 @@ impl<'s> Executor<'s> {
         session: &mut Session,
         spec: &'static Spec,
         args: Args<'_>,
-        key_hash: Option<u64>,
+        known: Known<'_>,
         reply: &mut Reply<'_>,
     ) -> Result {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let name = self.lock(spec.keys, args);
-        let key = key_hash.zip(spec.pair_at).map(|(hash, at)| (args.get(at), hash));
-        let known = Known { name, key };
+        let known = Known { name: self.lock(spec.keys, args, known.name), ..known };
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         let access = Access {
             db: session.db,
@@ -361,6 +335,7 @@ impl<'s> Executor<'s> {
                 result
             }
             Run::Write(handler) => {
+                self.may_have_changed = true;
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
                 handler(&mut view, args, reply)
             }
@@ -371,14 +346,19 @@ impl<'s> Executor<'s> {
 
     /// Takes the stripes a command needs, unless they are held. Returns the one name if it is one.
     #[inline]
-    fn lock<'a>(&mut self, keys: Keys, args: Args<'a>) -> Option<crate::store::Name<'a>> {
+    fn lock<'a>(
+        &mut self,
+        keys: Keys,
+        args: Args<'a>,
+        known: Option<Name<'a>>,
+    ) -> Option<Name<'a>> {
         let store = &self.server.store;
         match keys {
             Keys::One(at) => {
-                let name = store.name(args.get(at));
+                let name = known.unwrap_or_else(|| store.name(args.get(at)));
                 if !self.is_in_exec {
                     self.under_lock += 1;
-                    if !self.held.is_exactly(name) || self.under_lock > COMMANDS_PER_LOCK_MAX {
+                    if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
                         self.release();
                         self.held.lock(name);
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);

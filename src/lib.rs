@@ -25,6 +25,7 @@
 //! - [`journal`]: effects, their order, and the gate that replies pass.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
 //! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //!
 //! # Invariants
@@ -33,7 +34,7 @@
 //! - A command knows its arguments, a view and a reply writer; no protocol, lock, clock or table.
 //! - A handler parses everything, then acts. After an array's header nothing may fail.
 //! - Every change is an effect in absolute values. Replaying effects gives an equal store.
-//! - Stripes are taken in ascending order and never held across an await.
+//! - Stripes are taken in ascending order, or without waiting; never held across an await.
 //! - A reply leaves only when what it shows is as safe as the policy promises.
 //! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
 //! - An error is answered; only broken framing closes a connection.
@@ -55,6 +56,7 @@ pub mod resp;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tools;
 pub mod transfer;
 
 use std::sync::Arc;
@@ -77,7 +79,7 @@ pub fn run(Loaded { config, file }: Loaded) -> Result<()> {
     let threads = if config.threads == 0 { cores() } else { config.threads };
     let (journal, clock) = (Journal::discarding(), Clock::system());
     let (store, disk) = if config.appendonly {
-        let opened = persistence::open(&config)?;
+        let opened = persistence::open(&config.dir)?;
         (Store::seeded(journal, clock, opened.hasher), Some(opened.disk))
     } else {
         persistence::check_unused(&config.dir)?;

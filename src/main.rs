@@ -1,4 +1,4 @@
-//! The `pantry` binary: reads the configuration, starts the log, runs the server.
+//! The `pantry` binary: runs a tool, or reads the configuration, starts the log and runs the server.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,11 @@ use std::process::ExitCode;
 mod allocator;
 
 fn main() -> ExitCode {
-    let loaded = match pantry::config::load(std::env::args_os()) {
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(exit) = pantry::tools::run(&args) {
+        return exit;
+    }
+    let loaded = match pantry::config::load(args) {
         Ok(loaded) => loaded,
         Err(error) => return pantry::config::report(&error),
     };

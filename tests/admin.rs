@@ -44,6 +44,28 @@ fn info_has_the_fields_that_clients_and_exporters_read() {
 }
 
 #[test]
+fn the_longest_slice_is_measured_until_it_is_reset() {
+    let mut harness = harness();
+    let longest_us = |harness: &mut Harness| -> u64 {
+        let info = harness.run("INFO pantry");
+        let (_, rest) = info.split_once("slice_us_max:").unwrap();
+        rest.split_once("\\r").unwrap().0.parse().unwrap()
+    };
+    harness.run("SET few 1");
+    assert_eq!(longest_us(&mut harness), 0, "nothing had to grow");
+    (0..2000).for_each(|n| drop(harness.run(&format!("HSET many key-{n} value"))));
+    let has_cpu_clock = pantry::clock::thread_cpu_ns() > 0;
+    assert_eq!(longest_us(&mut harness) > 0, has_cpu_clock);
+    harness.run("CONFIG RESETSTAT");
+    assert_eq!(longest_us(&mut harness), 0);
+
+    harness.run("HPEXPIRE many 1 FIELDS 1 key-1");
+    harness.advance(std::time::Duration::from_millis(2));
+    harness.reap();
+    assert_eq!(longest_us(&mut harness) > 0, has_cpu_clock, "reaping is measured too");
+}
+
+#[test]
 fn used_memory_grows_with_the_data() {
     let mut harness = harness();
     let used = |harness: &mut Harness| -> u64 {

@@ -42,6 +42,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "Commandstats", is_default: false, write: commandstats },
     Section { title: "Cluster", is_default: true, write: cluster },
     Section { title: "Keyspace", is_default: true, write: keyspace },
+    Section { title: "Pantry", is_default: true, write: pantry },
 ];
 
 /// What sections are written from.
@@ -283,6 +284,11 @@ fn keyspace(fields: &mut Fields, facts: &Facts<'_>) {
         let line = format_args!("keys={keys},expires={expires},avg_ttl=0,subexpiry={subexpiry}");
         fields.add(&format!("db{db}"), line);
     }
+}
+
+/// What Redis has no field for.
+fn pantry(fields: &mut Fields, facts: &Facts<'_>) {
+    fields.add("slice_us_max", facts.server.store.slice_us_max());
 }
 
 /// A number of bytes as Redis writes it for people: `1.50K`.

@@ -254,6 +254,8 @@ pub struct Spec {
     pub keys: Keys,
     /// Where the key of a pair is, if it stands right behind the one name.
     pub pair_at: Option<usize>,
+    /// Whether its work is bounded by its own length and one value, so that others may wait for it.
+    pub is_brief: bool,
     /// Its place in [`Table::specs`], for counters.
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
@@ -340,15 +342,20 @@ impl Table {
             FAMILIES.iter().flat_map(|family| family.commands.iter().map(move |c| (c, family)));
         let mut specs: Vec<Spec> = rows
             .enumerate()
-            .map(|(index, (command, family))| Spec {
-                command,
-                family,
-                arity: syntax::arity(command),
-                keys: syntax::keys(command),
-                pair_at: syntax::pair_at(command),
-                index,
-                full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
-                subcommands: Vec::new(),
+            .map(|(index, (command, family))| {
+                let (keys, pair_at) = (syntax::keys(command), syntax::pair_at(command));
+                let is_of_one_value = pair_at.is_some() || family.category == "string";
+                Spec {
+                    command,
+                    family,
+                    arity: syntax::arity(command),
+                    keys,
+                    pair_at,
+                    is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    index,
+                    full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
+                    subcommands: Vec::new(),
+                }
             })
             .collect();
         let mut slots = vec![None; (specs.len() * 4).next_power_of_two()];

@@ -137,8 +137,13 @@ pub fn pair_at(command: &Command) -> Option<usize> {
     const PAIR_WORDS: &[&str] = &["field", "key"];
     let Keys::One(name_at) = keys(command) else { return None };
     let words = command.name.split(' ').count();
-    match parse(command.syntax).get(name_at + 1 - words) {
-        Some(Item { token: None, kind: Kind::Argument(word), is_optional: false, .. }) => {
+    let items = parse(command.syntax);
+    let mut item = items.get(name_at + 1 - words)?;
+    while let Item { token: None, kind: Kind::Block(items), is_optional: false, .. } = item {
+        item = items.first()?;
+    }
+    match item {
+        Item { token: None, kind: Kind::Argument(word), is_optional: false, .. } => {
             PAIR_WORDS.contains(word).then_some(name_at + 1)
         }
         _ => None,

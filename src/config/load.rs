@@ -79,7 +79,8 @@ fn command_line() -> clap::Command {
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .override_usage("pantry [FILE] [--directive value ...]")
         .after_help(
-            "Sizes are bytes, or have a unit: 1k is 1000, 1kb 1024; so do m, mb, g and gb.\n\
+            "pantry check, dump, repair, import and export work on a data directory: see their --help.\n\
+             Sizes are bytes, or have a unit: 1k is 1000, 1kb 1024; so do m, mb, g and gb.\n\
              Flags win over the configuration file.",
         )
         .arg(file)

@@ -48,7 +48,7 @@ pub struct Journal {
 pub struct Seen {
     /// The state at this LSN is shown.
     pub touched: Lsn,
-    /// The last LSN that this client's own changes have.
+    /// The same for commands that may change something.
     pub wrote: Lsn,
 }
 

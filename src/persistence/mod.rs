@@ -4,7 +4,6 @@
 //! journal has grown enough, and when the disk failed so that nothing but a snapshot helps. What a
 //! record or an effect is, and how commands ask, is not known here.
 
-pub mod check;
 mod progress;
 pub mod recover;
 pub mod snapshot;
@@ -19,7 +18,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use parking_lot::{Condvar, Mutex};
 
-use crate::config::Config;
 use crate::journal::disk::{Directory, Disk};
 use crate::journal::files::{Inventory, journal_name, snapshot_name};
 use crate::journal::record::Records;
@@ -73,12 +71,12 @@ pub struct Opened {
     pub hasher: Hasher,
 }
 
-/// Opens the data directory a configuration names.
+/// Opens a data directory; makes it if there is none.
 ///
 /// # Errors
 /// When it can not be opened, or belongs to another process.
-pub fn open(config: &Config) -> anyhow::Result<Opened> {
-    let disk = Directory::open(&config.dir)?;
+pub fn open(path: &Path) -> anyhow::Result<Opened> {
+    let disk = Directory::open(path)?;
     let hasher = hasher_of(&disk)?;
     Ok(Opened { disk: Arc::new(disk), hasher })
 }
@@ -136,6 +134,8 @@ impl Persistence {
                         of_thread.persistence.inner.lock().running = Some(Arc::new(running));
                         of_thread.is_ready.store(true, Relaxed);
                     }
+                    // Who asked for the stop has no interest in what is not loaded.
+                    Err(_) if of_thread.stop.is_cancelled() => return,
                     Err(error) => {
                         of_thread.persistence.inner.lock().failure = Some(error);
                         of_thread.stop.cancel();
@@ -236,7 +236,11 @@ fn load(server: &Server, disk: Arc<dyn Disk>) -> anyhow::Result<Running> {
     let mut progress = Progress::begin(store);
     let persistence = &server.persistence;
     let recovered = recover::recover(&*disk, store, true, &mut |_, _, _| {
-        progress.show(store, persistence.inner.lock().is_closing);
+        if persistence.inner.lock().is_closing || server.stop.is_cancelled() {
+            bail!("stopped before all was loaded; nothing was changed");
+        }
+        progress.show(store);
+        Ok(())
     })?;
     progress.end(store, &recovered);
     store.clock.at_least(recovered.time_ms);

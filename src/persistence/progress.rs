@@ -29,10 +29,10 @@ impl Progress {
     }
 
     /// Shows how far it is, if that was not just done.
-    pub fn show(&mut self, store: &Store, is_closing: bool) {
+    pub fn show(&mut self, store: &Store) {
         let now_ms = store.clock.now_ms();
         let interval_ms = if self.is_terminal { LINE_INTERVAL_MS } else { LOG_INTERVAL_MS };
-        if now_ms < self.shown_ms + interval_ms || is_closing {
+        if now_ms < self.shown_ms + interval_ms {
             return;
         }
         self.shown_ms = now_ms;

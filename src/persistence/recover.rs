@@ -12,7 +12,7 @@ use crate::journal::Lsn;
 use crate::journal::disk::{Disk, append_all};
 use crate::journal::effect::Damaged;
 use crate::journal::files::{Inventory, journal_name, snapshot_name};
-use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Kind, RecordHead};
+use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Head, Kind, RecordHead};
 use crate::journal::record::{Records, Trouble, find_proof};
 use crate::journal::status::Status;
 use crate::journal::varint;
@@ -45,8 +45,8 @@ pub struct Cut {
     pub flaw: Flaw,
 }
 
-/// Called with every record that is read, for who wants to see it or to tell how far it is.
-pub type Watcher<'w> = dyn FnMut(&str, &RecordHead, &[u8]) + 'w;
+/// Is shown every record, with the name of its file and its body, before it is applied; may end it all.
+pub type Watcher<'w> = dyn FnMut(&str, &RecordHead, &[u8]) -> anyhow::Result<()> + 'w;
 
 /// Loads a data directory into an empty store. Changes the files only if `mends` says so: then a torn
 /// end is cut, and what is superfluous removed.
@@ -115,7 +115,10 @@ fn sizes(disk: &dyn Disk, inventory: &Inventory) -> u64 {
 }
 
 /// Keeps what is cut in a file of its own, and cuts it.
-fn mend(disk: &dyn Disk, cut: &Cut) -> std::io::Result<()> {
+///
+/// # Errors
+/// When the disk refuses.
+pub fn mend(disk: &dyn Disk, cut: &Cut) -> std::io::Result<()> {
     let (mut from, _) = disk.read(&cut.file)?;
     std::io::copy(&mut from.by_ref().take(cut.offset), &mut std::io::sink())?;
     let broken = disk.create(&format!("{}.broken", cut.file))?;
@@ -174,7 +177,7 @@ impl Loading<'_, '_> {
                 return Err(damaged(&name, offset, Flaw::Order));
             }
             expected += 1;
-            (self.watcher)(&name, &record, body);
+            (self.watcher)(&name, &record, body)?;
             Status::add(&self.status.loading_loaded_bytes, body.len() as u64);
             let put = match record.kind {
                 Kind::Names => self.restore.names(record.lsn, body),
@@ -256,8 +259,12 @@ impl Loading<'_, '_> {
     fn is_torn(&self, name: &str, offset: u64, salt: u32, later: &[u64]) -> anyhow::Result<bool> {
         // A segment is begun when all before it is safe; but one that begins anew knows nothing of it.
         let is_continued = later.iter().any(|&number| {
-            Records::open(self.disk, &journal_name(number))
-                .is_ok_and(|records| records.head.lsn > self.next && !records.head.is_fresh)
+            Records::open(self.disk, &journal_name(number)).is_ok_and(|records| {
+                let Head { lsn, is_fresh, .. } = records.head;
+                // Only when the segment before is whole does a new one get its first record.
+                let has_records = records.file_len() > HEAD_LEN as u64;
+                !is_fresh && (lsn > self.next || (lsn == self.next && has_records))
+            })
         });
         let proof = find_proof(self.disk, name, offset, salt, self.next)
             .with_context(|| format!("can not read {name}"))?;
@@ -292,7 +299,7 @@ impl Loading<'_, '_> {
             if ended != Ended::Open || record.lsn != self.next {
                 return Err(damaged(name, offset, Flaw::Order));
             }
-            (self.watcher)(name, &record, body);
+            (self.watcher)(name, &record, body)?;
             Status::add(&self.status.loading_loaded_bytes, body.len() as u64);
             self.time_ms = self.time_ms.max(record.time_ms);
             ended = match record.kind {

@@ -24,6 +24,8 @@ pub use super::limits::{Limits, ProtocolError};
 const HEADER_LINE_MAX_BYTES: usize = 64 * 1024;
 /// No header line that is a number is longer: type byte, sign, 19 digits, CR.
 const HEADER_LINE_USUAL_BYTES: usize = 22;
+/// No bulk that is read the fast way is longer.
+const SHORT_BULK_MAX_BYTES: usize = 99;
 /// A span's fields are 32 bits wide; the parser looks at no byte beyond.
 const POSITION_MAX: usize = u32::MAX as usize;
 /// Spans and inline bytes whose memory an idle parser may keep.
@@ -243,17 +245,23 @@ impl RequestParser {
         buf: &[u8],
         frame: usize,
         mut left: u32,
-        mut rest: &[u8],
+        rest: &[u8],
         limits: &Limits,
     ) -> Result<Parsed, ProtocolError> {
         let end_max = frame.saturating_add(limits.request_max_bytes.min(POSITION_MAX));
+        // What lies within the limit as a whole needs no other look at it.
+        let within = &buf[..buf.len().min(end_max)];
+        let mut at = buf.len() - rest.len();
+        while left > 0 && limits.bulk_len_max_bytes >= SHORT_BULK_MAX_BYTES {
+            let Some(span) = short_bulk(within, at) else { break };
+            self.spans.push(span);
+            at = span.range().end + 2;
+            left -= 1;
+        }
+        let mut rest = &buf[at..];
         while left > 0 {
-            let (len, body) = match short_bulk_header(rest) {
-                Some(found) => found,
-                None => match self.bulk_header(rest)? {
-                    Some(found) => found,
-                    None => return Ok(self.suspend(frame, left, buf.len() - rest.len(), 1)),
-                },
+            let Some((len, body)) = self.bulk_header(rest)? else {
+                return Ok(self.suspend(frame, left, buf.len() - rest.len(), 1));
             };
             if len > limits.bulk_len_max_bytes {
                 return Err(limits.bulk_error(len));
@@ -416,22 +424,20 @@ impl RequestParser {
     }
 }
 
-/// A complete header of up to four digits, the case that must be fast; all others are `bulk_header`'s.
+/// A complete bulk whose length has one or two digits, the case that must be fast; all others are `bulk_header`'s.
 #[inline(always)]
-fn short_bulk_header(rest: &[u8]) -> Option<(usize, &[u8])> {
-    let [b'$', first @ b'0'..=b'9', tail @ ..] = rest else { return None };
-    let (mut len, mut tail) = (usize::from(first - b'0'), tail);
-    for _ in 0..4 {
-        match tail {
-            [b'\r', b'\n', body @ ..] => return Some((len, body)),
-            // No digit may follow a leading zero.
-            [digit @ b'0'..=b'9', more @ ..] if len > 0 => {
-                (len, tail) = (len * 10 + usize::from(digit - b'0'), more)
-            }
-            _ => return None,
+fn short_bulk(buf: &[u8], at: usize) -> Option<Span> {
+    let digit = |byte: u8| usize::from(byte - b'0');
+    let (start, len) = match *buf.get(at..)?.first_chunk()? {
+        // No digit may follow a leading zero.
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n'] => {
+            (at + 5, digit(tens) * 10 + digit(ones))
         }
-    }
-    None
+        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', _] => (at + 4, digit(ones)),
+        _ => return None,
+    };
+    let end = buf.get(start + len..)?.first_chunk()?;
+    (end == b"\r\n").then(|| Span::new(start, len))
 }
 
 /// The words that Redis takes for an attack through a browser, and a whole HTTP request line, which no command is.

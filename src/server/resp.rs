@@ -1,6 +1,7 @@
 //! The Redis door: one connection's bytes in, replies out.
 //!
-//! What has arrived is read once, run as one batch, and answered with one write. A connection whose
+//! What has arrived is read once, run as one batch, and answered with one write when others that are
+//! ready have been read, too. A connection whose
 //! replies are not read is not served on: nothing is executed while output waits. It knows frames
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use super::Server;
 use super::clients::Client;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::dispatch::Executor;
+use crate::dispatch::{Executor, Plan};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
 use crate::reply::Reply;
@@ -60,7 +61,7 @@ struct Connection {
     input: Vec<u8>,
     /// `input` may hold a complete request.
     has_more: bool,
-    /// What could not be sent yet, from `sent` on.
+    /// What was not sent yet, from `sent` on.
     output: Vec<u8>,
     sent: usize,
     /// Replies that the last batch wrote.
@@ -72,16 +73,9 @@ impl Connection {
     fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
         let mut batches = 0;
         loop {
-            if self.session.client.is_killed() {
+            let answered = self.poll_answer(server, cx);
+            if self.session.client.is_killed() || ready!(answered).is_err() {
                 return Poll::Ready(());
-            }
-            if !self.output.is_empty() {
-                if self.sent == 0 {
-                    ready!(self.poll_gate(server, cx));
-                }
-                if ready!(self.poll_flush(cx)).is_err() {
-                    return Poll::Ready(());
-                }
             }
             if self.session.should_close {
                 return Poll::Ready(());
@@ -93,12 +87,30 @@ impl Connection {
             batches += 1;
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
-                self.poll_batch(server, worker, cx)
+                self.poll_batch(worker, cx)
             });
             if ready!(ran).is_err() {
                 return Poll::Ready(());
             }
+            if !self.output.is_empty() {
+                // All that are ready now are read and run before the first of them is answered: a
+                // client that waits for several answers then wakes up once, and sending to it costs
+                // less while it is awake.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
+    }
+
+    /// Sends what there is to send, when it may be sent.
+    fn poll_answer(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.output.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.sent == 0 {
+            ready!(self.poll_gate(server, cx));
+        }
+        self.poll_flush(cx)
     }
 
     /// Waits until what the output says is as safe as the policy promises.
@@ -115,13 +127,8 @@ impl Connection {
         Poll::Ready(())
     }
 
-    /// Reads what has arrived, runs it, and sends what the socket takes.
-    fn poll_batch(
-        &mut self,
-        server: &Server,
-        worker: &mut Worker,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    /// Reads what has arrived and runs it. Replies are in `output` then.
+    fn poll_batch(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut input = std::mem::take(&mut worker.input);
         // After a panic in a command the buffer was lost.
         input.resize(INPUT_BYTES, 0);
@@ -129,27 +136,11 @@ impl Connection {
         worker.input = input;
         ready!(ran)?;
         worker.metrics.total_net_output_bytes.add(worker.output.len() as u64);
-        let mut sent = 0;
-        let mut result = Ok(());
-        if server.store.journal.passage(self.session.seen) == Passage::Open {
-            self.session.seen = Seen::default();
-            while sent < worker.output.len() {
-                match Pin::new(&mut self.stream).poll_write(cx, &worker.output[sent..]) {
-                    Poll::Ready(Ok(n)) => sent += n,
-                    Poll::Ready(Err(error)) => {
-                        result = Err(error);
-                        break;
-                    }
-                    Poll::Pending => break,
-                }
-            }
-        }
-        if sent < worker.output.len() {
-            self.output.extend_from_slice(&worker.output[sent..]);
+        if !worker.output.is_empty() {
+            self.output = worker.take_output();
             self.session.client.output_bytes.store(self.output.len(), Relaxed);
         }
-        worker.clear_output();
-        Poll::Ready(result)
+        Poll::Ready(Ok(()))
     }
 
     /// Runs what waits, or else what the socket has. Replies are in `worker.output` then.
@@ -208,7 +199,8 @@ impl Connection {
             self.sent +=
                 ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]))?;
         }
-        self.output = Vec::new();
+        let output = std::mem::take(&mut self.output);
+        Worker::with(|worker| worker.keep_output(output));
         self.sent = 0;
         self.session.client.output_bytes.store(0, Relaxed);
         Poll::Ready(Ok(()))
@@ -319,20 +311,18 @@ impl Batch<'_, '_> {
 
     /// Runs what was found; `false` if output or the session's end stopped it before the last.
     fn run_ahead(&mut self, used: &mut usize) -> bool {
-        let mut hashes = [0; AHEAD_MAX];
-        let mut hashed = 0;
-        if self.ahead.len() > 1 {
-            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
-            hashed = self.executor.look_ahead(self.session, requests, &mut hashes);
+        let mut plans = [Plan::default(); AHEAD_MAX];
+        for ((args, _), plan) in self.ahead.iter(self.input).zip(&mut plans) {
+            *plan = Plan::new(&self.executor.server.store, args);
         }
-        for (number, (args, end)) in self.ahead.iter(self.input).enumerate() {
+        self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
+        for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
             if self.session.should_close || self.output.len() >= BATCH_OUTPUT_BYTES {
                 return false;
             }
-            let hash = (number < hashed).then(|| hashes[number]);
             let reply = &mut Reply::resp(self.output, self.session.resp3);
             let before = reply.mark();
-            self.executor.execute_hashed(self.session, args, hash, reply);
+            self.executor.execute_planned(self.session, args, plan, reply);
             *self.replies += usize::from(reply.mark() != before);
             *used = end;
         }

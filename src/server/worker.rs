@@ -28,8 +28,9 @@ use crate::store::{Eviction, Settings, Usage};
 const REAP_INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes read from a socket at once.
 pub const INPUT_BYTES: usize = 64 * 1024;
-/// Memory an idle output buffer may keep.
-const OUTPUT_KEPT_BYTES: usize = 1 << 20;
+/// Output buffers that are kept for the next connections, and memory that each of them may keep.
+const OUTPUTS_KEPT_MAX: usize = 64;
+const OUTPUT_KEPT_BYTES_MAX: usize = 32 * 1024;
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
@@ -49,6 +50,7 @@ pub struct Worker {
     pub input: Vec<u8>,
     /// Where replies are written before they are sent.
     pub output: Vec<u8>,
+    outputs_kept: Vec<Vec<u8>>,
     /// Requests that were found but not run yet.
     pub ahead: Ahead,
     settings: Settings,
@@ -75,6 +77,7 @@ impl Worker {
             config_version: server.config_version(),
             input: vec![0; INPUT_BYTES],
             output: Vec::new(),
+            outputs_kept: Vec::new(),
             ahead: Ahead::default(),
             effects: Effects::default(),
             gate: server.store.journal.gate(),
@@ -203,10 +206,20 @@ impl Worker {
         capture.take()
     }
 
-    /// Empties the output buffer; gives memory back if it had grown large.
-    pub fn clear_output(&mut self) {
-        self.output.clear();
-        self.output.shrink_to(OUTPUT_KEPT_BYTES);
+    /// Hands out what was written to the output buffer.
+    #[inline]
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::replace(&mut self.output, self.outputs_kept.pop().unwrap_or_default())
+    }
+
+    /// Keeps a buffer that was handed out for its next use, if it did not grow large.
+    #[inline]
+    pub fn keep_output(&mut self, mut output: Vec<u8>) {
+        if self.outputs_kept.len() < OUTPUTS_KEPT_MAX && output.capacity() <= OUTPUT_KEPT_BYTES_MAX
+        {
+            output.clear();
+            self.outputs_kept.push(output);
+        }
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! A heap of values that own their memory, such as names: a slab with a list of free places.
 
-use super::heap::{Heap, NOWHERE, Place};
+use super::heap::{Heap, NOWHERE, Place, same};
 
 /// What a [`Boxed`] heap can hold.
 pub trait Entry {
@@ -14,8 +14,6 @@ pub trait Entry {
     fn value_bytes(&self) -> usize {
         self.heap_bytes()
     }
-    /// Reads its ends, to have them in the cache.
-    fn touch(&self) -> u64;
 }
 
 /// Entries by place.
@@ -69,12 +67,14 @@ impl<T: Entry + Clone + std::fmt::Debug> Heap for Boxed<T> {
         self.get(place).key()
     }
 
-    fn deadline_ms(&self, place: Place) -> u64 {
-        self.get(place).deadline_ms()
+    #[inline]
+    fn get_if(&self, place: Place, key: &[u8]) -> Option<&T> {
+        let entry = self.get(place);
+        same(entry.key(), key).then_some(entry)
     }
 
-    fn touch(&self, place: Place) -> u64 {
-        self.get(place).touch()
+    fn deadline_ms(&self, place: Place) -> u64 {
+        self.get(place).deadline_ms()
     }
 
     fn new_deadline_ms(entry: &T) -> u64 {

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use super::name::NameEntry;
 use super::packed::PairRef;
 use super::pairs::PairsRef;
+use super::slice::measured;
 use super::table::NEVER;
 use super::{DATABASES, Hasher, Held, STRIPES, Store, stripe_of};
 use crate::journal::Lsn;
@@ -124,6 +125,12 @@ impl<'s> Capture<'s> {
     /// Appends the next piece's bytes to `to`. Every effect up to the LSN is in them. `None` at the
     /// end.
     pub fn slice(&mut self, to: &mut Vec<u8>) -> Option<(Piece, Lsn)> {
+        let slice = measured(|| self.next_slice(to));
+        self.store.slices.hear();
+        slice
+    }
+
+    fn next_slice(&mut self, to: &mut Vec<u8>) -> Option<(Piece, Lsn)> {
         let (stripe, current) = {
             let progress = self.store.capture.progress.lock();
             (progress.stripe, progress.current.clone())
@@ -194,6 +201,7 @@ impl<'s> Capture<'s> {
             }
             Some(entry) if self.is_large(entry) => {
                 put_header(*db, entry, to);
+                varint::push(entry.pairs().map_or(0, |pairs| pairs.len()) as u64, to);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;

@@ -3,6 +3,20 @@
 //! A segment keeps hashes and [`Place`]s; a heap keeps what is found there. Names are boxes
 //! ([`super::boxed`]); pairs are packed bytes ([`super::packed`]). A heap knows no hash and no order.
 
+/// Whether two keys are the same. Short ones are, mostly, and are compared without a call.
+#[inline(always)]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    fn ends<const N: usize>(bytes: &[u8]) -> Option<([u8; N], [u8; N])> {
+        Some((*bytes.first_chunk()?, *bytes.last_chunk()?))
+    }
+    a.len() == b.len()
+        && match a.len() {
+            4..=7 => ends::<4>(a) == ends::<4>(b),
+            8..=16 => ends::<8>(a) == ends::<8>(b),
+            _ => a == b,
+        }
+}
+
 /// Where an entry lies in its heap.
 pub(super) type Place = u16;
 
@@ -25,12 +39,12 @@ pub(super) trait Heap: Default + Clone + std::fmt::Debug {
     /// The bytes an entry is found by.
     fn key(&self, place: Place) -> &[u8];
 
+    /// The entry, if it is found by this key.
+    fn get_if(&self, place: Place, key: &[u8]) -> Option<Self::Ref<'_>>;
+
     /// The earliest unix time in ms at which something in the entry expires, or
     /// [`super::table::NEVER`].
     fn deadline_ms(&self, place: Place) -> u64;
-
-    /// Reads an entry's ends, to have them in the cache.
-    fn touch(&self, place: Place) -> u64;
 
     /// When a new entry expires.
     fn new_deadline_ms(entry: &Self::New<'_>) -> u64;

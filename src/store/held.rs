@@ -1,14 +1,15 @@
 //! The stripes a thread holds, and through them the live store as [`Names`].
 //!
-//! Stripes are taken in ascending order, so threads can not wait for each other in a circle. When
-//! they are let go, the effects that happened under them get their LSN first: the journal's order is
-//! the order clients saw. A `Held` is never kept across an await.
+//! Stripes are taken in ascending order, or without waiting, so threads can not wait for each other in
+//! a circle. When they are let go, the effects that happened under them get their LSN first: the
+//! journal's order is the order clients saw. A `Held` is never kept across an await.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::MutexGuard;
 
 use super::boxed::Entry;
+use super::group::{GROUP_MAX, Group};
 use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
 use super::watch::Watched;
@@ -25,6 +26,8 @@ pub struct Held<'s> {
 enum Guards<'s> {
     None,
     One(usize, MutexGuard<'s, Stripe>),
+    /// The stripes of a few requests, in the order of those.
+    Group(Group<'s>),
     /// Ascending by stripe number.
     Many(Vec<(usize, MutexGuard<'s, Stripe>)>),
 }
@@ -35,10 +38,16 @@ impl<'s> Held<'s> {
         Held { store, guards: Guards::None }
     }
 
-    /// Whether the stripe of `name`, and no other, is held.
+    /// Whether the stripe of `name` is held, alone or for a group of requests. What is asked for next
+    /// will be that name.
     #[inline]
-    pub fn is_exactly(&self, name: Name<'_>) -> bool {
-        matches!(self.guards, Guards::One(held, _) if held == stripe_of(name.hash))
+    pub fn turn_to(&mut self, name: Name<'_>) -> bool {
+        let wanted = stripe_of(name.hash);
+        match &mut self.guards {
+            Guards::One(held, _) => *held == wanted,
+            Guards::Group(group) => group.turn_to(wanted),
+            Guards::None | Guards::Many(_) => false,
+        }
     }
 
     /// Takes the stripe of one name. Nothing may be held.
@@ -47,6 +56,44 @@ impl<'s> Held<'s> {
         debug_assert!(matches!(self.guards, Guards::None));
         let stripe = stripe_of(name.hash);
         self.guards = Guards::One(stripe, self.store.stripes[stripe].stripe.lock());
+    }
+
+    /// Takes the stripes of as many of `names` as can be had without waiting for any but the first,
+    /// and without holding more than `stripes_max`. Returns how many names that are. Nothing may be
+    /// held.
+    #[inline]
+    pub fn lock_group<'n>(
+        &mut self,
+        mut names: impl Iterator<Item = Name<'n>>,
+        stripes_max: usize,
+    ) -> usize {
+        let Some(first) = names.next() else { return 0 };
+        self.lock(first);
+        let mut locked = 1;
+        for name in names {
+            if !self.turn_to(name) && !self.add_to_group(stripe_of(name.hash), stripes_max) {
+                break;
+            }
+            locked += 1;
+        }
+        locked
+    }
+
+    /// Takes one more stripe, if that needs no waiting: who waits while holding a higher stripe could
+    /// wait for ever.
+    fn add_to_group(&mut self, stripe: usize, stripes_max: usize) -> bool {
+        if let Guards::One(..) = self.guards
+            && stripes_max > 1
+            && let Guards::One(number, first) = std::mem::replace(&mut self.guards, Guards::None)
+        {
+            self.guards = Guards::Group(Group::new(number, first));
+        }
+        let Guards::Group(group) = &mut self.guards else { return false };
+        if group.len() == stripes_max.min(GROUP_MAX) {
+            return false;
+        }
+        let guard = self.store.stripes[stripe].stripe.try_lock();
+        guard.is_some_and(|guard| group.push(stripe, guard))
     }
 
     /// Takes the stripes of several names. Nothing may be held.
@@ -81,6 +128,13 @@ impl<'s> Held<'s> {
         stats
     }
 
+    /// Pairs of all namespaces in the held stripes, expired ones that were not reaped included.
+    pub fn pairs(&self) -> usize {
+        let dbs = self.stripes().flat_map(|stripe| &stripe.dbs);
+        let entries = dbs.flat_map(|db| db.names.iter());
+        entries.filter_map(|entry| entry.pairs().ok()).map(|pairs| pairs.len()).sum()
+    }
+
     /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
     /// held.
     pub fn has_expired(&self, db: usize, name: Name<'_>, since_ms: u64, now_ms: u64) -> bool {
@@ -111,16 +165,6 @@ impl<'s> Held<'s> {
         min_deadline_ms
     }
 
-    /// Reads where the pairs with these hashes lie, all at once, so that the processor waits for
-    /// memory once and not for each. The name's stripe must be held. Says nothing of the pairs.
-    pub fn touch_pairs(&self, db: usize, name: Name<'_>, hashes: &[u64]) {
-        let Some(entry) = self.get(db, name) else { return };
-        let Some(pairs) = &entry.many else { return };
-        let slots = hashes.iter().fold(0, |sum, &hash| sum ^ pairs.touch_slot(hash));
-        let entries = hashes.iter().fold(slots, |sum, &hash| sum ^ pairs.touch_entry(hash));
-        std::hint::black_box(entries);
-    }
-
     /// Lets go; the effects get their LSN and are cleared. Returns what replies that show any of what
     /// was held depend on.
     #[inline]
@@ -132,6 +176,7 @@ impl<'s> Held<'s> {
             self.store.capture.observe(effects.as_bytes(), self.store.hasher);
             wrote = touched;
             effects.clear();
+            self.store.slices.hear();
             let memory = &self.store.memory;
             let is_limited = memory.is_limited();
             self.each(|stripe| {
@@ -177,6 +222,7 @@ impl<'s> Held<'s> {
         match &mut self.guards {
             Guards::None => {}
             Guards::One(_, stripe) => visit(stripe),
+            Guards::Group(group) => group.each(visit),
             Guards::Many(stripes) => stripes.iter_mut().for_each(|(_, stripe)| visit(stripe)),
         }
     }
@@ -186,21 +232,27 @@ impl<'s> Held<'s> {
     }
 
     fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
-        let (one, many) = match &self.guards {
-            Guards::None => (None, &[][..]),
-            Guards::One(number, stripe) => (Some((*number, &**stripe)), &[][..]),
-            Guards::Many(stripes) => (None, &stripes[..]),
+        let (one, group, many) = match &self.guards {
+            Guards::None => (None, None, &[][..]),
+            Guards::One(number, stripe) => (Some((*number, &**stripe)), None, &[][..]),
+            Guards::Group(group) => (None, Some(group), &[][..]),
+            Guards::Many(stripes) => (None, None, &stripes[..]),
         };
-        one.into_iter().chain(many.iter().map(|(number, stripe)| (*number, &**stripe)))
+        let group = group.into_iter().flat_map(Group::numbered_stripes);
+        one.into_iter().chain(group).chain(many.iter().map(|(number, stripe)| (*number, &**stripe)))
     }
 
     /// The held stripe of a hash. A name whose stripe is not held is a mistake in the command's
     /// row; it must not read or change anything unlocked.
     #[inline]
-    fn stripe(&self, hash: u64) -> &Stripe {
+    pub(super) fn stripe(&self, hash: u64) -> &Stripe {
         let wanted = stripe_of(hash);
         match &self.guards {
             Guards::One(held, stripe) if *held == wanted => stripe,
+            Guards::Group(group) => match group.get(wanted) {
+                Some(stripe) => stripe,
+                None => panic!("stripe {wanted} is not held"),
+            },
             Guards::Many(stripes) => match stripes.binary_search_by_key(&wanted, |held| held.0) {
                 Ok(at) => &stripes[at].1,
                 Err(_) => panic!("stripe {wanted} is not held"),
@@ -214,6 +266,10 @@ impl<'s> Held<'s> {
         let wanted = stripe_of(hash);
         match &mut self.guards {
             Guards::One(held, stripe) if *held == wanted => stripe,
+            Guards::Group(group) => match group.get_mut(wanted) {
+                Some(stripe) => stripe,
+                None => panic!("stripe {wanted} is not held"),
+            },
             Guards::Many(stripes) => match stripes.binary_search_by_key(&wanted, |held| held.0) {
                 Ok(at) => &mut stripes[at].1,
                 Err(_) => panic!("stripe {wanted} is not held"),

@@ -5,11 +5,13 @@
 //! store; `reap` frees what expired; `table`, `packed` and `name` are how things lie in memory.
 //! Commands and doors never see a stripe, a lock or a table.
 
+mod blocks;
 mod boxed;
 pub mod capture;
 mod direct;
 mod edit;
 mod evict;
+mod group;
 mod hash;
 mod heap;
 mod held;
@@ -23,7 +25,9 @@ mod redo;
 mod replay;
 pub mod restore;
 mod segment;
+mod slice;
 mod table;
+mod touch;
 mod usage;
 pub mod view;
 mod watch;
@@ -78,6 +82,7 @@ pub struct Store {
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
+    slices: slice::Gauge,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
 }
@@ -168,6 +173,7 @@ impl Store {
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
+            slices: slice::Gauge::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
         }
@@ -190,8 +196,15 @@ impl Store {
         self.hasher.seeds()
     }
 
-    /// Forgets the counts of expired names and pairs.
+    /// The longest time that slow work (growth, expiry, a snapshot) kept a stripe, in µs of its
+    /// thread's CPU time.
+    pub fn slice_us_max(&self) -> u64 {
+        self.slices.max_us()
+    }
+
+    /// Forgets the counts of expired names and pairs, and the longest slice.
     pub fn reset_stats(&self) {
+        self.slices.reset();
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
     }
@@ -221,10 +234,13 @@ impl Db {
     fn update(&mut self, name: Name<'_>, change: &mut dyn FnMut(&mut NameEntry)) -> bool {
         let counts = &mut self.counts;
         let updated = self.names.update(name.hash, name.bytes, |entry| {
-            let before = entry.counts();
+            let before = entry.shown();
             change(entry);
-            counts.add(entry.counts());
-            counts.subtract(before);
+            let after = entry.shown();
+            if before != after {
+                counts.subtract(before.counts());
+                counts.add(after.counts());
+            }
         });
         updated.is_some()
     }
@@ -256,14 +272,37 @@ impl DbStats {
 }
 
 impl NameEntry {
-    /// What it adds to its database's counts: nothing if Redis clients can not see it.
+    /// What it adds to its database's counts.
     fn counts(&self) -> DbStats {
+        self.shown().counts()
+    }
+
+    #[inline]
+    fn shown(&self) -> Shown {
         let visible = self.kind().is_some();
-        let pairs = self.pairs().ok().filter(|_| visible);
+        let pairs = self.pairs();
+        Shown {
+            visible,
+            has_deadline: visible && self.deadline_ms != NEVER,
+            may_expire: visible && pairs.is_ok_and(PairsRef::may_expire),
+        }
+    }
+}
+
+/// What of a name is counted: nothing if Redis clients can not see it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    visible: bool,
+    has_deadline: bool,
+    may_expire: bool,
+}
+
+impl Shown {
+    fn counts(self) -> DbStats {
         DbStats {
-            names: usize::from(visible),
-            with_deadline: usize::from(visible && self.deadline_ms != NEVER),
-            with_pair_deadlines: usize::from(pairs.is_some_and(PairsRef::may_expire)),
+            names: usize::from(self.visible),
+            with_deadline: usize::from(self.has_deadline),
+            with_pair_deadlines: usize::from(self.may_expire),
         }
     }
 }

@@ -92,6 +92,12 @@ impl NameEntry {
         &self.body[..self.name_len as usize]
     }
 
+    /// The name and what is right behind it.
+    #[inline]
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// When the whole name expires, in unix ms.
     pub fn deadline_ms(&self) -> Option<u64> {
         (self.deadline_ms != NEVER).then_some(self.deadline_ms)
@@ -310,10 +316,6 @@ impl Entry for Box<NameEntry> {
             Err(_) => self.deadline_ms,
             Ok(pairs) => self.deadline_ms.min(pairs.min_deadline_ms()),
         }
-    }
-
-    fn touch(&self) -> u64 {
-        self.deadline_ms
     }
 
     #[inline]

@@ -5,7 +5,7 @@
 //! short key's length. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
 //! place leads there. Removed entries leave holes; moving all others to a new heap closes them.
 
-use super::heap::{Heap, NOWHERE, Place};
+use super::heap::{Heap, NOWHERE, Place, same};
 use super::table::NEVER;
 
 /// Bytes of a chunk. The first one grows up to it, so that a few pairs take little. Two of them are a
@@ -81,7 +81,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Of an entry that begins `bytes`; it does not lie elsewhere.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(bytes: &[u8]) -> Layout {
         let head = bytes[0];
         let has_deadline = head & 1 == 1;
@@ -187,6 +187,14 @@ impl Layout {
 }
 
 impl Packed {
+    /// Reads an entry's ends, to have them in the cache.
+    #[inline]
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        // Most pairs lie on no more than two cache lines.
+        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
+    }
+
     /// Replaces value and deadline where the entry lies, if they take as much room as before.
     /// `false` if nothing was changed.
     #[inline]
@@ -196,7 +204,7 @@ impl Packed {
     }
 
     /// The bytes from where the entry begins.
-    #[inline]
+    #[inline(always)]
     fn bytes_at(&self, place: Place) -> &[u8] {
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         match is_elsewhere(bytes) {
@@ -336,16 +344,15 @@ impl Heap for Packed {
         &bytes[layout.key_at..layout.key_at + layout.key_len]
     }
 
+    #[inline]
+    fn get_if(&self, place: Place, key: &[u8]) -> Option<PairRef<'_>> {
+        let pair = self.get(place);
+        same(pair.key, key).then_some(pair)
+    }
+
     fn deadline_ms(&self, place: Place) -> u64 {
         let bytes = self.bytes_at(place);
         Layout::of(bytes).deadline_ms(bytes)
-    }
-
-    #[inline]
-    fn touch(&self, place: Place) -> u64 {
-        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        // Most pairs lie on no more than two cache lines.
-        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
     }
 
     fn new_deadline_ms(entry: &NewPair<'_>) -> u64 {

@@ -6,6 +6,7 @@
 
 use super::PAIR_DEADLINE_MS_MAX;
 use super::hash::{Hasher, KeyHasher};
+use super::heap::same;
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
 use super::table::{NEVER, Table};
@@ -49,7 +50,7 @@ impl<'e> Few<'e> {
 
     #[inline]
     fn find(self, key: &[u8]) -> Option<(usize, PairRef<'e>)> {
-        self.places().find(|(_, pair)| pair.key == key)
+        self.places().find(|(_, pair)| same(pair.key, key))
     }
 
     fn min_deadline_ms(self) -> u64 {
@@ -149,6 +150,18 @@ impl NameEntry {
             table.insert(hash, NewPair { key, value, deadline_ms }, hasher.hasher);
             (created, deadline_ms)
         })
+    }
+
+    /// Makes an empty namespace ready for `len` pairs in the order of their hashes.
+    pub(super) fn prepare_pairs(&mut self, len: usize) {
+        if len > FEW_PAIRS_MAX {
+            self.many = Some(Box::new(Table::prepared(0, len)));
+        }
+    }
+
+    /// What [`NameEntry::prepare_pairs`] made may be in vain.
+    pub(super) fn end_of_pairs(&mut self) {
+        self.many.take_if(|table| table.is_empty());
     }
 
     /// Takes a pair out; returns its deadline.

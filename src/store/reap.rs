@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::boxed::Boxed;
 use super::name::{Name, NameEntry};
+use super::slice::measured;
 use super::watch::Watchers;
 use super::{Garbage, Hasher, Held, STRIPES, Store};
 use crate::journal::effect::{Cause, Effect, Effects};
@@ -27,6 +28,13 @@ impl Store {
 
     /// Frees expired pairs and names of one stripe. `true` if there may be more.
     pub fn reap_slice(&self, stripe: usize, now_ms: u64) -> bool {
+        let min_deadline_ms = measured(|| self.reap_held(stripe, now_ms));
+        self.slices.hear();
+        min_deadline_ms <= now_ms
+    }
+
+    /// Returns the earliest deadline that is left.
+    fn reap_held(&self, stripe: usize, now_ms: u64) -> u64 {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
         held.lock_number(stripe);
@@ -44,7 +52,7 @@ impl Store {
         self.expired_names.fetch_add(slice.names, Relaxed);
         self.stripes[stripe].min_deadline_ms.store(min_deadline_ms, Relaxed);
         held.release(&mut effects);
-        min_deadline_ms <= now_ms
+        min_deadline_ms
     }
 
     /// Frees a part of what was dropped. `true` if there is more.

@@ -48,20 +48,19 @@ impl Restore<'_> {
 
     /// Hashes keys, and brings what will be needed into the processor's cache.
     fn look_ahead(&self, effects: &mut [(Cause, Effect<'_>, u64)]) {
-        let mut first: Option<(u8, &[u8])> = None;
-        let mut hashes = [0; AHEAD];
-        let mut hashed = 0;
+        let mut known = [Known::default(); AHEAD];
+        let mut len = 0;
+        let mut first = None;
         for (_, effect, hash) in effects.iter_mut() {
             let Effect::PutPair { db, name, key, .. } = *effect else { continue };
             *hash = self.store.key_hash(key);
-            if *first.get_or_insert((db, name)) == (db, name) {
-                hashes[hashed] = *hash;
-                hashed += 1;
+            if *first.get_or_insert(db) == db {
+                known[len] = Known { name: Some(self.store.name(name)), key: Some((key, *hash)) };
+                len += 1;
             }
         }
-        if let Some((db, name)) = first.filter(|_| hashed > 1) {
-            let db = usize::from(db) % DATABASES;
-            self.held.touch_pairs(db, self.store.name(name), &hashes[..hashed]);
+        if let Some(db) = first {
+            self.held.touch(usize::from(db) % DATABASES, known[..len].iter().copied());
         }
     }
 

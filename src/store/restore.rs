@@ -12,6 +12,7 @@ use super::names::Names as _;
 use super::{DATABASES, Held, NEVER, Settings, Store, capture::flag};
 use crate::journal::Lsn;
 use crate::journal::effect::{Damaged, Effects};
+use crate::journal::format::Kind;
 use crate::journal::varint;
 
 /// Bytes of effects after which others may take the stripes for a moment.
@@ -107,11 +108,14 @@ impl<'s> Restore<'s> {
     pub fn late_namespace(&mut self, lsn: Lsn, mut body: &[u8]) -> Result<(), Damaged> {
         let used = self.begin_record(lsn, true)?;
         let front = Front::read(&mut body)?;
+        let count = varint::read(&mut body).ok_or(Damaged)?;
         if !body.is_empty() || front.flags & (flag::STRING | flag::ABSENT) != 0 {
             return Err(Damaged);
         }
-        let (db, name, entry) = (front.db, front.name.into(), Some(front.entry(used)));
-        self.late.entry(lsn).or_default().push(Late { db, name, entry });
+        let mut entry = front.entry(used);
+        entry.prepare_pairs(usize::try_from(count).map_err(|_| Damaged)?);
+        let (db, name) = (front.db, front.name.into());
+        self.late.entry(lsn).or_default().push(Late { db, name, entry: Some(entry) });
         self.current = Some(lsn);
         Ok(())
     }
@@ -218,7 +222,8 @@ impl<'s> Restore<'s> {
         while let Some(first) = self.late.first_entry().filter(|first| *first.key() < lsn) {
             for Late { db, name, entry } in first.remove() {
                 self.clear(db, &name);
-                if let Some(entry) = entry {
+                if let Some(mut entry) = entry {
+                    entry.end_of_pairs();
                     self.held.insert(db, self.store.name(&name), entry);
                 }
             }
@@ -255,16 +260,84 @@ fn put_captured(
     entry: &mut NameEntry,
     body: &mut &[u8],
 ) -> Result<(), Damaged> {
-    let key_len = varint::read(body).ok_or(Damaged)?;
-    let value_len = varint::read(body).ok_or(Damaged)?;
-    let deadline = match key_len & 1 {
-        1 => NewDeadline::At(number(body)?),
-        _ => NewDeadline::Clear,
+    let CapturedPair { key, value, deadline_ms } = CapturedPair::read(body)?;
+    let deadline = match deadline_ms {
+        NEVER => NewDeadline::Clear,
+        at => NewDeadline::At(at),
     };
-    let key = take(body, key_len >> 1)?;
-    let value = take(body, value_len)?;
     entry.put_pair(hasher, key, value, deadline, 0);
     Ok(())
+}
+
+/// What a record of a snapshot says, for who only looks. A namespace is followed by its pairs.
+#[allow(missing_docs, reason = "the fields say what they are")]
+pub enum Captured<'b> {
+    /// There is no such name.
+    Absent { db: usize, name: &'b [u8] },
+    /// A string.
+    String { db: usize, name: &'b [u8], value: &'b [u8], deadline_ms: u64 },
+    /// A namespace.
+    Namespace { db: usize, name: &'b [u8], kept: bool, deadline_ms: u64 },
+    /// A pair of the namespace before.
+    Pair { key: &'b [u8], value: &'b [u8], deadline_ms: u64 },
+}
+
+/// Shows what is in the body of a snapshot's record.
+///
+/// # Errors
+/// If it is not what a capture writes.
+pub fn captured<'b>(
+    kind: Kind,
+    mut body: &'b [u8],
+    show: &mut dyn FnMut(Captured<'b>),
+) -> Result<(), Damaged> {
+    while !body.is_empty() {
+        let mut count = 1;
+        if kind != Kind::LatePairs {
+            let Front { db, flags, name, deadline_ms } = Front::read(&mut body)?;
+            let kept = flags & flag::KEPT != 0;
+            count = match flags {
+                flags if flags & flag::ABSENT != 0 => {
+                    show(Captured::Absent { db, name });
+                    0
+                }
+                flags if flags & flag::STRING != 0 => {
+                    show(Captured::String { db, name, value: field(&mut body)?, deadline_ms });
+                    0
+                }
+                _ => {
+                    show(Captured::Namespace { db, name, kept, deadline_ms });
+                    varint::read(&mut body).ok_or(Damaged)?
+                }
+            };
+            if kind == Kind::LateNamespace {
+                continue;
+            }
+        }
+        for _ in 0..count {
+            let CapturedPair { key, value, deadline_ms } = CapturedPair::read(&mut body)?;
+            show(Captured::Pair { key, value, deadline_ms });
+        }
+    }
+    Ok(())
+}
+
+/// A pair as it was captured.
+struct CapturedPair<'b> {
+    key: &'b [u8],
+    value: &'b [u8],
+    deadline_ms: u64,
+}
+
+impl<'b> CapturedPair<'b> {
+    #[inline]
+    fn read(body: &mut &'b [u8]) -> Result<CapturedPair<'b>, Damaged> {
+        let key_len = varint::read(body).ok_or(Damaged)?;
+        let value_len = varint::read(body).ok_or(Damaged)?;
+        let deadline_ms = if key_len & 1 == 1 { number(body)? } else { NEVER };
+        let key = take(body, key_len >> 1)?;
+        Ok(CapturedPair { key, value: take(body, value_len)?, deadline_ms })
+    }
 }
 
 /// How a captured name begins.

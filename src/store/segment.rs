@@ -69,6 +69,13 @@ impl<H: Heap> Segment<H> {
         }
     }
 
+    /// One without entries that has slots for so many.
+    pub fn prepared(prefix: u64, prefix_bits: u8, len: usize) -> Self {
+        let mut segment = Segment::new(prefix, prefix_bits);
+        segment.place(&[], len + len / 4);
+        segment
+    }
+
     /// Bytes of memory it takes, with its entries, but for itself.
     #[inline]
     pub fn bytes(&self) -> usize {
@@ -117,39 +124,41 @@ impl<H: Heap> Segment<H> {
     /// The slot of the entry with this hash and key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.find_entry(hash, key).map(|(at, _)| at)
+    }
+
+    /// The entry with this hash and key, and its slot.
+    #[inline(always)]
+    pub fn find_entry(&self, hash: u64, key: &[u8]) -> Option<(usize, H::Ref<'_>)> {
         let tag = self.tag(hash);
-        let mut at = self.home(tag);
-        while let Some(slot) = self.slots.get(at) {
-            if slot.is_empty() || slot.tag() > tag {
+        let home = self.home(tag);
+        for (distance, slot) in self.slots.get(home..)?.iter().enumerate() {
+            if slot.tag() < tag && !slot.is_empty() {
+                continue;
+            }
+            if slot.tag() != tag || slot.is_empty() {
                 return None;
             }
-            if slot.tag() == tag && self.heap.key(slot.place()) == key {
-                return Some(at);
+            if let Some(entry) = self.heap.get_if(slot.place(), key) {
+                return Some((home + distance, entry));
             }
-            at += 1;
         }
         None
     }
 
+    /// Reads the slot where entries with this hash begin, to have it in the cache.
     #[inline]
     pub fn touch_slot(&self, hash: u64) -> u64 {
         self.slots.get(self.home(self.tag(hash))).map_or(0, |slot| u64::from(slot.0))
     }
 
+    /// Where an entry with this hash most likely is, if there is one. Looks at no entry.
     #[inline]
-    pub fn touch_entry(&self, hash: u64) -> u64 {
+    pub fn guess(&self, hash: u64) -> Option<Place> {
         let tag = self.tag(hash);
-        let mut at = self.home(tag);
-        while let Some(slot) = self.slots.get(at) {
-            if slot.is_empty() {
-                return 0;
-            }
-            if slot.tag() >= tag {
-                return self.heap.touch(slot.place());
-            }
-            at += 1;
-        }
-        0
+        let slots = self.slots.get(self.home(tag)..)?;
+        let slot = slots.iter().find(|slot| slot.is_empty() || slot.tag() >= tag)?;
+        (slot.tag() == tag && !slot.is_empty()).then(|| slot.place())
     }
 
     /// Whether one more entry with this hash has a slot: then where, and how far away the next empty
@@ -209,15 +218,25 @@ impl<H: Heap> Segment<H> {
 
     /// Gives memory back if much of it is not needed. `true` if it did.
     pub fn shrink(&mut self) -> bool {
-        let enough = (self.len + self.len / 2).max(HOMES_MIN);
-        let has_shrunk = enough < self.homes / 2;
+        let has_shrunk = self.homes_enough() < self.homes / 2;
         if has_shrunk {
-            self.resize(enough);
+            self.resize(self.homes_enough());
         }
         if self.heap.is_sparse() {
             self.compact();
         }
         has_shrunk
+    }
+
+    /// Whether [`Segment::shrink`] would do something.
+    #[inline]
+    pub fn has_room_to_spare(&self) -> bool {
+        self.homes_enough() < self.homes / 2 || self.heap.is_sparse()
+    }
+
+    #[inline]
+    fn homes_enough(&self) -> usize {
+        (self.len + self.len / 2).max(HOMES_MIN)
     }
 
     /// Moves all entries to a new heap, which closes the holes.

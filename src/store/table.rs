@@ -11,10 +11,12 @@
 
 use std::ops::ControlFlow;
 
+use super::blocks::Blocks;
 use super::boxed::{Boxed, Entry};
 use super::heap::{Heap, Place};
 use super::packed::{NewPair, Packed};
 use super::segment::{Full, HOMES_MAX, Segment};
+use super::slice::{MEASURED_SLOTS_MIN, measured};
 
 /// The deadline of what never expires.
 pub const NEVER: u64 = u64::MAX;
@@ -22,6 +24,9 @@ pub const NEVER: u64 = u64::MAX;
 /// Entries there must be for each place of the directory before it doubles, so that it stays small
 /// however alike their hashes are.
 const ENTRIES_PER_PLACE_MIN: usize = 64;
+
+/// Entries at most for which a segment is prepared.
+const PREPARED_ENTRIES: usize = HOMES_MAX / 4 * 3;
 
 /// Makes the hash of a key anew: slots keep a part of it only.
 pub trait Rehash: Copy {
@@ -41,7 +46,7 @@ pub struct Table<H> {
     segment_bytes: usize,
     min_deadline_ms: u64,
     directory: Vec<u32>,
-    segments: Vec<Segment<H>>,
+    segments: Blocks<Segment<H>>,
     free: Vec<u32>,
 }
 
@@ -55,9 +60,28 @@ impl<H: Heap> Table<H> {
             segment_bytes: 0,
             min_deadline_ms: NEVER,
             directory: Vec::new(),
-            segments: Vec::new(),
+            segments: Blocks::new(),
             free: Vec::new(),
         }
+    }
+
+    /// An empty table that `len` entries will be put into in the order of their hashes: growing would
+    /// find the segment that is filled too small again and again.
+    pub fn prepared(skip_bits: u8, len: usize) -> Self {
+        let mut table = Table::new(skip_bits);
+        let segments = len.div_ceil(PREPARED_ENTRIES).next_power_of_two();
+        table.depth = segments.trailing_zeros() as u8;
+        for number in 0..segments {
+            let prefix = match table.depth {
+                0 => 0,
+                depth => (number as u64) << (64 - depth) >> skip_bits,
+            };
+            let bits = skip_bits + table.depth;
+            table.segments.push(Segment::prepared(prefix, bits, len / segments));
+            table.directory.push(number as u32);
+        }
+        table.segment_bytes = table.segments.iter().map(Segment::bytes).sum();
+        table
     }
 
     /// Number of entries.
@@ -85,21 +109,13 @@ impl<H: Heap> Table<H> {
     /// The entry with this key.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<H::Ref<'_>> {
-        let segment = &self.segments[self.segment_of(hash)?];
-        let at = segment.find(hash, key)?;
-        Some(segment.heap.get(segment.slots[at].place()))
+        self.segment(hash)?.find_entry(hash, key).map(|(_, entry)| entry)
     }
 
-    /// Reads the slot where entries with this hash begin, to have it in the cache.
+    /// The segment for entries with this hash.
     #[inline]
-    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
-        self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_slot(hash))
-    }
-
-    /// Reads an entry with this hash, to have it in the cache.
-    #[inline]
-    pub(super) fn touch_entry(&self, hash: u64) -> u64 {
-        self.segment_of(hash).map_or(0, |segment| self.segments[segment].touch_entry(hash))
+    pub(super) fn segment(&self, hash: u64) -> Option<&Segment<H>> {
+        self.segments.get(self.segment_of(hash)?)
     }
 
     /// Adds an entry whose key is not in the table.
@@ -111,7 +127,7 @@ impl<H: Heap> Table<H> {
                 0 => 0,
                 bits => hash >> (64 - bits) << (64 - bits),
             };
-            self.segments = vec![Segment::new(prefix, self.skip_bits)];
+            self.segments.push(Segment::new(prefix, self.skip_bits));
             self.directory = vec![0];
         }
         let mut entry = entry;
@@ -128,13 +144,25 @@ impl<H: Heap> Table<H> {
                     true
                 }
             };
-            if is_heap_full && self.segments[index].heap.is_sparse() {
-                self.resized(index, Segment::compact);
-            } else if is_heap_full || self.can_split(index) {
-                self.split(index, rehash);
-            } else {
-                self.resized(index, Segment::grow);
-            }
+            self.slow(index, |table| table.make_room(index, is_heap_full, rehash));
+        }
+    }
+
+    fn make_room(&mut self, index: usize, is_heap_full: bool, rehash: impl Rehash) {
+        if is_heap_full && self.segments[index].heap.is_sparse() {
+            self.resized(index, Segment::compact);
+        } else if is_heap_full || self.can_split(index) {
+            self.split(index, rehash);
+        } else {
+            self.resized(index, Segment::grow);
+        }
+    }
+
+    /// Does what can take long; how long is noted, if the segment is large.
+    fn slow<R>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> R) -> R {
+        match self.segments[index].slots.len() < MEASURED_SLOTS_MIN {
+            true => work(self),
+            false => measured(|| work(self)),
         }
     }
 
@@ -144,7 +172,9 @@ impl<H: Heap> Table<H> {
         let at = self.segments[index].find(hash, key)?;
         let taken = self.resized(index, |segment| segment.remove(at));
         self.len -= 1;
-        self.shrink(index);
+        if self.len == 0 || self.segments[index].has_room_to_spare() {
+            self.slow(index, |table| table.shrink(index));
+        }
         Some(taken)
     }
 
@@ -288,9 +318,6 @@ impl<H: Heap> Table<H> {
                 free
             }
             None => {
-                if self.segments.len() == self.segments.capacity() {
-                    self.segments.reserve_exact(self.segments.len() / 8 + 1);
-                }
                 self.segments.push(upper);
                 self.segments.len() as u32 - 1
             }
@@ -304,7 +331,7 @@ impl<H: Heap> Table<H> {
     fn shrink(&mut self, index: usize) {
         if self.len == 0 {
             *self = Table::new(self.skip_bits);
-        } else if self.resized(index, Segment::shrink) {
+        } else if self.segments[index].has_room_to_spare() && self.resized(index, Segment::shrink) {
             self.merge(index);
         }
     }
@@ -427,7 +454,7 @@ impl Table<Packed> {
             self.remove(hash, pair.key);
             self.insert(hash, pair, rehash);
         } else if self.segments[index].heap.is_sparse() {
-            self.resized(index, Segment::compact);
+            self.slow(index, |table| table.resized(index, Segment::compact));
         }
     }
 }

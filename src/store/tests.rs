@@ -29,10 +29,6 @@ impl Item {
 }
 
 impl Entry for Item {
-    fn touch(&self) -> u64 {
-        0
-    }
-
     fn key(&self) -> &[u8] {
         &self.key
     }

@@ -220,18 +220,19 @@ impl<'a> View<'a> {
     }
 
     /// The pairs of a namespace that Redis clients can see.
-    #[inline]
+    #[inline(always)]
     pub fn namespace(&self, name: &[u8]) -> Result<Option<Pairs<'_>>> {
         Ok(self.kept_namespace(name)?.filter(|pairs| !pairs.is_empty()))
     }
 
     /// The pairs of a namespace, of an empty one that is kept too.
-    #[inline]
+    #[inline(always)]
     pub fn kept_namespace(&self, name: &[u8]) -> Result<Option<Pairs<'_>>> {
         self.entry(self.access.db, name).map(|entry| self.pairs(entry)).transpose()
     }
 
     /// The pairs under a header.
+    #[inline]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let pairs = entry.pairs()?;
         Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry })
@@ -322,7 +323,7 @@ impl<'a> View<'a> {
             .map(NameEntry::name)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn name<'n>(&self, bytes: &'n [u8]) -> Name<'n> {
         match self.known {
             Some(known) if std::ptr::eq(known.bytes, bytes) => Name { bytes, hash: known.hash },
@@ -330,7 +331,7 @@ impl<'a> View<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let entry = self.look_up(db, name)?;
         if self.access.touch {
@@ -340,7 +341,7 @@ impl<'a> View<'a> {
     }
 
     /// The live entry of a name; counts whether Redis clients find it.
-    #[inline]
+    #[inline(always)]
     fn look_up(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let mut lookups = self.lookups.get();
         let entry = self.peek(db, name);
@@ -352,7 +353,7 @@ impl<'a> View<'a> {
         entry
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let entry = self.names.get(db, self.name(name))?;
         (!entry.is_expired(self.access.now_ms)).then_some(entry)
@@ -431,7 +432,7 @@ impl<'v> Pairs<'v> {
         self.alive(self.pairs.nth(rank)?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
         let PairRef { key, value, deadline_ms } = pair;
         let deadline = (deadline_ms != NEVER).then_some(deadline_ms);

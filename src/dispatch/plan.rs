@@ -1,0 +1,61 @@
+//! What is known of a request before it runs, and what is done for several of them at once.
+//!
+//! A request is looked up and hashed once, here. Requests of one batch that stand next to each other
+//! and are brief take their stripes together, and what they need is brought into the processor's
+//! cache for all of them at once. Running them is [`super::Executor`]'s matter.
+
+use super::Executor;
+use crate::command::{self, Keys, Spec};
+use crate::resp::ahead::AHEAD_MAX;
+use crate::resp::request::Args;
+use crate::session::Session;
+use crate::store::Store;
+use crate::store::view::Known;
+
+/// What is known of a request before it runs.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Plan<'a> {
+    /// Its command, not the subcommand; `None` if there is no such command.
+    pub(super) spec: Option<&'static Spec>,
+    pub(super) known: Known<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// Looks a request up and hashes what it names.
+    #[inline]
+    pub fn new(store: &Store, args: Args<'a>) -> Plan<'a> {
+        let spec = command::table().find(args.get(0));
+        let Some(Spec { keys: Keys::One(at), pair_at, .. }) = spec else {
+            return Plan { spec, known: Known::default() };
+        };
+        let name = (*at < args.len()).then(|| store.name(args.get(*at)));
+        let key = pair_at.filter(|&at| at < args.len()).map(|at| args.get(at));
+        Plan { spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
+    }
+
+    fn is_brief(&self) -> bool {
+        self.known.name.is_some() && self.spec.is_some_and(|spec| spec.is_brief)
+    }
+}
+
+impl Executor<'_> {
+    /// Looks at requests that will be run next: takes the stripes of the first ones, and brings what
+    /// they need into the processor's cache.
+    pub fn look_ahead(&mut self, session: &Session, plans: &[Plan<'_>]) {
+        if session.transaction.is_some() || self.over_overlay {
+            return;
+        }
+        let plans = &plans[..plans.iter().take_while(|plan| plan.is_brief()).count()];
+        if plans.len() < 2 {
+            return;
+        }
+        self.release();
+        // So that others find few stripes taken, however many threads do this.
+        let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
+        let names = plans.iter().filter_map(|plan| plan.known.name);
+        let locked = self.held.lock_group(names, stripes_max);
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        self.under_lock = 0;
+        self.held.touch(session.db, plans[..locked].iter().map(|plan| plan.known));
+    }
+}

@@ -1,0 +1,79 @@
+//! The stripes of a few requests, held at once in the order of those.
+//!
+//! Kept without an allocation, and found by number in a moment. How they are taken is in
+//! [`super::held`].
+
+use parking_lot::MutexGuard;
+
+use super::Stripe;
+
+/// Stripes that a group holds at most.
+pub(super) const GROUP_MAX: usize = 16;
+
+pub(super) struct Group<'s> {
+    guards: [Option<MutexGuard<'s, Stripe>>; GROUP_MAX],
+    numbers: [u16; GROUP_MAX],
+    len: usize,
+    /// The one that is being worked on.
+    current: usize,
+}
+
+impl<'s> Group<'s> {
+    pub fn new(stripe: usize, guard: MutexGuard<'s, Stripe>) -> Self {
+        let guards = [const { None }; GROUP_MAX];
+        let mut group = Group { guards, numbers: [0; GROUP_MAX], len: 0, current: 0 };
+        group.push(stripe, guard);
+        group
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds a stripe that is not among them, if there is room: then `true`.
+    pub fn push(&mut self, stripe: usize, guard: MutexGuard<'s, Stripe>) -> bool {
+        let has_room = self.len < GROUP_MAX;
+        if has_room {
+            self.guards[self.len] = Some(guard);
+            self.numbers[self.len] = stripe as u16;
+            self.len += 1;
+        }
+        has_room
+    }
+
+    /// Whether the stripe is among them; then it is the one that is worked on.
+    #[inline]
+    pub fn turn_to(&mut self, stripe: usize) -> bool {
+        let found = self.position(stripe);
+        self.current = found.unwrap_or(self.current);
+        found.is_some()
+    }
+
+    #[inline]
+    pub fn get(&self, stripe: usize) -> Option<&Stripe> {
+        self.guards[self.position(stripe)?].as_deref()
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, stripe: usize) -> Option<&mut Stripe> {
+        self.guards[self.position(stripe)?].as_deref_mut()
+    }
+
+    pub fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
+        let guards = self.guards[..self.len].iter().flatten();
+        self.numbers.iter().zip(guards).map(|(&number, guard)| (usize::from(number), &**guard))
+    }
+
+    pub fn each(&mut self, visit: impl FnMut(&mut Stripe)) {
+        self.guards[..self.len].iter_mut().flatten().map(|guard| &mut **guard).for_each(visit);
+    }
+
+    #[inline]
+    fn position(&self, stripe: usize) -> Option<usize> {
+        let numbers = &self.numbers[..self.len];
+        if numbers.get(self.current) == Some(&(stripe as u16)) {
+            return Some(self.current);
+        }
+        numbers.iter().position(|&number| usize::from(number) == stripe)
+    }
+}
