@@ -20,7 +20,7 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn read(&self, name: &str) -> io::Result<(Box<dyn Read + Send>, u64)>;
     /// Cuts a file to `len` bytes, safely on the disk when it returns.
     fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
-    /// Makes all of a file safe, whoever wrote it.
+    /// Makes all of a file safe, whoever wrote it, and gives back what was reserved behind its end.
     fn flush(&self, name: &str) -> io::Result<()>;
     /// Gives a file another name, over what has it. Safe after [`Disk::sync`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -131,7 +131,10 @@ impl Disk for Directory {
     }
 
     fn flush(&self, name: &str) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.at(name))?.sync_all()
+        let file = OpenOptions::new().write(true).open(self.at(name))?;
+        // Room that was reserved for a file to grow is freed when its length is set.
+        file.set_len(file.metadata()?.len())?;
+        file.sync_all()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

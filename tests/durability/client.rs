@@ -129,11 +129,16 @@ impl Client {
     }
 
     /// A field of INFO.
-    pub fn info(&mut self, field: &str) -> String {
-        let info = self.ask("INFO");
+    pub fn try_info(&mut self, field: &str) -> io::Result<String> {
+        let info = self.try_ask("INFO")?;
         let lines = info.bulk().unwrap_or_default().lines();
         let mut found = lines.filter_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        found.next().unwrap_or_else(|| panic!("{field} is in INFO")).to_owned()
+        Ok(found.next().unwrap_or_else(|| panic!("{field} is in INFO")).to_owned())
+    }
+
+    /// The same of a server that must be there.
+    pub fn info(&mut self, field: &str) -> String {
+        self.try_info(field).unwrap()
     }
 }
 

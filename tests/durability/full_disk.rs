@@ -1,6 +1,8 @@
 //! A disk that runs full: changes are refused with Redis's error, everything else goes on, and changes
 //! are accepted again soon after there is room.
 
+use std::fs::DirEntry;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use crate::POLICIES;
@@ -86,6 +88,32 @@ fn full_disk_killed() {
     all_are_there(&mut client, &acknowledged);
     assert!(client.ask("SET again accepted").is_ok());
     println!("full disk, killed: {} writes acknowledged, 0 lost", acknowledged.len());
+}
+
+/// What a killed server had reserved for its journal, the next one gives back: a server that is killed
+/// again and again fills no disk.
+#[test]
+fn kills_fill_no_disk() {
+    const KILLS: usize = 5;
+    const KEPT_MAX_BYTES: u64 = 1 << 20;
+    let scratch = Scratch::new("reserved");
+    let dir = scratch.at("data");
+    let start = Start::on(&dir, &scratch);
+    for _ in 0..KILLS {
+        let mut server = start.ready();
+        assert!(server.connect().ask("SET tea green").is_ok());
+        server.kill();
+    }
+    let _server = start.ready();
+    let mut files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|it| it.unwrap()).collect();
+    files.sort_by_key(|file| file.file_name());
+    let is_segment = |file: &DirEntry| file.file_name().to_string_lossy().starts_with("journal-");
+    let segments: Vec<_> = files.into_iter().filter(is_segment).collect();
+    // The last one is being written.
+    let old = &segments[..segments.len() - 1];
+    let bytes: u64 = old.iter().map(|file| file.metadata().unwrap().blocks() * 512).sum();
+    assert!(bytes <= KEPT_MAX_BYTES, "{bytes} bytes in {} old segments", old.len());
+    println!("{KILLS} kills: {bytes} bytes in {} old segments", old.len());
 }
 
 /// Writes until that is refused. Returns the names whose writes were acknowledged.

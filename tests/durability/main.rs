@@ -15,6 +15,7 @@ mod model;
 mod server;
 
 mod deadlines;
+mod faults;
 mod full_disk;
 mod kill;
 mod owner;

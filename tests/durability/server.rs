@@ -58,7 +58,7 @@ impl Start {
     /// Starts it and waits until it has loaded its data.
     pub fn ready(&self) -> Server {
         let mut server = self.begin();
-        assert!(server.wait_until_loaded(), "the server ended:\n{}", self.log());
+        assert!(server.wait_until_loaded(), "the server ended:\n{}", server.last_words());
         server
     }
 
@@ -69,7 +69,7 @@ impl Start {
             if server.wait_until_it_listens() {
                 return server;
             }
-            assert!(server.lost_a_port(), "the server does not start:\n{}", self.log());
+            assert!(server.lost_a_port(), "the server does not start:\n{}", server.last_words());
         }
         panic!("no port is free");
     }
@@ -155,7 +155,7 @@ impl Server {
     pub fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        lines[lines.len().saturating_sub(8)..].join("\n")
     }
 
     fn wait_until_it_listens(&mut self) -> bool {
