@@ -13,7 +13,9 @@ use pantry::journal::files::{journal_name, snapshot_name, unfinished_name};
 
 use crate::client::Client;
 use crate::ledger::{Ledger, Outcome};
-use crate::machine::{Mount, PowerSwitch, Random, Scratch, has_program, is_root, now_ms, skipped};
+use crate::machine::{
+    Mount, PowerSwitch, Random, Scratch, has_program, is_root, now_ms, setting, skipped,
+};
 use crate::model::{Op, SHARED, State};
 use crate::server::{LONG, Server, Start};
 
@@ -51,6 +53,10 @@ struct Run {
 
 #[test]
 fn killed_at_every_call() {
+    if setting("PANTRY_KILL_AT_EVERY_CALL", 0) == 0 {
+        let why = "it takes minutes; PANTRY_KILL_AT_EVERY_CALL=1 runs it";
+        return skipped("killed_at_every_call", why);
+    }
     let Some(mut rig) = Rig::new("killed_at_every_call", "always") else { return };
     let mut kills = String::new();
     for call in CALLS {

@@ -1,6 +1,6 @@
 //! The built server as a process on a data directory: started, killed, stopped, waited for.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -87,7 +87,7 @@ impl Start {
             .args(["--dir".as_ref(), self.dir.as_os_str()])
             .args(&self.flags)
             .stdin(Stdio::null())
-            .stdout(File::from(append.try_clone().unwrap()))
+            .stdout(append.try_clone().unwrap())
             .stderr(append)
             .spawn()
             .unwrap();
