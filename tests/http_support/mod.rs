@@ -51,7 +51,9 @@ impl Pantry {
         let deadline = Instant::now() + LONG;
         while Instant::now() < deadline && pantry.child.try_wait().unwrap().is_none() {
             if TcpStream::connect(http).is_ok() {
-                return Some(pantry);
+                // Another test's server may have taken the port; then this one is about to end.
+                std::thread::sleep(Duration::from_millis(30));
+                return pantry.child.try_wait().unwrap().is_none().then_some(pantry);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
