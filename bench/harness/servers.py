@@ -52,7 +52,8 @@ def command_line(name: str, programs: Programs, port: int, http_port: int) -> li
     redis = [programs.redis, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
              "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--protected-mode", "no"]
     pantry = [programs.pantry, "--port", port, "--bind", "127.0.0.1", "--http-port", http_port,
-               "--http-bind", "127.0.0.1", "--appendonly", "no", "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--threads"]
+               "--http-bind", "127.0.0.1", "--appendonly", "no", "--dir", "target/no-data",
+               "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--threads"]
     lines = {
         cells.REDIS: redis,
         cells.REDIS_TWIN: redis,

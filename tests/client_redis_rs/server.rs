@@ -26,10 +26,11 @@ impl Server {
     }
 
     fn spawn(port: u16, flags: &[&str]) -> Child {
-        let (port, common) =
-            (port.to_string(), ["--bind", "127.0.0.1", "--appendonly", "no", "--http-port", "0"]);
+        let port = port.to_string();
+        let common = ["--bind", "127.0.0.1", "--http-port", "0"];
+        let in_memory = ["--appendonly", "no", "--dir", "target/no-data"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_pantry"));
-        command.args(["--port", &port]).args(common).args(flags);
+        command.args(["--port", &port]).args(common).args(in_memory).args(flags);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 

@@ -31,7 +31,7 @@ impl Process {
         let child = Command::new("sh")
             .args(["-c", line, "sh", env!("CARGO_BIN_EXE_pantry")])
             .args(["--port", &redis.port().to_string(), "--http-port", &http.port().to_string()])
-            .args(["--appendonly", "no"])
+            .args(["--appendonly", "no", "--dir", "target/no-data"])
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -41,7 +41,7 @@ impl Pantry {
         let [http, redis] = [http, redis].map(|free| free.local_addr().unwrap());
         let child = Command::new(env!("CARGO_BIN_EXE_pantry"))
             .args(["--port", &redis.port().to_string(), "--http-port", &http.port().to_string()])
-            .args(["--appendonly", "no"])
+            .args(["--appendonly", "no", "--dir", "target/no-data"])
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
