@@ -27,6 +27,7 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
 //! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
 //! # Invariants
 //!
@@ -53,6 +54,7 @@ pub mod persistence;
 pub mod rdb;
 pub mod reply;
 pub mod resp;
+pub mod sabotage;
 pub mod server;
 pub mod session;
 pub mod store;

@@ -226,6 +226,16 @@ impl<'a> Decoder<'a> {
         Decoder { bytes }
     }
 
+    /// The bytes of each effect.
+    pub fn each(bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let mut decoder = Decoder::new(bytes);
+        std::iter::from_fn(move || {
+            let from = decoder.bytes;
+            decoder.next()?.ok()?;
+            Some(&from[..from.len() - decoder.bytes.len()])
+        })
+    }
+
     fn effect(&mut self) -> Result<(Cause, Effect<'a>), Damaged> {
         let &[kind, cause, db] = self.take(3)? else { return Err(Damaged) };
         let cause = *Cause::ALL.get(cause as usize).ok_or(Damaged)?;

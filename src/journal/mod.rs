@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 
 use crate::config::Fsync;
 use crate::error::Error;
+use crate::sabotage::{self, Bug};
 use format::RECORD_LEN;
 use gate::Gate;
 use status::Status;
@@ -234,7 +235,7 @@ impl Journal {
     #[inline]
     pub fn passage(&self, seen: Seen) -> Passage {
         let mark = self.shared.mark.0.load(Ordering::SeqCst);
-        if mark >= seen.touched {
+        if mark >= seen.touched || sabotage::is(Bug::ReplyBeforeWrite) {
             return Passage::Open;
         }
         if !self.shared.is_stuck.load(Ordering::SeqCst) {

@@ -19,6 +19,7 @@ use super::format::{CRC_LEN, FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordH
 use super::status::Status;
 use super::{Journal, Lsn, QUEUE_KEPT_BYTES, Shared};
 use crate::config::Fsync;
+use crate::sabotage::{self, Bug};
 
 /// A segment that is longer is continued in a new one.
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;
@@ -144,15 +145,19 @@ impl Segment {
         let file = disk.create(&journal_name(number))?;
         append_all(&*file, &head.encode())?;
         file.sync()?;
-        disk.sync()?;
+        if !sabotage::is(Bug::SegmentNameNotFlushed) {
+            disk.sync()?;
+        }
         Ok(Segment { file, number, salt, len: HEAD_LEN as u64, reserved: 0 })
     }
 
     /// Appends a whole record, or leaves the segment as it was.
     fn append(&mut self, record: &[u8]) -> io::Result<()> {
         if let Err(error) = append_all(&*self.file, record) {
-            // If this fails too the next attempt does it again, before anything is written.
-            self.file.cut(self.len)?;
+            if !sabotage::is(Bug::ShortWriteKept) {
+                // If this fails too the next attempt does it again, before anything is written.
+                self.file.cut(self.len)?;
+            }
             return Err(error);
         }
         self.len += record.len() as u64;
@@ -200,7 +205,7 @@ impl Writer {
             self.pending = self.take(now_ms);
         }
         if let Some(pending) = &self.pending {
-            if self.is_in_trouble {
+            if self.is_in_trouble && !sabotage::is(Bug::ShortWriteKept) {
                 self.segment.file.cut(self.segment.len)?;
             }
             self.segment.append(&pending.record)?;
@@ -232,7 +237,9 @@ impl Writer {
     /// When the disk refuses; the old segment goes on then.
     pub fn rotate(&mut self, now_ms: u64) -> io::Result<u64> {
         // That the new segment is there says that what comes before it is safe.
-        self.flusher.flush()?;
+        if !sabotage::is(Bug::SegmentEndNotFlushed) {
+            self.flusher.flush()?;
+        }
         let next = self.segment.number + 1;
         let lsn = self.shared.written.load(SeqCst) + 1;
         let segment = Segment::create(&*self.disk, next, lsn, false, self.seeds, now_ms)?;
@@ -307,7 +314,9 @@ impl Writer {
     fn install(&mut self, segment: Segment) {
         *self.flusher.current.lock() = segment.file.clone();
         self.segment = segment;
-        if let Some(Pending { head, record, .. }) = &mut self.pending {
+        if let Some(Pending { head, record, .. }) = &mut self.pending
+            && !sabotage::is(Bug::SealedForOldSegment)
+        {
             record.truncate(record.len() - CRC_LEN);
             head.seal(self.segment.salt, record);
         }
@@ -359,7 +368,9 @@ impl Writer {
             return;
         }
         let shared = &self.shared;
-        let safe = if self.policy_is(Fsync::Always) { &shared.synced } else { &shared.written };
+        let is_flush_awaited =
+            self.policy_is(Fsync::Always) && !sabotage::is(Bug::ReplyBeforeFlush);
+        let safe = if is_flush_awaited { &shared.synced } else { &shared.written };
         let lsn = safe.load(SeqCst);
         if lsn > shared.mark.0.load(SeqCst) {
             shared.advance(lsn);
@@ -415,6 +426,9 @@ impl Flusher {
         let bytes = shared.status.unsynced_bytes.load(Relaxed);
         Status::add(&shared.status.fsyncs, 1);
         if let Err(error) = file.sync() {
+            if sabotage::is(Bug::FailedFlushForgiven) {
+                return Err(error);
+            }
             // The system may have dropped what it could not write: a later success says nothing.
             let why = format!("a flush of the journal failed ({error})");
             tracing::error!("{why}: this file is not trusted any more");

@@ -16,6 +16,7 @@ use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Head, Kind, RecordHead};
 use crate::journal::record::{Records, Trouble, find_proof};
 use crate::journal::status::Status;
 use crate::journal::varint;
+use crate::sabotage::{self, Bug};
 use crate::store::Store;
 use crate::store::restore::Restore;
 
@@ -90,12 +91,14 @@ pub fn recover(
     let Loading { restore, cut, time_ms, .. } = loading;
     restore.finish();
     if mends {
-        if let Some(cut) = &cut {
+        if let Some(cut) = &cut
+            && !sabotage::is(Bug::TornEndKept)
+        {
             mend(disk, cut).with_context(|| format!("can not cut {}", cut.file))?;
         }
         // A process that was killed left to the system what it had not flushed. Now it is built upon.
         for name in segments.iter().map(|&number| journal_name(number)) {
-            if !useless.contains(&name) {
+            if !useless.contains(&name) && !sabotage::is(Bug::LoadedNotFlushed) {
                 disk.flush(&name).with_context(|| format!("can not flush {name}"))?;
             }
         }

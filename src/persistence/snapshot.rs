@@ -11,6 +11,7 @@ use crate::journal::files::{Inventory, snapshot_name, unfinished_name};
 use crate::journal::format::{FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
 use crate::journal::status::Status;
 use crate::journal::varint;
+use crate::sabotage::{self, Bug};
 use crate::store::Store;
 use crate::store::capture::{Capture, Piece, Slices};
 
@@ -45,14 +46,20 @@ pub fn take(
     make_safe: &mut dyn FnMut(Lsn) -> io::Result<()>,
 ) -> io::Result<u64> {
     let mut output = Output::create(store, disk, number)?;
-    let written = output.write(store, slices, should_stop).and_then(make_safe);
+    let written = output.write(store, slices, should_stop);
+    let written = match sabotage::is(Bug::SnapshotAheadOfJournal) {
+        true => written.map(drop),
+        false => written.and_then(make_safe),
+    };
     if let Err(error) = written {
         // It is as good as not there: at the next start it would be removed.
         let _ = disk.remove(&output.name);
         return Err(error);
     }
     disk.rename(&output.name, &snapshot_name(number))?;
-    disk.sync()?;
+    if !sabotage::is(Bug::SnapshotNameNotFlushed) {
+        disk.sync()?;
+    }
     remove_superfluous(disk)?;
     Ok(output.bytes)
 }
@@ -129,7 +136,9 @@ impl Output {
         let end = store.journal.last();
         varint::push(capture.names, &mut self.record);
         self.end(Kind::End, end)?;
-        self.file.sync()?;
+        if !sabotage::is(Bug::SnapshotNotFlushed) {
+            self.file.sync()?;
+        }
         Ok(end)
     }
 

@@ -15,7 +15,8 @@ use super::names::{Names, Visit};
 use super::watch::Watched;
 use super::{DATABASES, Db, DbStats, Garbage, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::Seen;
-use crate::journal::effect::Effects;
+use crate::journal::effect::{Decoder, Effects};
+use crate::sabotage::{self, Bug};
 
 /// Locked stripes of a store.
 pub struct Held<'s> {
@@ -172,7 +173,13 @@ impl<'s> Held<'s> {
         let mut touched = 0;
         let mut wrote = 0;
         if !effects.is_empty() {
-            touched = self.store.journal.append(effects.as_bytes());
+            touched = match sabotage::is(Bug::TransactionSplit) {
+                true => Decoder::each(effects.as_bytes())
+                    .map(|one| self.store.journal.append(one))
+                    .last()
+                    .unwrap_or(0),
+                false => self.store.journal.append(effects.as_bytes()),
+            };
             self.store.capture.observe(effects.as_bytes(), self.store.hasher);
             wrote = touched;
             effects.clear();
@@ -185,7 +192,7 @@ impl<'s> Held<'s> {
                     memory.account(stripe);
                 }
             });
-        } else {
+        } else if !sabotage::is(Bug::ReadPassesGate) {
             self.each(|stripe| touched = touched.max(stripe.lsn));
         }
         self.guards = Guards::None;

@@ -12,6 +12,7 @@ use super::view::{Known, View};
 use super::{Access, DATABASES, NEVER, Settings};
 use crate::journal::Lsn;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect};
+use crate::sabotage::{self, Bug};
 
 /// Effects that are looked at ahead of being applied.
 const AHEAD: usize = 16;
@@ -74,7 +75,7 @@ impl Restore<'_> {
         if !effect.is_possible() {
             return Err(Damaged);
         }
-        if lsn <= self.end && !self.is_news(lsn, effect) {
+        if lsn <= self.end && !self.is_news(lsn, effect) && !sabotage::is(Bug::AppliedTwice) {
             return Ok(());
         }
         match effect {
@@ -82,6 +83,11 @@ impl Restore<'_> {
                 self.pairs += 1;
                 let deadline = match deadline_ms {
                     NEVER => NewDeadline::Clear,
+                    at if sabotage::is(Bug::ExpiredComesBack)
+                        && at <= self.store.clock.now_ms() =>
+                    {
+                        NewDeadline::Clear
+                    }
                     at => NewDeadline::At(at),
                 };
                 self.put_pair(lsn, usize::from(db), name, (key, hash), value, deadline)

@@ -4,6 +4,7 @@
 //! `SIMULATION_SEED` repeats a run (with `SIMULATION_RUNS=1`), `SIMULATION_RUNS` says how many there are.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bugs;
 mod disk;
 #[path = "../generate/mod.rs"]
 mod generate;
