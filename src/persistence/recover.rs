@@ -12,7 +12,7 @@ use crate::journal::Lsn;
 use crate::journal::disk::{Disk, append_all};
 use crate::journal::effect::Damaged;
 use crate::journal::files::{Inventory, journal_name, snapshot_name};
-use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Head, Kind, RecordHead};
+use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Kind, RecordHead};
 use crate::journal::record::{Records, Trouble, find_proof};
 use crate::journal::status::Status;
 use crate::journal::varint;
@@ -260,14 +260,16 @@ impl Loading<'_, '_> {
     /// Whether what is damaged at `offset` of a segment, where the next batch should be, is nothing but
     /// the end that a crash tore: nothing that is left says that it was ever safe.
     fn is_torn(&self, name: &str, offset: u64, salt: u32, later: &[u64]) -> anyhow::Result<bool> {
-        // A segment is begun when all before it is safe; but one that begins anew knows nothing of it.
-        let is_continued = later.iter().any(|&number| {
-            Records::open(self.disk, &journal_name(number)).is_ok_and(|records| {
-                let Head { lsn, is_fresh, .. } = records.head;
-                // Only when the segment before is whole does a new one get its first record.
-                let has_records = records.file_len() > HEAD_LEN as u64;
-                !is_fresh && (lsn > self.next || (lsn == self.next && has_records))
-            })
+        let opened =
+            later.iter().filter_map(|&number| Records::open(self.disk, &journal_name(number)).ok());
+        // A segment is begun when all before it is safe; but one that begins anew, and those that
+        // continue it, know nothing of what was before.
+        let mut continuing = opened.take_while(|records| !records.head.is_fresh);
+        let is_continued = continuing.any(|records| {
+            // Only when the segment before is whole does a new one get its first record.
+            let has_records = records.file_len() > HEAD_LEN as u64;
+            let lsn = records.head.lsn;
+            lsn > self.next || (lsn == self.next && has_records)
         });
         let proof = find_proof(self.disk, name, offset, salt, self.next)
             .with_context(|| format!("can not read {name}"))?;

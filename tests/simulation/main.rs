@@ -6,6 +6,7 @@
 
 mod bugs;
 mod disk;
+mod fresh;
 #[path = "../generate/mod.rs"]
 mod generate;
 #[path = "../oracle/mod.rs"]
@@ -112,7 +113,12 @@ fn check(seed: u64, history: &History, store: &pantry::store::Store, last: u64, 
     if last < least {
         panic!("{}", report(seed, history, &format!("batch {least} is lost: {last} is the last")));
     }
-    if let Some(state) = history.states.get(&last) {
+    let state = history.states.get(&last);
+    if state.is_none() && !history.unseen.contains(&last) {
+        let what = format!("batch {last} is only a part of what was done at once");
+        panic!("{}", report(seed, history, &what));
+    }
+    if let Some(state) = state {
         let loaded = dump(store, 0);
         if *state != loaded {
             let gone = state.iter().filter(|line| !loaded.contains(line)).cloned();

@@ -2,7 +2,7 @@
 //! snapshots, time, and a machine that crashes. It remembers what every client was shown.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const CLIENTS: [&str; 2] = ["a", "b"];
 pub struct History {
     /// What the store held after each batch.
     pub states: BTreeMap<Lsn, Vec<String>>,
+    /// Batches that come between two of a reaper's turn, after which nobody looked.
+    pub unseen: BTreeSet<Lsn>,
     /// The last batch that a client was shown, directly or by a reply that depends on it.
     pub shown: Lsn,
     /// The last batch that is flushed.
@@ -46,6 +48,7 @@ impl Default for History {
     fn default() -> History {
         History {
             states: BTreeMap::from([(0, Vec::new())]),
+            unseen: BTreeSet::new(),
             shown: 0,
             flushed: 0,
             now_ms: START_MS,
@@ -215,6 +218,7 @@ impl World {
             if store.is_due(stripe, self.history.now_ms) {
                 let before = self.journal.last();
                 store.reap_slice(stripe, self.history.now_ms);
+                self.history.unseen.extend(before + 1..self.journal.last());
                 self.note(before);
             }
         }
@@ -225,7 +229,6 @@ impl World {
     fn note(&mut self, before: Lsn) {
         let last = self.journal.last();
         if last != before {
-            // A batch between two that nobody could look at has no entry.
             self.history.states.insert(last, dump(&self.harness.server.store, 0));
         }
     }
