@@ -4,10 +4,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, fence};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -20,10 +21,10 @@ use crate::config::Fsync;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the writer rests when nobody calls.
 const IDLE: Duration = Duration::from_millis(500);
-/// How long the writer lets changes gather for the next record when many small ones come.
-const GATHERING: Duration = Duration::from_micros(150);
-/// Bytes of a record that are many enough.
-const GATHERED_BYTES: usize = 4096;
+/// While changes come one after the other, how long the writer waits for the next of those that it
+/// expects, at least, and for all of them, at most.
+const NEXT_MIN: Duration = Duration::from_micros(100);
+const GATHERING_MAX: Duration = Duration::from_millis(2);
 /// How soon it tries again when the disk refuses.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -69,7 +70,13 @@ impl Threads {
         let flush_thread = flush.thread().clone();
         let writer = {
             let journal = journal.clone();
-            let work = move || write(&journal, writer, &clock, &received, &flush_thread);
+            let writer = Arc::new(Mutex::new(writer));
+            *journal.shared.direct.lock() = Some(writer.clone());
+            let work = move || {
+                let result = write(&journal, &writer, &clock, &received, &flush_thread);
+                *journal.shared.direct.lock() = None;
+                result
+            };
             thread::Builder::new().name("journal-write".into()).spawn(work)?
         };
         *journal.shared.writer.lock() = Some(writer.thread().clone());
@@ -97,7 +104,7 @@ impl Threads {
     pub fn trust(&self) {
         // Without the thread there is nothing to trust.
         let _ = self.requests.send(Request::Trust);
-        self.journal.kick();
+        self.journal.wake();
     }
 
     /// Whether a flush failed, so that a snapshot and a fresh segment are needed.
@@ -124,7 +131,7 @@ impl Threads {
             if self.is_closing.load(Relaxed) {
                 return Err(closed());
             }
-            self.journal.kick();
+            self.journal.wake();
             thread::sleep(PAUSE);
         }
     }
@@ -141,7 +148,7 @@ impl Threads {
         flush.thread().unpark();
         // A thread that ended has said why.
         let _ = self.requests.send(Request::Close);
-        self.journal.kick();
+        self.journal.wake();
         let panicked = |_| io::Error::other("a thread of the journal panicked");
         let result = writer.join().map_err(panicked)?;
         flush.join().map_err(panicked)?;
@@ -151,7 +158,7 @@ impl Threads {
     fn ask(&self, request: fn(Sender<io::Result<u64>>) -> Request) -> io::Result<u64> {
         let (reply, answer) = channel();
         self.requests.send(request(reply)).map_err(|_| closed())?;
-        self.journal.kick();
+        self.journal.wake();
         answer.recv().map_err(|_| closed())?
     }
 }
@@ -162,7 +169,7 @@ fn closed() -> io::Error {
 
 fn write(
     journal: &Journal,
-    mut writer: Writer,
+    writer: &Mutex<Writer>,
     clock: &Clock,
     requests: &Receiver<Request>,
     flush: &thread::Thread,
@@ -172,30 +179,53 @@ fn write(
             let now_ms = clock.now_ms();
             // Who asked may have gone.
             match request {
-                Request::Rotate(reply) => drop(reply.send(writer.rotate(now_ms))),
-                Request::BeginFresh(reply) => drop(reply.send(writer.begin_fresh(now_ms))),
-                Request::Trust => writer.trust(),
-                Request::Close => return writer.close(clock.now_ms()),
+                Request::Rotate(reply) => drop(reply.send(writer.lock().rotate(now_ms))),
+                Request::BeginFresh(reply) => drop(reply.send(writer.lock().begin_fresh(now_ms))),
+                Request::Trust => writer.lock().trust(),
+                Request::Close => return writer.lock().close(clock.now_ms()),
             }
         }
-        // Written before others can append more: one record for one turn of the workers.
-        let stepped = writer.step(clock.now_ms());
+        let begun = Instant::now();
+        let stepped = writer.lock().step(clock.now_ms());
+        let took = begun.elapsed();
         let unsynced_bytes = journal.status().unsynced_bytes.load(Relaxed);
         if unsynced_bytes > UNSYNCED_BYTES_MAX / 4 && journal.policy() == Fsync::EverySec {
             flush.unpark();
         }
         match stepped {
-            Ok(step) if is_worth_gathering(step, journal.policy()) => thread::sleep(GATHERING),
-            Ok(_) => thread::park_timeout(IDLE),
+            Ok(step) => gather(journal, step, took),
             Err(_) => thread::park_timeout(RETRY),
         }
     }
 }
 
-/// Whether several clients write at a time, each a little: then every record costs more than what is
-/// in it. Under `always` the flush is long enough for others to come.
-fn is_worth_gathering(step: Step, policy: Fsync) -> bool {
-    step.batches > 1 && step.bytes < GATHERED_BYTES && policy != Fsync::Always
+/// Waits for changes; under `always` until those whose replies have just left have come back, together with those who
+/// wait already, or do not come any more. Then one record and one flush do for all of them. It is worth
+/// to wait for somebody about as long as the work for him alone would take. Returns at once if somebody
+/// asks for something else, and some time later if nothing comes.
+fn gather(journal: &Journal, step: Step, took: Duration) {
+    let shared = &*journal.shared;
+    let is_flush_awaited = journal.policy() == Fsync::Always;
+    let expected = if is_flush_awaited { shared.queued() + u64::from(step.batches) } else { 0 };
+    let (patience, begun) = (took.max(NEXT_MIN), Instant::now());
+    let mut queued = 0;
+    while expected > 0 {
+        let before = queued;
+        shared.wanted.store(expected, Relaxed);
+        fence(SeqCst);
+        queued = shared.queued();
+        let is_hopeless = queued == before && begun.elapsed() >= patience;
+        if queued >= expected || is_hopeless || begun.elapsed() >= GATHERING_MAX {
+            break;
+        }
+        thread::park_timeout(patience);
+    }
+    shared.wanted.store(1, Relaxed);
+    fence(SeqCst);
+    if shared.queued() == 0 {
+        thread::park_timeout(IDLE);
+    }
+    shared.wanted.store(u64::MAX, Relaxed);
 }
 
 fn flush(journal: &Journal, flusher: &Flusher, is_closing: &AtomicBool) {
@@ -203,7 +233,7 @@ fn flush(journal: &Journal, flusher: &Flusher, is_closing: &AtomicBool) {
         thread::park_timeout(FLUSH_INTERVAL);
         if journal.policy() == Fsync::EverySec && flusher.flush().is_err() {
             // The writer says so to everybody.
-            journal.kick();
+            journal.wake();
         }
     }
 }

@@ -243,7 +243,7 @@ async fn mind_gate(server: Arc<Server>, gate: Arc<Gate>, call: Arc<Notify>) {
             () = gate.moved() => Worker::with(Worker::open_gate),
             () = call.notified() => {
                 Worker::with(|worker| worker.is_called = false);
-                server.store.journal.kick();
+                server.store.journal.kick(server.store.clock.now_ms());
             }
         }
     }

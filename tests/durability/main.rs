@@ -9,6 +9,7 @@
 
 mod client;
 mod ledger;
+mod linearize;
 mod load;
 mod machine;
 mod model;
@@ -17,6 +18,7 @@ mod server;
 mod deadlines;
 mod faults;
 mod full_disk;
+mod histories;
 mod kill;
 mod owner;
 mod power;
