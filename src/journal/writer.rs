@@ -31,8 +31,8 @@ const RESERVE_STEP_BYTES: u64 = 8 << 20;
 const RESERVE_BYTES_MIN: u64 = 1 << 20;
 /// Under `always`, zeros that lie ahead of what is written: a flush over them is no matter of the
 /// file system's own journal, which takes several times as long.
-const ZEROED_STEP_BYTES: u64 = 512 << 10;
-const ZEROED_BYTES_MIN: u64 = 64 << 10;
+const ZEROED_STEP_BYTES: u64 = 256 << 10;
+const ZEROED_BYTES_MIN: u64 = 32 << 10;
 /// Bytes that may be written but not flushed; at a quarter of it the next flush begins early.
 pub const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
 /// Bytes that whoever appended them may hand to the system himself.

@@ -60,6 +60,8 @@ struct Content {
     safe: Vec<u8>,
     /// Not flushed: from here on. What is before and not in `safe` was lost by a failed flush.
     dirty_from: usize,
+    /// Up to here, or the end.
+    dirty_to: usize,
 }
 
 impl MemoryDisk {
@@ -268,6 +270,7 @@ impl DiskFile for MemoryFile {
         file.cache.resize(len.max(end), 0);
         file.cache[file.end..end].copy_from_slice(&bytes[..taken]);
         file.dirty_from = file.dirty_from.min(file.end);
+        file.dirty_to = file.dirty_to.max(end);
         file.end = end;
         match taken {
             _ if is_last => crashed(),
@@ -289,14 +292,16 @@ impl DiskFile for MemoryFile {
         if is_done {
             let safe_len = file.safe.len();
             file.safe.resize(file.cache.len().max(safe_len), 0);
-            let from = file.dirty_from.min(file.cache.len());
-            file.safe[from..file.cache.len()].copy_from_slice(&file.cache[from..]);
+            let to = file.dirty_to.min(file.cache.len());
+            let from = file.dirty_from.min(to);
+            file.safe[from..to].copy_from_slice(&file.cache[from..to]);
             let len = file.cache.len();
             file.safe.truncate(len);
         }
         if is_done || is_bad {
             // What a failed flush did not write counts as written all the same.
             file.dirty_from = file.cache.len();
+            file.dirty_to = 0;
         }
         match () {
             () if is_last => crashed(),
@@ -323,6 +328,7 @@ impl DiskFile for MemoryFile {
         assert!(file.end as u64 <= from && from <= file.cache.len() as u64, "that is no end");
         if is_done {
             file.dirty_from = file.dirty_from.min(from as usize);
+            file.dirty_to = to as usize;
             file.cache.resize(to as usize, 0);
         }
         if is_last { crashed() } else { Ok(()) }
