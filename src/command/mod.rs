@@ -12,6 +12,7 @@ mod connection;
 mod deadline;
 mod dump;
 mod expire;
+mod function;
 mod generic;
 mod hash;
 mod hash_expiry;
@@ -23,6 +24,7 @@ mod keyspace;
 mod namespace;
 mod persistence;
 mod string;
+mod scripting;
 pub mod syntax;
 mod transaction;
 
@@ -44,6 +46,7 @@ pub const FAMILIES: &[Family] = &[
     connection::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
+    function::FAMILY,
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
@@ -52,6 +55,7 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
+    scripting::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];
@@ -256,6 +260,10 @@ pub struct Spec {
     pub pair_at: Option<usize>,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether scripts may not call it.
+    pub is_refused_in_scripts: bool,
+    /// Whether it runs while a script is busy.
+    pub is_allowed_while_busy: bool,
     /// Its place in [`Table::specs`], for counters.
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
@@ -298,6 +306,8 @@ impl Spec {
             (fast, "fast"),
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
+            (self.is_refused_in_scripts, "noscript"),
+            (self.is_allowed_while_busy, "allow_busy"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }
@@ -352,6 +362,8 @@ impl Table {
                     keys,
                     pair_at,
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
+                    is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,
                     full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
                     subcommands: Vec::new(),
