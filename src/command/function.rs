@@ -1,7 +1,7 @@
 //! FUNCTION: libraries of functions that are kept with the data.
 
 use super::args::Cursor;
-use super::{Command, Family, help};
+use super::{Command, Family, Touches, help};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -13,7 +13,8 @@ pub const FAMILY: Family = Family { group: "scripting", category: "scripting", c
 const COMMANDS: &[Command] = &[
     Command::container("FUNCTION").about("7.0.0", "Has the commands for functions."),
     Command::session("FUNCTION FLUSH", "[ASYNC | SYNC]", flush)
-        .about("7.0.0", "Deletes all libraries and functions."),
+        .about("7.0.0", "Deletes all libraries and functions.")
+        .touching(Touches::Writes),
     Command::session("FUNCTION HELP", "", help::help)
         .about("7.0.0", "Returns what the subcommands do.")
         .while_loading(),

@@ -23,8 +23,8 @@ mod introspect;
 mod keyspace;
 mod namespace;
 mod persistence;
-mod string;
 mod scripting;
+mod string;
 pub mod syntax;
 mod transaction;
 
@@ -127,6 +127,20 @@ pub struct Flags {
     pub loading: bool,
     /// Takes any number of arguments, although its syntax line names none.
     pub any_arguments: bool,
+    /// Reads or changes names or what is kept with them, though its handler is one for sessions.
+    pub touches: Touches,
+}
+
+/// What a handler for sessions does to data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Touches {
+    /// Nothing, or what its arguments say.
+    #[default]
+    Nothing,
+    /// It reads.
+    Reads,
+    /// It changes something.
+    Writes,
 }
 
 impl Command {
@@ -173,6 +187,7 @@ impl Command {
             not_queued: false,
             loading: false,
             any_arguments: false,
+            touches: Touches::Nothing,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -238,6 +253,12 @@ impl Command {
         self
     }
 
+    /// Reads data, or changes it, though its handler is one for sessions.
+    pub const fn touching(mut self, touches: Touches) -> Command {
+        self.flags.touches = touches;
+        self
+    }
+
     /// Has more ACL categories than its row implies.
     pub const fn also(mut self, categories: &'static [&'static str]) -> Command {
         self.also = categories;
@@ -286,7 +307,7 @@ impl Spec {
 
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
-        matches!(self.command.run, Run::Write(_))
+        matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
     }
 
     /// Whether it stands under a container.
@@ -296,10 +317,12 @@ impl Spec {
 
     /// Redis's names for its flags.
     pub fn flag_names(&self) -> Vec<&'static str> {
-        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, touches, .. } =
+            self.command.flags;
+        let is_read = matches!(self.command.run, Run::Read(_)) || touches == Touches::Reads;
         let flags = [
             (self.is_write(), "write"),
-            (matches!(self.command.run, Run::Read(_)), "readonly"),
+            (is_read, "readonly"),
             (denyoom, "denyoom"),
             (admin, "admin"),
             (loading, "loading"),

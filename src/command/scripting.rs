@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::args::{Cursor, is};
-use super::{Command, Family, help};
+use super::{Command, Family, Touches, help};
 use crate::dispatch::Context;
 use crate::dispatch::script::Call;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::number::parse_i64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::script::engine::{Compiled, Engine};
-use crate::script::{Sha, no_script};
+use crate::script::{Scripts, Sha, no_script};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "scripting", category: "scripting", commands: COMMANDS };
@@ -19,12 +19,14 @@ pub const FAMILY: Family = Family { group: "scripting", category: "scripting", c
 const COMMANDS: &[Command] = &[
     Command::session("EVAL", "script numkeys [key [key ...]] [arg [arg ...]]", eval)
         .about("2.6.0", "Executes a server-side Lua script."),
-    Command::session("EVAL_RO", "script numkeys [key [key ...]] [arg [arg ...]]", eval)
-        .about("7.0.0", "Executes a read-only server-side Lua script."),
     Command::session("EVALSHA", "sha1 numkeys [key [key ...]] [arg [arg ...]]", evalsha)
         .about("2.6.0", "Executes a server-side Lua script by SHA1 digest."),
-    Command::session("EVALSHA_RO", "sha1 numkeys [key [key ...]] [arg [arg ...]]", evalsha)
-        .about("7.0.0", "Executes a read-only server-side Lua script by SHA1 digest."),
+    Command::session("EVALSHA_RO", "sha1 numkeys [key [key ...]] [arg [arg ...]]", evalsha_ro)
+        .about("7.0.0", "Executes a read-only server-side Lua script by SHA1 digest.")
+        .touching(Touches::Reads),
+    Command::session("EVAL_RO", "script numkeys [key [key ...]] [arg [arg ...]]", eval_ro)
+        .about("7.0.0", "Executes a read-only server-side Lua script.")
+        .touching(Touches::Reads),
     Command::container("SCRIPT").about("2.6.0", "Has the commands for scripts."),
     Command::session("SCRIPT DEBUG", "<YES | SYNC | NO>", debug)
         .about("3.2.0", "Sets the debug mode of scripts; here, NO is the only one."),
@@ -43,17 +45,65 @@ const COMMANDS: &[Command] = &[
 
 /// Commands, containers of commands and subcommands that scripts may not call.
 const REFUSED_IN_SCRIPTS: &[&str] = &[
-    "ACL", "AUTH", "BGREWRITEAOF", "BGSAVE", "CLIENT", "CLUSTER RESET", "CONFIG", "DEBUG", "DISCARD",
-    "EVAL", "EVALSHA", "EVALSHA_RO", "EVAL_RO", "EXEC", "FAILOVER", "FCALL", "FCALL_RO", "FUNCTION",
-    "HELLO", "LATENCY", "MODULE", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "PUNSUBSCRIBE", "QUIT",
-    "REPLCONF", "REPLICAOF", "RESET", "ROLE", "SAVE", "SCRIPT", "SHUTDOWN", "SLAVEOF", "SSUBSCRIBE",
-    "SUBSCRIBE", "SUNSUBSCRIBE", "SYNC", "UNSUBSCRIBE", "UNWATCH", "WATCH",
+    "ACL",
+    "AUTH",
+    "BGREWRITEAOF",
+    "BGSAVE",
+    "CLIENT",
+    "CLUSTER RESET",
+    "CONFIG",
+    "DEBUG",
+    "DISCARD",
+    "EVAL",
+    "EVALSHA",
+    "EVALSHA_RO",
+    "EVAL_RO",
+    "EXEC",
+    "FAILOVER",
+    "FCALL",
+    "FCALL_RO",
+    "FUNCTION",
+    "HELLO",
+    "LATENCY",
+    "MODULE",
+    "MONITOR",
+    "MULTI",
+    "PSUBSCRIBE",
+    "PSYNC",
+    "PUNSUBSCRIBE",
+    "QUIT",
+    "REPLCONF",
+    "REPLICAOF",
+    "RESET",
+    "ROLE",
+    "SAVE",
+    "SCRIPT",
+    "SHUTDOWN",
+    "SLAVEOF",
+    "SSUBSCRIBE",
+    "SUBSCRIBE",
+    "SUNSUBSCRIBE",
+    "SYNC",
+    "UNSUBSCRIBE",
+    "UNWATCH",
+    "WATCH",
 ];
 
 /// Commands that run while a script is busy.
 const ALLOWED_WHILE_BUSY: &[&str] = &[
-    "AUTH", "DISCARD", "FUNCTION KILL", "FUNCTION STATS", "HELLO", "MULTI", "QUIT", "REPLCONF",
-    "RESET", "SCRIPT KILL", "SHUTDOWN", "UNWATCH", "WATCH",
+    "AUTH",
+    "DISCARD",
+    "FUNCTION KILL",
+    "FUNCTION STATS",
+    "HELLO",
+    "MULTI",
+    "QUIT",
+    "REPLCONF",
+    "RESET",
+    "SCRIPT KILL",
+    "SHUTDOWN",
+    "UNWATCH",
+    "WATCH",
 ];
 
 /// Whether scripts may not call the command of this name.
@@ -69,30 +119,34 @@ pub fn is_allowed_while_busy(name: &str) -> bool {
 }
 
 fn eval(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let keys = keys(args)?;
-    run(context, args, keys, reply, |engine, context| {
-        engine.by_text(&context.executor.server.scripts, args.get(1))
-    })
+    run(context, args, false, reply, |engine, scripts| engine.by_text(scripts, args.get(1)))
+}
+
+fn eval_ro(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    run(context, args, true, reply, |engine, scripts| engine.by_text(scripts, args.get(1)))
 }
 
 fn evalsha(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let sha = sha(args.get(1)).ok_or_else(no_script)?;
-    let keys = keys(args)?;
-    run(context, args, keys, reply, |engine, context| {
-        engine.by_sha(&context.executor.server.scripts, &sha)
-    })
+    run(context, args, false, reply, |engine, scripts| engine.by_sha(scripts, &sha))
+}
+
+fn evalsha_ro(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let sha = sha(args.get(1)).ok_or_else(no_script)?;
+    run(context, args, true, reply, |engine, scripts| engine.by_sha(scripts, &sha))
 }
 
 fn run(
     context: &mut Context<'_, '_>,
     args: Args<'_>,
-    keys: usize,
+    is_read_only: bool,
     reply: &mut Reply<'_>,
-    find: impl FnOnce(&mut Engine, &mut Context<'_, '_>) -> Result<Rc<Compiled>>,
+    find: impl FnOnce(&mut Engine, &Scripts) -> Result<Rc<Compiled>>,
 ) -> Result {
     check_enabled(context)?;
+    let keys = keys(args)?;
     let mut engine = engine(context)?;
-    let compiled = match find(&mut engine, context) {
+    let compiled = match find(&mut engine, &context.executor.server.scripts) {
         Ok(compiled) => compiled,
         Err(error) => {
             engine.put_back();
@@ -100,7 +154,6 @@ fn run(
         }
     };
     context.executor.server.scripts.touch(&compiled.script);
-    let is_read_only = args.get(0).ends_with(b"_RO") || args.get(0).ends_with(b"_ro");
     let call = Call { compiled, args, keys, is_read_only };
     context.executor.run_script(context.session, engine, &call, reply)
 }

@@ -24,8 +24,8 @@ use crate::script::convert;
 use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
-use crate::store::turn::{Running, State, Turn};
 use crate::session::Session;
+use crate::store::turn::{Running, State, Turn};
 use crate::store::view::Known;
 
 thread_local! {
@@ -336,9 +336,7 @@ impl Executor<'_> {
             _ if self.over_overlay || self.held.holds_all() => true,
             command::Keys::Every => false,
             command::Keys::None => return Ok(()),
-            keys => {
-                keys.positions(args.len()).all(|at| self.held.holds(store.name(args.get(at))))
-            }
+            keys => keys.positions(args.len()).all(|at| self.held.holds(store.name(args.get(at)))),
         };
         if is_held {
             return Ok(());
@@ -486,4 +484,3 @@ impl<I: Iterator> Iterator for Sized<I> {
 }
 
 impl<I: Iterator> ExactSizeIterator for Sized<I> {}
-

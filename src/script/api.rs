@@ -120,7 +120,8 @@ pub fn redis(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     replies(lua, &redis)?;
     settings(lua, &redis, host)?;
     redis.raw_set("log", lua.create_function(|_, args: MultiValue| log(&args))?)?;
-    for (level, name) in ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate()
+    for (level, name) in
+        ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate()
     {
         redis.raw_set(*name, level)?;
     }

@@ -184,7 +184,8 @@ impl Writer<'_, '_> {
 
     fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
         let text = |field: &str| table.raw_get::<Value>(field).map(string);
-        let inner = |field: &str| table.raw_get::<Value>(field).map(|value| value.as_table().cloned());
+        let inner =
+            |field: &str| table.raw_get::<Value>(field).map(|value| value.as_table().cloned());
         if let Some(error) = text("err")? {
             self.reply.error(&Error::coded(error.to_string_lossy()));
         } else if let Some(status) = text("ok")? {
@@ -193,7 +194,8 @@ impl Writer<'_, '_> {
             self.reply.double(double);
         } else if let Some(digits) = text("big_number")? {
             self.reply.big_number(&digits.as_bytes());
-        } else if let Some((format, text)) = inner("verbatim_string")?.and_then(|it| verbatim(&it)) {
+        } else if let Some((format, text)) = inner("verbatim_string")?.and_then(|it| verbatim(&it))
+        {
             self.reply.verbatim_as(&format.as_bytes(), &text.as_bytes());
         } else if let Some(map) = inner("map")? {
             let pairs: Vec<_> = map.pairs::<Value, Value>().collect::<mlua::Result<_>>()?;

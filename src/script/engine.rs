@@ -142,7 +142,8 @@ impl Engine {
     }
 
     fn compile(&mut self, scripts: &Scripts, script: Arc<Script>) -> Result<Rc<Compiled>> {
-        let chunk = self.lua.load(script.code()).set_name(CHUNK).set_mode(mlua::chunk::ChunkMode::Text);
+        let chunk =
+            self.lua.load(script.code()).set_name(CHUNK).set_mode(mlua::chunk::ChunkMode::Text);
         let function = chunk.into_function().map_err(|error| {
             scripts.remove(&script);
             let text = format!("Error compiling script (new function): {}", message(&error));
