@@ -26,6 +26,7 @@
 //! - [`journal`]: effects, their order, and the gate that replies pass.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
 //! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
@@ -48,6 +49,7 @@ pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod glob;
+pub mod hyperloglog;
 pub mod journal;
 pub mod log;
 pub mod number;

@@ -189,6 +189,10 @@ fn what_is_shown_of_a_command_is_what_redis_shows() {
 
 /// Rows whose syntax line is not the one that Redis 7.0 documents.
 const OTHER_SYNTAX: &[&str] = &[
+    // Redis 8 documents them so.
+    "bitop",
+    "lcs",
+    "pfmerge",
     // Each filter is given whole; Redis's line says that all of it may be left out.
     "client|kill",
     // Redis 7.0 documents no arguments.

@@ -6,6 +6,8 @@
 
 mod admin;
 pub mod args;
+mod bitfield;
+mod bitmap;
 mod client;
 mod config;
 mod connection;
@@ -18,9 +20,11 @@ mod hash;
 mod hash_expiry;
 mod hash_random;
 mod help;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
+mod lcs;
 mod namespace;
 mod persistence;
 mod scripting;
@@ -41,6 +45,8 @@ pub use syntax::Keys;
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
     admin::FAMILY,
+    bitfield::FAMILY,
+    bitmap::FAMILY,
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
@@ -50,9 +56,11 @@ pub const FAMILIES: &[Family] = &[
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
+    hyperloglog::FAMILY,
     info::FAMILY,
     introspect::FAMILY,
     keyspace::FAMILY,
+    lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     scripting::FAMILY,
