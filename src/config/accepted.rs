@@ -271,7 +271,6 @@ pub const ACCEPTED: &[(&str, &[Directive])] = &[
         "there is nothing that it would change",
         &[
             row("enable-module-command", OneOf(&["no", "yes", "local"]), "no").fixed(),
-            row("hll-sparse-max-bytes", Memory(0, i64::MAX), "3000"),
             row("ignore-warnings", Text, ""),
             row("locale-collate", Text, ""),
             row("req-res-logfile", Text, "").fixed().hidden(),
@@ -294,10 +293,6 @@ pub const ACCEPTED: &[(&str, &[Directive])] = &[
     ),
     ("no keyspace events are sent", &[row("notify-keyspace-events", Text, "")]),
     ("clients are not tracked", &[row("tracking-table-max-keys", Integer(0, i64::MAX), "1000000")]),
-    (
-        "there are no scripts",
-        &[row("busy-reply-threshold", Integer(0, i64::MAX), "5000").aliases(&["lua-time-limit"])],
-    ),
 ];
 
 const fn row(name: &'static str, shape: Shape, default: &'static str) -> Directive {

@@ -64,6 +64,14 @@ pub const APPLIED: &[Directive] = &[
         .live()
         .list()
         .about("Addresses of the Redis door; * for all"),
+    row(
+        "busy-reply-threshold",
+        "MS",
+        field!(busy_reply_threshold_ms, Integer { min: 0, max: i64::MAX }),
+    )
+    .aliases(&["lua-time-limit"])
+    .live()
+    .about("Time after which who waits for a script is told that it is busy; 0 for never"),
     row("client-default-resp", "2|3", field!(client_default_resp, Integer { min: 2, max: 3 }))
         .hidden()
         .about("Protocol that a Redis client speaks before HELLO"),
@@ -99,6 +107,8 @@ pub const APPLIED: &[Directive] = &[
         .about("Whether DEBUG may be used"),
     row("enable-protected-configs", "no|yes|local", field!(enable_protected_configs, ALLOWED))
         .about("Whether CONFIG SET may change dir and the like"),
+    row("enable-scripting", "yes|no", field!(enable_scripting, YesNo))
+        .about("Whether clients may send scripts"),
     row(
         "hash-max-listpack-entries",
         "COUNT",
@@ -115,6 +125,13 @@ pub const APPLIED: &[Directive] = &[
     .aliases(&["hash-max-ziplist-value"])
     .live()
     .about("Bytes of a key or value up to which OBJECT ENCODING does so"),
+    row(
+        "hll-sparse-max-bytes",
+        "BYTES",
+        field!(hll_sparse_max_bytes, Memory { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Bytes of a HyperLogLog up to which its layout is sparse"),
     row("http-allowed-host", "HOST", field!(http_allowed_hosts, Words))
         .list()
         .about("Host names, beside those of loopback, that a request on loopback may name"),
