@@ -66,6 +66,8 @@ impl<'s> Executor<'s> {
         random: u64,
     ) -> Executor<'s> {
         let clock_ms = server.store.clock.now_ms();
+        let mut effects = effects;
+        effects.notes.begin(server.store.events.is_heard());
         Executor {
             server,
             held: Held::new(&server.store),
@@ -81,6 +83,13 @@ impl<'s> Executor<'s> {
             seen: Seen::default(),
             may_have_changed: false,
         }
+    }
+
+    /// Says whose commands these are.
+    #[must_use]
+    pub fn of_client(mut self, id: u64) -> Self {
+        self.effects.notes.set_client(id);
+        self
     }
 
     /// Runs commands over an overlay and then replays their effects, instead of editing in place.
@@ -165,6 +174,7 @@ impl<'s> Executor<'s> {
             self.metrics.failed[spec.index].add(1);
             self.metrics.total_error_replies.add(1);
         }
+        self.effects.end_command();
     }
 
     /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.

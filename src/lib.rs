@@ -23,6 +23,8 @@
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
+//! - [`events`]: changes in the journal's order for those who listen. [`push`]: what clients are sent
+//!   unasked.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
@@ -46,11 +48,13 @@ pub mod command;
 pub mod config;
 pub mod dispatch;
 pub mod error;
+pub mod events;
 pub mod glob;
 pub mod journal;
 pub mod log;
 pub mod number;
 pub mod persistence;
+pub mod push;
 pub mod rdb;
 pub mod reply;
 pub mod resp;

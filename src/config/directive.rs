@@ -78,6 +78,17 @@ pub const DIRECTIVES: &[Directive] = &[
         .list()
         .about("Addresses of the Redis door; * for all"),
     row(
+        "client-output-buffer-limit",
+        "CLASS HARD SOFT SECONDS",
+        Access::Field {
+            show: |config| config.client_output_buffer_limit.to_string(),
+            read: |config, words| config.client_output_buffer_limit.set(words),
+        },
+    )
+    .live()
+    .list()
+    .about("Output that may wait for a client of a class: at all, and for so many seconds"),
+    row(
         "client-query-buffer-limit",
         "BYTES",
         field!(client_query_buffer_limit_bytes, Memory { min: MIB }),

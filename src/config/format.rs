@@ -200,7 +200,7 @@ fn only<'a>(words: &[&'a str]) -> Result<&'a str, Reason> {
     }
 }
 
-fn split<'a>(words: &[&'a str]) -> impl Iterator<Item = &'a str> {
+pub(super) fn split<'a>(words: &[&'a str]) -> impl Iterator<Item = &'a str> {
     words.iter().flat_map(|word| word.split_whitespace())
 }
 

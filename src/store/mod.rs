@@ -48,6 +48,7 @@ pub use view::{Access, Settings, View};
 pub use watch::Watched;
 
 use crate::clock::Clock;
+use crate::events::Events;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
 use pairs::PairsRef;
@@ -79,6 +80,8 @@ pub struct Store {
     pub journal: Journal,
     /// The time all deadlines are compared with.
     pub clock: Arc<Clock>,
+    /// Tells of what happens here.
+    pub events: Arc<Events>,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -170,6 +173,7 @@ impl Store {
             stripes: (0..STRIPES).map(stripe).collect(),
             journal,
             clock: Arc::new(clock),
+            events: Arc::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
