@@ -13,6 +13,7 @@ use crate::command::{self, Keys, Run, Spec};
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
+use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::Server;
@@ -43,6 +44,8 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// What was published and not sent yet.
+    outbox: Vec<Publication>,
     /// A command ran that may change something.
     may_have_changed: bool,
 }
@@ -81,6 +84,7 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            outbox: Vec::new(),
             may_have_changed: false,
         }
     }
@@ -106,7 +110,29 @@ impl<'s> Executor<'s> {
             self.seen.wrote = self.seen.touched;
         }
         session.seen = session.seen.max(self.seen);
+        self.send_outbox(session);
         self.effects
+    }
+
+    /// Sends a message when nothing is held any more, and before what later commands do is heard of.
+    pub fn publish(&mut self, publication: Publication) {
+        self.outbox.push(publication);
+    }
+
+    /// Sends what was published so far, and lets listeners hear what has happened so far.
+    pub fn send(&mut self, session: &Session) {
+        if !self.is_in_exec {
+            self.release();
+            self.send_outbox(session);
+        }
+    }
+
+    fn send_outbox(&mut self, session: &Session) {
+        if !self.outbox.is_empty() {
+            let lsn = session.seen.max(self.seen).touched;
+            self.server.pubsub.publish(lsn, self.clock_ms, &self.outbox);
+            self.outbox.clear();
+        }
     }
 
     /// The batch's moment, in unix ms.
@@ -131,6 +157,9 @@ impl<'s> Executor<'s> {
         reply: &mut Reply<'_>,
     ) {
         let mark = reply.mark();
+        if !self.outbox.is_empty() && !plan.is_publish() {
+            self.send(session);
+        }
         match self.resolve(session, args, plan) {
             Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if self.server.store.is_over_limit() && !self.has_room(session, spec) => {
@@ -142,7 +171,9 @@ impl<'s> Executor<'s> {
             }
             Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
-        if session.reply_mode != ReplyMode::On {
+        if session.reply_mode != ReplyMode::On
+            && !plan.spec.is_some_and(|spec| spec.command.flags.pushes)
+        {
             match session.reply_mode {
                 ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
                 ReplyMode::Skip => {
@@ -235,6 +266,9 @@ impl<'s> Executor<'s> {
         if !session.is_authenticated && !spec.command.flags.no_auth {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::NoAuth);
+        }
+        if session.is_listening && !session.resp3 {
+            check_subscribed(session, spec)?;
         }
         if self.server.store.journal.refuses() && self.changes(session, spec) {
             self.metrics.rejected[spec.index].add(1);
@@ -471,4 +505,17 @@ impl<'s> Executor<'s> {
         self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
         result
     }
+}
+
+/// A RESP2 client that has subscribed can not tell replies from messages.
+#[cold]
+fn check_subscribed(session: &Session, spec: &'static Spec) -> Result {
+    if spec.command.flags.subscribed || !session.client.is_subscriber() {
+        return Ok(());
+    }
+    let name = &spec.full_name;
+    Err(Error::plain(format!(
+        "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context"
+    )))
 }

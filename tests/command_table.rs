@@ -15,7 +15,7 @@ use support::render::{self, Value};
 
 /// Flags of Redis's that mean something here.
 const FLAGS: &[&str] =
-    &["write", "readonly", "denyoom", "admin", "loading", "fast", "no_auth", "no_multi"];
+    &["write", "readonly", "denyoom", "admin", "loading", "fast", "no_auth", "no_multi", "pubsub"];
 
 /// What differs from Redis 7.0 in what is shown of a command, and why.
 const DIFFERENCES: &[(&str, &str)] = &[

@@ -22,6 +22,7 @@ mod introspect;
 mod keyspace;
 mod namespace;
 mod persistence;
+mod pubsub;
 mod string;
 pub mod syntax;
 mod transaction;
@@ -52,6 +53,7 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
+    pubsub::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];
@@ -123,6 +125,10 @@ pub struct Flags {
     pub loading: bool,
     /// Takes any number of arguments, although its syntax line names none.
     pub any_arguments: bool,
+    /// Its replies are pushes, one for each argument, and never withheld.
+    pub pushes: bool,
+    /// Allowed to a RESP2 client that has subscribed to something.
+    pub subscribed: bool,
 }
 
 impl Command {
@@ -169,6 +175,8 @@ impl Command {
             not_queued: false,
             loading: false,
             any_arguments: false,
+            pushes: false,
+            subscribed: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -231,6 +239,19 @@ impl Command {
     /// Takes any number of arguments, although its syntax line names none.
     pub const fn any_arguments(mut self) -> Command {
         self.flags.any_arguments = true;
+        self
+    }
+
+    /// Replies with a push for each argument, whatever CLIENT REPLY says; allowed to a RESP2 client that
+    /// has subscribed to something.
+    pub const fn replies_with_pushes(mut self) -> Command {
+        self.flags.pushes = true;
+        self.while_subscribed()
+    }
+
+    /// May be used by a RESP2 client that has subscribed to something.
+    pub const fn while_subscribed(mut self) -> Command {
+        self.flags.subscribed = true;
         self
     }
 
@@ -298,6 +319,7 @@ impl Spec {
             (fast, "fast"),
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
+            (self.family.group == "pubsub" && !self.full_name.ends_with("help"), "pubsub"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }

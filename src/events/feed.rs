@@ -19,7 +19,7 @@
 //!   They mean nothing to another process: LSNs go on after a restart, the history does not.
 //! - The history is one ring for all, bounded in bytes ([`HISTORY_BYTES_MAX`]). A watcher has no queue
 //!   of its own, only its place in the ring: one that is too slow, or comes back too late, gets
-//!   [`Next::Gap`] once, and then what is still there. Nobody waits for it and nothing grows.
+//!   [`Next::Gap`] once, and then what happens after that. Nobody waits for it and nothing grows.
 //! - A change is shown when it is as safe as the journal's policy promises, like a reply.
 //! - It all costs something only while somebody watches, and [`LINGER_MS`] longer.
 //!
@@ -35,9 +35,10 @@ use parking_lot::Mutex;
 use super::{Batch, Events, Interest, Listener};
 use crate::clock::Clock;
 use crate::journal::effect::{Cause, Effect};
-use crate::journal::{Lsn, Seen};
+use crate::journal::{Journal, Lsn, Seen};
 use crate::push::post::Post;
 use crate::server::worker::Worker;
+use crate::store::Store;
 
 /// Memory of the history, values included.
 pub const HISTORY_BYTES_MAX: usize = 16 << 20;
@@ -128,6 +129,7 @@ pub struct Feed {
 #[derive(Debug)]
 struct Shared {
     events: Arc<Events>,
+    journal: Journal,
     post: Arc<Post>,
     clock: Arc<Clock>,
     state: Mutex<State>,
@@ -144,6 +146,8 @@ struct State {
     /// Watchers of one name by database and name, others under the empty name.
     by_name: HashMap<(usize, Box<[u8]>), Vec<u64>>,
     last_id: u64,
+    /// Whether changes are heard.
+    is_kept: bool,
     /// When the last watcher left, in unix ms.
     idle_since_ms: Option<u64>,
 }
@@ -152,9 +156,7 @@ struct State {
 struct Watcher {
     filter: Filter,
     worker: usize,
-    /// The last place that it was shown.
-    shown_to: Place,
-    /// The first place after that which it wants, if there is one yet.
+    /// The next place which it wants to be shown, if there is one yet.
     wants: Option<Place>,
     waker: Option<Waker>,
 }
@@ -167,12 +169,14 @@ pub struct Watch {
 }
 
 impl Feed {
-    /// A feed of these events; there should be one.
-    pub fn new(events: &Arc<Events>, post: &Arc<Post>, clock: &Arc<Clock>) -> Feed {
+    /// A feed of what happens in the store; there should be one.
+    pub fn new(store: &Store, post: &Arc<Post>) -> Feed {
+        let events = &store.events;
         let shared = Shared {
             events: events.clone(),
+            journal: store.journal.clone(),
             post: post.clone(),
-            clock: clock.clone(),
+            clock: store.clock.clone(),
             state: Mutex::default(),
         };
         let shared = Arc::new(shared);
@@ -189,20 +193,23 @@ impl Feed {
     fn watch_on(&self, worker: usize, filter: Filter, after: Option<Place>) -> Watch {
         let shared = &self.shared;
         let mut state = shared.state.lock();
-        shared.events.set_interest(Interest::Feed, true);
+        if !std::mem::replace(&mut state.is_kept, true) {
+            shared.events.set_interest(Interest::Feed, true);
+            // What happened while nobody watched is not in the history.
+            state.last = state.last.max(Place::end_of(shared.journal.last()));
+            state.forget();
+        }
         state.idle_since_ms = None;
         state.last_id += 1;
         let id = state.last_id;
         // A place behind the last one is another process's.
         let is_known = after.is_none_or(|after| after >= state.lost_to && after <= state.last);
-        let shown_to = after.filter(|_| is_known).unwrap_or(state.last);
         let wants = match is_known {
-            true => state.first_for(&filter, shown_to),
+            true => state.first_for(&filter, after.unwrap_or(state.last)),
             false => Some(Place::default()),
         };
-        let shown_to = if is_known { shown_to } else { Place::default() };
         state.by_name.entry(filter.index()).or_default().push(id);
-        let watcher = Watcher { filter, worker, shown_to, wants, waker: None };
+        let watcher = Watcher { filter, worker, wants, waker: None };
         state.watchers.insert(id, watcher);
         Watch { shared: shared.clone(), id }
     }
@@ -243,16 +250,17 @@ impl Watch {
 
     fn advance(&self, shown: &Next) {
         let mut state = self.shared.state.lock();
-        let lost_to = state.lost_to;
+        let last = state.last;
         let Some(watcher) = state.watchers.get(&self.id) else { return };
-        let (filter, before) = (watcher.filter.clone(), watcher.shown_to);
+        let filter = watcher.filter.clone();
         let shown_to = match shown {
             Next::Change(change) => change.place,
-            Next::Gap => lost_to.max(before),
+            // What is read after this shows all of the history.
+            Next::Gap => last,
         };
         let wants = state.first_for(&filter, shown_to);
         if let Some(watcher) = state.watchers.get_mut(&self.id) {
-            (watcher.shown_to, watcher.wants) = (shown_to, wants);
+            watcher.wants = wants;
         }
     }
 }
@@ -326,7 +334,7 @@ impl State {
                 by_name.get(&one).into_iter().for_each(&mut tell);
             }
         }
-        self.last = place;
+        self.last = self.last.max(place);
         self.bytes += change.bytes();
         self.history.push_back(change);
         while self.bytes > HISTORY_BYTES_MAX {
@@ -368,9 +376,8 @@ impl Listener for Ear {
         let mut state = shared.state.lock();
         let is_idle = |since_ms: u64| now_ms.saturating_sub(since_ms) > LINGER_MS;
         if state.watchers.is_empty() && state.idle_since_ms.is_none_or(is_idle) {
-            // Changes from here on will not be heard.
             shared.events.set_interest(Interest::Feed, false);
-            state.last = batches.last().map_or(state.last, |batch| state.last.max(batch.end()));
+            state.is_kept = false;
             state.forget();
             return;
         }
@@ -390,10 +397,10 @@ impl Listener for Ear {
     }
 }
 
-impl Batch {
-    /// A place behind all of its changes.
-    fn end(&self) -> Place {
-        Place { lsn: self.lsn, index: u32::MAX }
+impl Place {
+    /// Behind all changes of a batch.
+    fn end_of(lsn: Lsn) -> Place {
+        Place { lsn, index: u32::MAX }
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`message`]: what is sent, encoded once for all who get it.
 //! - [`mailbox`]: what one connection has not been sent yet, within its limit.
 //! - [`post`]: puts messages into mailboxes and wakes their connections, each thread once for all.
+//! - [`pubsub`]: channels and patterns, who has subscribed to them, publishing.
 //!
 //! # How a message travels
 //!
@@ -22,3 +23,4 @@
 pub mod mailbox;
 pub mod message;
 pub mod post;
+pub mod pubsub;

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::events::feed::Feed;
 use crate::persistence::Persistence;
 use crate::push::post::Post;
+use crate::push::pubsub::PubSub;
 use crate::store::Store;
 use clients::Clients;
 use metrics::{Counter, Metrics, Rate};
@@ -35,6 +36,8 @@ pub struct Server {
     pub clients: Clients,
     /// Brings them what they did not ask for.
     pub post: Arc<Post>,
+    /// Channels and their subscribers.
+    pub pubsub: PubSub,
     /// Changes as they happen, for doors that show them.
     pub feed: Feed,
     /// One per worker thread, in their order.
@@ -68,7 +71,8 @@ impl Server {
         let post = Arc::new(Post::new(workers));
         post.set_limits(config.client_output_buffer_limit);
         Server {
-            feed: Feed::new(&store.events, &post, &store.clock),
+            pubsub: PubSub::new(&post),
+            feed: Feed::new(&store, &post),
             store,
             clients: Clients::default(),
             post,
