@@ -25,6 +25,10 @@ pub enum Error {
     NotAFloat,
     /// The name holds a value of the other type.
     WrongType,
+    /// The string is no HyperLogLog.
+    NotHyperLogLog,
+    /// It was a HyperLogLog, and is damaged.
+    CorruptHyperLogLog,
     /// The name exists, and the command needs it not to.
     BusyKey,
     /// The name does not exist, and the command needs it to.
@@ -90,7 +94,8 @@ impl Error {
     /// The first word of the RESP error.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::WrongType => "WRONGTYPE",
+            Error::WrongType | Error::NotHyperLogLog => "WRONGTYPE",
+            Error::CorruptHyperLogLog => "INVALIDOBJ",
             Error::BusyKey => "BUSYKEY",
             Error::NoAuth | Error::NoAuthHello => "NOAUTH",
             Error::WrongPass => "WRONGPASS",
@@ -123,7 +128,9 @@ impl Error {
             | Error::InvalidExpire(_)
             | Error::NoProto
             | Error::ExecAbort(_)
-            | Error::WrongType => 400,
+            | Error::WrongType
+            | Error::NotHyperLogLog
+            | Error::CorruptHyperLogLog => 400,
             Error::NoAuth | Error::NoAuthHello | Error::WrongPass => 401,
             Error::NoPerm(_) => 403,
             Error::Loading | Error::Misconf(_) => 503,
@@ -140,6 +147,8 @@ impl fmt::Display for Error {
             Error::NotAnInteger => "value is not an integer or out of range",
             Error::NotAFloat => "value is not a valid float",
             Error::WrongType => "Operation against a key holding the wrong kind of value",
+            Error::NotHyperLogLog => "Key is not a valid HyperLogLog string value.",
+            Error::CorruptHyperLogLog => "Corrupted HLL object detected",
             Error::BusyKey => "Target key name already exists.",
             Error::NoSuchKey => "no such key",
             Error::NoSuchNamespace => "no such namespace",

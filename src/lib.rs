@@ -27,6 +27,7 @@
 //!   unasked.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
 //! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
@@ -50,6 +51,7 @@ pub mod dispatch;
 pub mod error;
 pub mod events;
 pub mod glob;
+pub mod hyperloglog;
 pub mod journal;
 pub mod log;
 pub mod number;

@@ -6,6 +6,8 @@
 
 mod admin;
 pub mod args;
+mod bitfield;
+mod bitmap;
 mod client;
 mod config;
 mod connection;
@@ -17,9 +19,11 @@ mod hash;
 mod hash_expiry;
 mod hash_random;
 mod help;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
+mod lcs;
 mod namespace;
 mod persistence;
 mod pubsub;
@@ -40,6 +44,8 @@ pub use syntax::Keys;
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
     admin::FAMILY,
+    bitfield::FAMILY,
+    bitmap::FAMILY,
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
@@ -48,9 +54,11 @@ pub const FAMILIES: &[Family] = &[
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
+    hyperloglog::FAMILY,
     info::FAMILY,
     introspect::FAMILY,
     keyspace::FAMILY,
+    lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,

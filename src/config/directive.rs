@@ -119,6 +119,9 @@ pub const DIRECTIVES: &[Directive] = &[
     .aliases(&["hash-max-ziplist-value"])
     .live()
     .about("Bytes of a key or value up to which OBJECT ENCODING does so"),
+    row("hll-sparse-max-bytes", "BYTES", field!(hll_sparse_max_bytes, Memory { min: 0 }))
+        .live()
+        .about("Bytes of a HyperLogLog up to which its layout is sparse"),
     row("http-allowed-host", "HOST", field!(http_allowed_hosts, Words))
         .list()
         .about("Host names, beside those of loopback, that a request on loopback may name"),

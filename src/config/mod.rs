@@ -66,6 +66,8 @@ pub struct Config {
     pub hash_max_listpack_entries: usize,
     /// Bytes of key or value up to which OBJECT ENCODING calls a namespace a listpack.
     pub hash_max_listpack_value_bytes: usize,
+    /// Bytes of a HyperLogLog up to which its layout is sparse.
+    pub hll_sparse_max_bytes: usize,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -156,6 +158,7 @@ impl Default for Config {
             client_reply_max_bytes: 1 << 30,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
+            hll_sparse_max_bytes: 3000,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
