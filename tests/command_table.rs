@@ -27,6 +27,11 @@ const DIFFERENCES: &[(&str, &str)] = &[
     // The names they are about are what the category is for.
     ("memory|help", "categories"),
     ("memory|usage", "categories"),
+    ("pubsub|help", "categories"),
+    // Redis shows a shard channel as a key, so that clients of a cluster find its shard.
+    ("spublish", "keys"),
+    ("ssubscribe", "keys"),
+    ("sunsubscribe", "keys"),
 ];
 
 /// Commands that do the same as another one, and its handler.

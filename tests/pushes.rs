@@ -94,10 +94,12 @@ fn who_does_not_read_is_cut_and_nobody_else() {
             publisher.read_exact(&mut reply).await.unwrap();
             if &reply == b":1\r\n" {
                 assert!(round > 15, "the limit is not reached yet");
-                let cut = served.server.post.disconnections.load(std::sync::atomic::Ordering::Relaxed);
+                let cut =
+                    served.server.post.disconnections.load(std::sync::atomic::Ordering::Relaxed);
                 assert_eq!(cut, 1);
                 let mut rest = Vec::new();
-                let _ = timeout(Duration::from_secs(20), deaf.read_to_end(&mut rest)).await.unwrap();
+                let _ =
+                    timeout(Duration::from_secs(20), deaf.read_to_end(&mut rest)).await.unwrap();
                 assert_closed(&mut deaf).await;
                 return;
             }

@@ -318,6 +318,8 @@ impl Spec {
     /// Redis's names for its flags.
     pub fn flag_names(&self) -> Vec<&'static str> {
         let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let is_container = matches!(self.command.run, Run::Container);
+        let is_pubsub = self.family.group == "pubsub" && !is_container;
         let flags = [
             (self.is_write(), "write"),
             (matches!(self.command.run, Run::Read(_)), "readonly"),
@@ -327,7 +329,7 @@ impl Spec {
             (fast, "fast"),
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
-            (self.family.group == "pubsub" && !self.full_name.ends_with("help"), "pubsub"),
+            (is_pubsub && !self.full_name.ends_with("help"), "pubsub"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }

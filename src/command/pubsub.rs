@@ -166,13 +166,7 @@ fn unsubscribe_from(
 }
 
 /// Says how many subscriptions the client has now. Shard channels are counted for themselves.
-fn confirm(
-    kind: Kind,
-    word: &[u8],
-    name: Option<&[u8]>,
-    session: &Session,
-    reply: &mut Reply<'_>,
-) {
+fn confirm(kind: Kind, word: &[u8], name: Option<&[u8]>, session: &Session, reply: &mut Reply<'_>) {
     let count = |kind| session.subscriptions.of(kind).len();
     session.client.subscriptions[kind as usize].store(count(kind) as u32, Relaxed);
     reply.push(3);

@@ -108,8 +108,7 @@ impl Mailbox {
 mod tests {
     use super::*;
 
-    const NO_LIMIT: OutputLimit =
-        OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
+    const NO_LIMIT: OutputLimit = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
 
     fn message(lsn: Lsn, text: &[u8]) -> Arc<Message> {
         let mut message = Message::pushes(lsn);

@@ -93,8 +93,11 @@ impl PubSub {
     /// Names that are subscribed to and match `pattern`.
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let registry = self.registry.lock();
-        let matches = |name: &&Box<[u8]>| pattern.is_none_or(|p| glob_match(p, name, false));
-        registry[kind as usize].keys().filter(matches).cloned().collect()
+        let names = registry[kind as usize].keys();
+        names
+            .filter(|name| pattern.is_none_or(|pattern| glob_match(pattern, name, false)))
+            .cloned()
+            .collect()
     }
 
     /// Subscribers of one name.

@@ -208,10 +208,9 @@ impl<'s> Held<'s> {
     #[inline]
     fn append(&self, effects: &[u8]) -> Lsn {
         let lsn = match sabotage::is(Bug::TransactionSplit) {
-            true => Decoder::each(effects)
-                .map(|one| self.store.journal.append(one))
-                .last()
-                .unwrap_or(0),
+            true => {
+                Decoder::each(effects).map(|one| self.store.journal.append(one)).last().unwrap_or(0)
+            }
             false => self.store.journal.append(effects),
         };
         self.store.capture.observe(effects, self.store.hasher);
