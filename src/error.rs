@@ -55,12 +55,19 @@ pub enum Error {
     OutOfMemory,
     /// The journal cannot be written.
     Misconf(Cow<'static, str>),
+    /// A text with its own code in front, as scripts make them.
+    Coded(Box<str>),
 }
 
 impl Error {
     /// An error with the plain `ERR` code.
     pub fn plain(text: impl Into<Cow<'static, str>>) -> Error {
         Error::Plain(text.into())
+    }
+
+    /// An error whose text begins with its code.
+    pub fn coded(text: impl Into<Box<str>>) -> Error {
+        Error::Coded(text.into())
     }
 
     /// Wrong number of arguments for `command` (lower case, `a|b` for a subcommand).
@@ -92,7 +99,7 @@ impl Error {
     }
 
     /// The first word of the RESP error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Error::WrongType | Error::NotHyperLogLog => "WRONGTYPE",
             Error::CorruptHyperLogLog => "INVALIDOBJ",
@@ -105,6 +112,7 @@ impl Error {
             Error::Loading => "LOADING",
             Error::OutOfMemory => "OOM",
             Error::Misconf(_) => "MISCONF",
+            Error::Coded(text) => text.split_once(' ').map_or(text, |(code, _)| code),
             Error::Plain(_)
             | Error::Syntax
             | Error::NotAnInteger
@@ -128,6 +136,7 @@ impl Error {
             | Error::InvalidExpire(_)
             | Error::NoProto
             | Error::ExecAbort(_)
+            | Error::Coded(_)
             | Error::WrongType
             | Error::NotHyperLogLog
             | Error::CorruptHyperLogLog => 400,
@@ -143,6 +152,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Error::Plain(text) | Error::NoPerm(text) | Error::Misconf(text) => text,
+            Error::Coded(text) => text.split_once(' ').map_or("", |(_, text)| text),
             Error::Syntax => "syntax error",
             Error::NotAnInteger => "value is not an integer or out of range",
             Error::NotAFloat => "value is not a valid float",

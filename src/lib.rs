@@ -21,6 +21,7 @@
 //! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3.
 //! - [`session`]: one client's state. [`dispatch`]: from a request to its handler and back.
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
+//! - [`script`]: Lua: what scripts find and may do; [`dispatch::script`] runs them.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
 //! - [`events`]: changes in the journal's order for those who listen. [`push`]: what clients are sent
@@ -61,6 +62,7 @@ pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod sabotage;
+pub mod script;
 pub mod server;
 pub mod session;
 pub mod store;

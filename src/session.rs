@@ -47,6 +47,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// Set by WATCH.
     pub watch: Option<Box<Watch>>,
+    /// Its script is aside: nothing else of it may run, see [`crate::dispatch::script`].
+    pub is_in_script: bool,
 }
 
 /// Channels, patterns and shard channels that a client has subscribed to.
@@ -121,6 +123,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,
+            is_in_script: false,
         }
     }
 

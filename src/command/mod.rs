@@ -14,6 +14,7 @@ mod connection;
 mod deadline;
 mod dump;
 mod expire;
+mod function;
 mod generic;
 mod hash;
 mod hash_expiry;
@@ -27,6 +28,7 @@ mod lcs;
 mod namespace;
 mod persistence;
 mod pubsub;
+mod scripting;
 mod string;
 pub mod syntax;
 mod transaction;
@@ -51,6 +53,7 @@ pub const FAMILIES: &[Family] = &[
     connection::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
+    function::FAMILY,
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
@@ -62,6 +65,7 @@ pub const FAMILIES: &[Family] = &[
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,
+    scripting::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];
@@ -137,6 +141,20 @@ pub struct Flags {
     pub pushes: bool,
     /// Allowed to a RESP2 client that has subscribed to something.
     pub subscribed: bool,
+    /// Reads or changes names or what is kept with them, though its handler is one for sessions.
+    pub touches: Touches,
+}
+
+/// What a handler for sessions does to data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Touches {
+    /// Nothing, or what its arguments say.
+    #[default]
+    Nothing,
+    /// It reads.
+    Reads,
+    /// It changes something.
+    Writes,
 }
 
 impl Command {
@@ -185,6 +203,7 @@ impl Command {
             any_arguments: false,
             pushes: false,
             subscribed: false,
+            touches: Touches::Nothing,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -263,6 +282,12 @@ impl Command {
         self
     }
 
+    /// Reads data, or changes it, though its handler is one for sessions.
+    pub const fn touching(mut self, touches: Touches) -> Command {
+        self.flags.touches = touches;
+        self
+    }
+
     /// Has more ACL categories than its row implies.
     pub const fn also(mut self, categories: &'static [&'static str]) -> Command {
         self.also = categories;
@@ -285,6 +310,10 @@ pub struct Spec {
     pub pair_at: Option<usize>,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether scripts may not call it.
+    pub is_refused_in_scripts: bool,
+    /// Whether it runs while a script is busy.
+    pub is_allowed_while_busy: bool,
     /// Its place in [`Table::specs`], for counters.
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
@@ -307,7 +336,7 @@ impl Spec {
 
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
-        matches!(self.command.run, Run::Write(_))
+        matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
     }
 
     /// Whether it stands under a container.
@@ -317,12 +346,14 @@ impl Spec {
 
     /// Redis's names for its flags.
     pub fn flag_names(&self) -> Vec<&'static str> {
-        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, touches, .. } =
+            self.command.flags;
+        let is_read = matches!(self.command.run, Run::Read(_)) || touches == Touches::Reads;
         let is_container = matches!(self.command.run, Run::Container);
         let is_pubsub = self.family.group == "pubsub" && !is_container;
         let flags = [
             (self.is_write(), "write"),
-            (matches!(self.command.run, Run::Read(_)), "readonly"),
+            (is_read, "readonly"),
             (denyoom, "denyoom"),
             (admin, "admin"),
             (loading, "loading"),
@@ -330,6 +361,8 @@ impl Spec {
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
             (is_pubsub && !self.full_name.ends_with("help"), "pubsub"),
+            (self.is_refused_in_scripts, "noscript"),
+            (self.is_allowed_while_busy, "allow_busy"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }
@@ -384,6 +417,8 @@ impl Table {
                     keys,
                     pair_at,
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
+                    is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,
                     full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
                     subcommands: Vec::new(),

@@ -78,6 +78,14 @@ pub const DIRECTIVES: &[Directive] = &[
         .list()
         .about("Addresses of the Redis door; * for all"),
     row(
+        "busy-reply-threshold",
+        "MS",
+        field!(busy_reply_threshold_ms, Integer { min: 0, max: i64::MAX as u64 }),
+    )
+    .aliases(&["lua-time-limit"])
+    .live()
+    .about("Time after which who waits for a script is told that it is busy; 0 for never"),
+    row(
         "client-output-buffer-limit",
         "CLASS HARD SOFT SECONDS",
         Access::Field {
@@ -103,6 +111,8 @@ pub const DIRECTIVES: &[Directive] = &[
     row("dir", "DIRECTORY", field!(dir, Directory)).about("Where data is kept"),
     row("enable-debug-command", "yes|no", field!(enable_debug_command, YesNo))
         .about("Whether DEBUG may be used"),
+    row("enable-scripting", "yes|no", field!(enable_scripting, YesNo))
+        .about("Whether clients may send scripts"),
     row(
         "hash-max-listpack-entries",
         "COUNT",

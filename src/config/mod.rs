@@ -46,6 +46,10 @@ pub struct Config {
     pub auto_aof_rewrite_min_size_bytes: usize,
     /// Whether DEBUG may be used.
     pub enable_debug_command: bool,
+    /// Whether clients may send scripts.
+    pub enable_scripting: bool,
+    /// Time after which who waits for a script is told that it is busy; 0: never.
+    pub busy_reply_threshold_ms: u64,
     /// What is logged.
     pub loglevel: LogLevel,
     /// Most clients at a time, both doors together.
@@ -148,6 +152,8 @@ impl Default for Config {
             auto_aof_rewrite_percentage: 100,
             auto_aof_rewrite_min_size_bytes: 64 << 20,
             enable_debug_command: false,
+            enable_scripting: true,
+            busy_reply_threshold_ms: 5000,
             loglevel: LogLevel::Notice,
             maxclients: 10_000,
             timeout_s: 0,

@@ -28,6 +28,7 @@ mod segment;
 mod slice;
 mod table;
 mod touch;
+pub mod turn;
 mod usage;
 pub mod view;
 mod watch;
@@ -82,6 +83,8 @@ pub struct Store {
     pub clock: Arc<Clock>,
     /// Tells of what happens here.
     pub events: Arc<Events>,
+    /// Whose turn it is while a script takes long.
+    pub turn: turn::Turn,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -174,6 +177,7 @@ impl Store {
             journal,
             clock: Arc::new(clock),
             events: Arc::default(),
+            turn: turn::Turn::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
