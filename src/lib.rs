@@ -50,11 +50,8 @@ pub mod command;
 pub mod config;
 pub mod dispatch;
 pub mod error;
-<<<<<<< HEAD
 pub mod events;
-=======
 pub mod files;
->>>>>>> main
 pub mod glob;
 pub mod hyperloglog;
 pub mod journal;

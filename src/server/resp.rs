@@ -47,13 +47,9 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         pushed: Vec::new(),
         is_parked: false,
     };
-<<<<<<< HEAD
-    client.resp.store(2, Relaxed);
     Worker::with(Worker::employ_porter);
-=======
     connection.session.resp3 = config.client_default_resp == 3;
     client.resp.store(config.client_default_resp, Relaxed);
->>>>>>> main
     std::future::poll_fn(|cx| {
         client.set_waker(cx.waker());
         Poll::Ready(())
