@@ -140,9 +140,8 @@ fn latest(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>)
 }
 
 fn reset(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let is_named = |name: &str| {
-        args.iter().skip(2).any(|event| event.eq_ignore_ascii_case(name.as_bytes()))
-    };
+    let is_named =
+        |name: &str| args.iter().skip(2).any(|event| event.eq_ignore_ascii_case(name.as_bytes()));
     let forgotten =
         context.executor.server.latency.forget(|name| args.len() == 2 || is_named(name));
     reply.count(forgotten);
@@ -186,7 +185,13 @@ fn drawn(name: &str, event: &Event, now_s: u64) -> String {
     let height = |took_ms: u64| (took_ms - low) * (GRAPH_ROWS - 1) / (high - low).max(1);
     for row in (0..GRAPH_ROWS).rev() {
         let mark = |took_ms: u64| match height(took_ms) {
-            top if top == row => if row == 0 { '_' } else { '#' },
+            top if top == row => {
+                if row == 0 {
+                    '_'
+                } else {
+                    '#'
+                }
+            }
             top if top > row => '|',
             _ => ' ',
         };

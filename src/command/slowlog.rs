@@ -33,6 +33,9 @@ const COMMANDS: &[Command] = &[
 ];
 
 fn get(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if args.len() > 3 {
+        return Err(Error::Syntax);
+    }
     let count = match args.iter().nth(2).map(integer).transpose()? {
         None => COUNT,
         Some(-1) => usize::MAX,

@@ -188,7 +188,8 @@ impl<'s> Executor<'s> {
         let config = self.server.config();
         let at_s = self.server.store.clock.now_ms() / 1000;
         let (took_us, took_ms) = (took_ns / 1000, took_ns / 1_000_000);
-        if u64::try_from(config.slowlog_log_slower_than_us).is_ok_and(|slow_us| took_us >= slow_us) {
+        if u64::try_from(config.slowlog_log_slower_than_us).is_ok_and(|slow_us| took_us >= slow_us)
+        {
             let client = &session.client;
             let entry = Entry {
                 id: 0,
