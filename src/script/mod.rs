@@ -16,10 +16,15 @@
 //! without anyone's help, and Lua never sees a lock.
 
 mod api;
+mod args;
+mod bit;
+mod cjson;
+mod cmsgpack;
 pub mod convert;
 pub mod engine;
 pub mod flags;
 pub mod host;
+mod pack;
 mod sandbox;
 
 use std::collections::HashMap;

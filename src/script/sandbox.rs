@@ -8,6 +8,7 @@ use std::cell::Cell;
 use mlua::{Function, Lua, Table, Value, Variadic};
 
 use super::api::{self, ScriptError};
+use super::{bit, cjson, cmsgpack, pack};
 
 /// What a new Lua is run with.
 pub struct Sandbox {
@@ -25,6 +26,10 @@ const PRELUDE: &str = "=prelude";
 pub fn build(lua: &Lua, redis: Table) -> mlua::Result<Sandbox> {
     let globals = lua.globals();
     globals.raw_set("redis", redis)?;
+    globals.raw_set("bit", bit::library(lua)?)?;
+    globals.raw_set("cjson", cjson::library(lua)?)?;
+    globals.raw_set("cmsgpack", cmsgpack::library(lua)?)?;
+    globals.raw_set("struct", pack::library(lua)?)?;
     let native = lua.create_table()?;
     native.raw_set("plain", lua.create_function(|lua, error| plain(lua, error))?)?;
     native.raw_set("handler", lua.create_function(|lua, error| explain(lua, error))?)?;
