@@ -4,12 +4,17 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod doors;
 pub mod http;
 pub mod listen;
 pub mod metrics;
 pub mod process;
 pub mod resp;
 mod signals;
+pub mod stream;
+mod supervisor;
+#[cfg(unix)]
+mod unix_socket;
 pub mod worker;
 
 use std::sync::Arc;
@@ -23,6 +28,7 @@ use crate::persistence::Persistence;
 use crate::script::Scripts;
 use crate::store::Store;
 use clients::Clients;
+use doors::Doors;
 use metrics::{Counter, Metrics, Rate};
 
 /// What all connections of both doors share.
@@ -52,6 +58,8 @@ pub struct Server {
     pub config_file: Option<std::path::PathBuf>,
     /// The data directory.
     pub persistence: Persistence,
+    /// Listening sockets.
+    pub doors: Doors,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -75,6 +83,7 @@ impl Server {
             active_expire: AtomicBool::new(true),
             config_file: None,
             persistence: Persistence::default(),
+            doors: Doors::default(),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
