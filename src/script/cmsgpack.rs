@@ -114,9 +114,13 @@ fn write_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<(
     let pairs: Vec<(Value, Value)> = table.pairs().collect::<mlua::Result<_>>()?;
     let mut largest = 0.0f64;
     let is_list = pairs.iter().all(|(key, _)| {
-        let number = key.as_f64().filter(|number| *number > 0.0 && *number == number.trunc());
-        largest = largest.max(number.unwrap_or(0.0));
-        number.is_some() && !key.is_string()
+        let number = match key {
+            Value::Integer(number) => *number as f64,
+            Value::Number(number) => *number,
+            _ => return false,
+        };
+        largest = largest.max(number);
+        number > 0.0 && number == number.trunc()
     });
     if is_list && largest == pairs.len() as f64 {
         head(out, pairs.len(), [Some((0x90, 16)), None], 0xdc, 0xdd);

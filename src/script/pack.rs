@@ -159,9 +159,8 @@ fn unpack(lua: &Lua, values: MultiValue) -> mlua::Result<MultiValue> {
     while let Some(Item { letter, size, padding }) = format.next(at)? {
         at += padding;
         let too_short = || args.bad(2, "data string too short");
-        let take = |at: usize, size: usize| {
-            data.get(at..at.saturating_add(size)).ok_or_else(too_short)
-        };
+        let take =
+            |at: usize, size: usize| data.get(at..at.saturating_add(size)).ok_or_else(too_short);
         let bytes = take(at, size)?;
         let mut little = bytes.to_vec();
         if format.is_big {

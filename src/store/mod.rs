@@ -15,6 +15,7 @@ mod group;
 mod hash;
 mod heap;
 mod held;
+pub mod libraries;
 mod name;
 mod names;
 mod overlay;
@@ -82,6 +83,8 @@ pub struct Store {
     pub clock: Arc<Clock>,
     /// Whose turn it is while a script takes long.
     pub turn: turn::Turn,
+    /// Functions, which are kept with the names.
+    pub libraries: libraries::Kept,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -174,6 +177,7 @@ impl Store {
             journal,
             clock: Arc::new(clock),
             turn: turn::Turn::default(),
+            libraries: libraries::Kept::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
