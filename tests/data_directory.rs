@@ -343,3 +343,27 @@ fn a_directory_has_one_owner() {
         pantry(&["--port", "0", "--http-port", "0", "--appendonly", "no", "--dir", dir]);
     assert!(!is_ok && text.contains("holds data"), "{text}");
 }
+
+/// What a server wrote that was killed, when version 1 of the format was the newest; every version that
+/// ever was stays here.
+#[test]
+fn version_1_is_read() {
+    let kept = Path::new("tests/data/directory-1");
+    let scratch = Scratch::new("version-1");
+    let path = scratch.path().join("data");
+    std::fs::create_dir(&path).unwrap();
+    for entry in std::fs::read_dir(kept).unwrap() {
+        let entry = entry.unwrap();
+        let bytes = std::fs::read(entry.path()).unwrap();
+        assert_eq!(bytes[8..12], 1u32.to_le_bytes(), "{entry:?}");
+        std::fs::write(path.join(entry.file_name()), bytes).unwrap();
+    }
+    let (dir, to) = (path.to_str().unwrap(), scratch.path().join("all.jsonl"));
+    let (is_ok, text) = pantry(&["export", dir, to.to_str().unwrap()]);
+    assert!(is_ok, "{text}");
+    let text = std::fs::read_to_string(to).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let expected = std::fs::read_to_string("tests/data/directory-1.jsonl").unwrap();
+    assert_eq!(lines, expected.lines().collect::<Vec<_>>());
+}

@@ -134,7 +134,10 @@ mod tests {
         assert!(is_right(&[&[put], &[op(Get(None), 10, 20), op(Get(Some(1)), 30, 40)]]));
         assert!(is_right(&[&[put], &[op(Add(5, Some(5)), 10, 20)]]) == false);
         assert!(is_right(&[&[op(Put(1, Some(false)), 0, 100)], &[op(Add(5, Some(5)), 10, 20)]]));
-        assert!(is_right(&[&[put], &[op(Swap(7, Some(Some(1))), 10, 20), op(Get(Some(7)), 30, 40)]]));
+        assert!(is_right(&[
+            &[put],
+            &[op(Swap(7, Some(Some(1))), 10, 20), op(Get(Some(7)), 30, 40)]
+        ]));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod machine;
 mod model;
 mod server;
 
+mod backup;
 mod deadlines;
 mod faults;
 mod full_disk;
