@@ -250,10 +250,9 @@ impl Writer {
             if step.batches > 0 {
                 self.segment.zero();
             }
-            if sabotage::is(Bug::ReplyBeforeFlush) {
-                self.advance();
+            if !sabotage::is(Bug::ReplyBeforeFlush) {
+                self.flusher.flush()?;
             }
-            self.flusher.flush()?;
         } else if self.policy_is(Fsync::EverySec) && self.unsynced_bytes() > UNSYNCED_BYTES_MAX {
             Status::add(&self.shared.status.delayed_fsyncs, 1);
             self.flusher.flush()?;
