@@ -58,6 +58,7 @@ pub mod sabotage;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tls;
 pub mod tools;
 pub mod transfer;
 
