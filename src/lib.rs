@@ -59,6 +59,7 @@ pub mod server;
 pub mod session;
 pub mod store;
 pub mod tls;
+pub mod token;
 pub mod tools;
 pub mod transfer;
 
