@@ -5,6 +5,7 @@
 //! It is made for a batch and dropped before any await.
 
 mod plan;
+pub mod script;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -45,6 +46,8 @@ pub struct Executor<'s> {
     seen: Seen,
     /// A command ran that may change something.
     may_have_changed: bool,
+    /// The last command did not run: it has to wait for a script that takes long.
+    pub is_parked: bool,
 }
 
 /// What a command for the connection or the server is run with.
@@ -80,6 +83,7 @@ impl<'s> Executor<'s> {
             over_overlay: false,
             seen: Seen::default(),
             may_have_changed: false,
+            is_parked: false,
         }
     }
 
@@ -122,6 +126,13 @@ impl<'s> Executor<'s> {
         reply: &mut Reply<'_>,
     ) {
         let mark = reply.mark();
+        if !self.server.store.turn.is_free() {
+            match self.takes_turn(plan.subcommand(args)) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.refuse(session, args, error, reply),
+            }
+        }
         match self.resolve(session, args, plan) {
             Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if self.server.store.is_over_limit() && !self.has_room(session, spec) => {
@@ -160,6 +171,9 @@ impl<'s> Executor<'s> {
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
         if let Err(error) = self.run(session, spec, args, known, reply) {
+            if self.is_parked {
+                return;
+            }
             reply.rewind(mark);
             reply.error(&error);
             self.metrics.failed[spec.index].add(1);
@@ -169,9 +183,14 @@ impl<'s> Executor<'s> {
 
     /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.
     pub fn exec(&mut self, session: &mut Session, reply: &mut Reply<'_>) -> Result {
-        let transaction = session.take_transaction().unwrap_or_default();
+        let transaction = session.transaction.take().unwrap_or_default();
         let watch = session.watch.take();
         self.lock_for(session, &transaction.queue, watch.as_deref());
+        if let Err(error) = self.check_turn() {
+            (session.transaction, session.watch) = (Some(transaction), watch);
+            return Err(error);
+        }
+        session.take_transaction();
         let is_dirty = watch.as_deref().is_some_and(|watch| self.is_dirty(watch));
         if let Some(watch) = watch {
             self.forget(&watch);
@@ -315,7 +334,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(spec.keys, args, known.name), ..known };
+        let known = Known { name: self.lock(spec.keys, args, known.name)?, ..known };
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         let access = Access {
             db: session.db,
@@ -351,7 +370,7 @@ impl<'s> Executor<'s> {
         keys: Keys,
         args: Args<'a>,
         known: Option<Name<'a>>,
-    ) -> Option<Name<'a>> {
+    ) -> Result<Option<Name<'a>>> {
         let store = &self.server.store;
         match keys {
             Keys::One(at) => {
@@ -361,27 +380,46 @@ impl<'s> Executor<'s> {
                     if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
                         self.release();
                         self.held.lock(name);
+                        self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
                     }
                 }
-                return Some(name);
+                return Ok(Some(name));
             }
             _ if self.is_in_exec => {}
             Keys::None => self.release(),
             Keys::Every => {
                 self.release();
                 self.held.lock_all();
+                self.check_turn()?;
                 self.now_ms = self.held.settle_now_ms(self.clock_ms);
             }
             Keys::Range { .. } => {
                 self.release();
                 let positions = keys.positions(args.len());
                 self.held.lock_names(positions.map(|at| store.name(args.get(at))));
+                self.check_turn()?;
                 self.now_ms = self.held.settle_now_ms(self.clock_ms);
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// Stripes were just taken: if a script is aside, they are let go, and the command waits.
+    #[inline]
+    fn check_turn(&mut self) -> Result {
+        if self.server.store.turn.is_free() {
+            return Ok(());
+        }
+        self.park()
+    }
+
+    #[cold]
+    fn park(&mut self) -> Result {
+        self.release();
+        self.is_parked = true;
+        Err(self.server.store.turn.busy())
     }
 
     #[inline]
@@ -398,7 +436,9 @@ impl<'s> Executor<'s> {
         self.release();
         let store = &self.server.store;
         // An overlay replays under all stripes, so it must not hold any.
-        let needs_all = queue.iter().any(|queued| queued.spec.keys == Keys::Every);
+        let needs_all = queue.iter().any(|queued| {
+            queued.spec.keys == Keys::Every || queued.spec.family.group == "scripting"
+        });
         if needs_all {
             self.held.lock_all();
         } else {

@@ -21,10 +21,12 @@
 //! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3.
 //! - [`session`]: one client's state. [`dispatch`]: from a request to its handler and back.
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
+//! - [`script`]: Lua: what scripts find and may do; [`dispatch::script`] runs them.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
 //! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
@@ -47,6 +49,7 @@ pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod glob;
+pub mod hyperloglog;
 pub mod journal;
 pub mod log;
 pub mod number;
@@ -55,6 +58,7 @@ pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod sabotage;
+pub mod script;
 pub mod server;
 pub mod session;
 pub mod store;

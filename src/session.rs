@@ -37,6 +37,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// Set by WATCH.
     pub watch: Option<Box<Watch>>,
+    /// Its script is aside: nothing else of it may run, see [`crate::dispatch::script`].
+    pub is_in_script: bool,
 }
 
 /// CLIENT REPLY's state.
@@ -93,6 +95,7 @@ impl Session {
             seen: Seen::default(),
             transaction: None,
             watch: None,
+            is_in_script: false,
         }
     }
 

@@ -6,22 +6,28 @@
 
 mod admin;
 pub mod args;
+mod bitfield;
+mod bitmap;
 mod client;
 mod config;
 mod connection;
 mod deadline;
 mod dump;
 mod expire;
+mod function;
 mod generic;
 mod hash;
 mod hash_expiry;
 mod hash_random;
 mod help;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
+mod lcs;
 mod namespace;
 mod persistence;
+mod scripting;
 mod string;
 pub mod syntax;
 mod transaction;
@@ -39,19 +45,25 @@ pub use syntax::Keys;
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
     admin::FAMILY,
+    bitfield::FAMILY,
+    bitmap::FAMILY,
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
+    function::FAMILY,
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
+    hyperloglog::FAMILY,
     info::FAMILY,
     introspect::FAMILY,
     keyspace::FAMILY,
+    lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
+    scripting::FAMILY,
     string::FAMILY,
     transaction::FAMILY,
 ];
@@ -123,6 +135,20 @@ pub struct Flags {
     pub loading: bool,
     /// Takes any number of arguments, although its syntax line names none.
     pub any_arguments: bool,
+    /// Reads or changes names or what is kept with them, though its handler is one for sessions.
+    pub touches: Touches,
+}
+
+/// What a handler for sessions does to data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Touches {
+    /// Nothing, or what its arguments say.
+    #[default]
+    Nothing,
+    /// It reads.
+    Reads,
+    /// It changes something.
+    Writes,
 }
 
 impl Command {
@@ -169,6 +195,7 @@ impl Command {
             not_queued: false,
             loading: false,
             any_arguments: false,
+            touches: Touches::Nothing,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -234,6 +261,12 @@ impl Command {
         self
     }
 
+    /// Reads data, or changes it, though its handler is one for sessions.
+    pub const fn touching(mut self, touches: Touches) -> Command {
+        self.flags.touches = touches;
+        self
+    }
+
     /// Has more ACL categories than its row implies.
     pub const fn also(mut self, categories: &'static [&'static str]) -> Command {
         self.also = categories;
@@ -256,6 +289,10 @@ pub struct Spec {
     pub pair_at: Option<usize>,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether scripts may not call it.
+    pub is_refused_in_scripts: bool,
+    /// Whether it runs while a script is busy.
+    pub is_allowed_while_busy: bool,
     /// Its place in [`Table::specs`], for counters.
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
@@ -278,7 +315,7 @@ impl Spec {
 
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
-        matches!(self.command.run, Run::Write(_))
+        matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
     }
 
     /// Whether it stands under a container.
@@ -288,16 +325,20 @@ impl Spec {
 
     /// Redis's names for its flags.
     pub fn flag_names(&self) -> Vec<&'static str> {
-        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, touches, .. } =
+            self.command.flags;
+        let is_read = matches!(self.command.run, Run::Read(_)) || touches == Touches::Reads;
         let flags = [
             (self.is_write(), "write"),
-            (matches!(self.command.run, Run::Read(_)), "readonly"),
+            (is_read, "readonly"),
             (denyoom, "denyoom"),
             (admin, "admin"),
             (loading, "loading"),
             (fast, "fast"),
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
+            (self.is_refused_in_scripts, "noscript"),
+            (self.is_allowed_while_busy, "allow_busy"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }
@@ -352,6 +393,8 @@ impl Table {
                     keys,
                     pair_at,
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
+                    is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,
                     full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
                     subcommands: Vec::new(),

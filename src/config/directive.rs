@@ -78,6 +78,14 @@ pub const DIRECTIVES: &[Directive] = &[
         .list()
         .about("Addresses of the Redis door; * for all"),
     row(
+        "busy-reply-threshold",
+        "MS",
+        field!(busy_reply_threshold_ms, Integer { min: 0, max: i64::MAX as u64 }),
+    )
+    .aliases(&["lua-time-limit"])
+    .live()
+    .about("Time after which who waits for a script is told that it is busy; 0 for never"),
+    row(
         "client-query-buffer-limit",
         "BYTES",
         field!(client_query_buffer_limit_bytes, Memory { min: MIB }),
@@ -92,6 +100,8 @@ pub const DIRECTIVES: &[Directive] = &[
     row("dir", "DIRECTORY", field!(dir, Directory)).about("Where data is kept"),
     row("enable-debug-command", "yes|no", field!(enable_debug_command, YesNo))
         .about("Whether DEBUG may be used"),
+    row("enable-scripting", "yes|no", field!(enable_scripting, YesNo))
+        .about("Whether clients may send scripts"),
     row(
         "hash-max-listpack-entries",
         "COUNT",
@@ -108,6 +118,9 @@ pub const DIRECTIVES: &[Directive] = &[
     .aliases(&["hash-max-ziplist-value"])
     .live()
     .about("Bytes of a key or value up to which OBJECT ENCODING does so"),
+    row("hll-sparse-max-bytes", "BYTES", field!(hll_sparse_max_bytes, Memory { min: 0 }))
+        .live()
+        .about("Bytes of a HyperLogLog up to which its layout is sparse"),
     row("http-allowed-host", "HOST", field!(http_allowed_hosts, Words))
         .list()
         .about("Host names, beside those of loopback, that a request on loopback may name"),

@@ -44,6 +44,10 @@ pub struct Config {
     pub auto_aof_rewrite_min_size_bytes: usize,
     /// Whether DEBUG may be used.
     pub enable_debug_command: bool,
+    /// Whether clients may send scripts.
+    pub enable_scripting: bool,
+    /// Time after which who waits for a script is told that it is busy; 0: never.
+    pub busy_reply_threshold_ms: u64,
     /// What is logged.
     pub loglevel: LogLevel,
     /// Most clients at a time, both doors together.
@@ -62,6 +66,8 @@ pub struct Config {
     pub hash_max_listpack_entries: usize,
     /// Bytes of key or value up to which OBJECT ENCODING calls a namespace a listpack.
     pub hash_max_listpack_value_bytes: usize,
+    /// Bytes of a HyperLogLog up to which its layout is sparse.
+    pub hll_sparse_max_bytes: usize,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -142,6 +148,8 @@ impl Default for Config {
             auto_aof_rewrite_percentage: 100,
             auto_aof_rewrite_min_size_bytes: 64 << 20,
             enable_debug_command: false,
+            enable_scripting: true,
+            busy_reply_threshold_ms: 5000,
             loglevel: LogLevel::Notice,
             maxclients: 10_000,
             timeout_s: 0,
@@ -151,6 +159,7 @@ impl Default for Config {
             client_reply_max_bytes: 1 << 30,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
+            hll_sparse_max_bytes: 3000,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,

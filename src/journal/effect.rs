@@ -104,6 +104,19 @@ causes! {
     Evicted = "evicted",
     /// RESTORE, and what is imported.
     Restore = "restore",
+    /// SETBIT, BITFIELD.
+    Setbit = "setbit",
+    /// BITOP.
+    Bitop = "set",
+    /// PFADD, PFMERGE.
+    Pfadd = "pfadd",
+}
+
+impl Cause {
+    /// Whether it edits a string's bytes where they are, after which Redis calls it `raw`.
+    pub fn edits_bytes(self) -> bool {
+        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd)
+    }
 }
 
 /// Effects of one batch in their order, encoded.

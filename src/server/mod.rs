@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::persistence::Persistence;
+use crate::script::Scripts;
 use crate::store::Store;
 use clients::Clients;
 use metrics::{Counter, Metrics, Rate};
@@ -43,6 +44,8 @@ pub struct Server {
     pub stop: CancellationToken,
     /// False while the store is being loaded.
     pub is_ready: AtomicBool,
+    /// What all threads know of scripts.
+    pub scripts: Scripts,
     /// Whether expired pairs and names are freed in the background.
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
@@ -68,6 +71,7 @@ impl Server {
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
+            scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
             config_file: None,
             persistence: Persistence::default(),

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use super::Server;
 use super::clients::Client;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::dispatch::{Executor, Plan};
+use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
 use crate::reply::Reply;
@@ -42,6 +42,7 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         output: Vec::new(),
         sent: 0,
         replies: 0,
+        is_parked: false,
     };
     client.resp.store(2, Relaxed);
     std::future::poll_fn(|cx| {
@@ -66,6 +67,8 @@ struct Connection {
     sent: usize,
     /// Replies that the last batch wrote.
     replies: usize,
+    /// The next request waits for a script that takes long.
+    is_parked: bool,
 }
 
 impl Connection {
@@ -85,6 +88,16 @@ impl Connection {
                 return Poll::Pending;
             }
             batches += 1;
+            if self.session.is_in_script {
+                // The script goes on after others of this thread have had their turn.
+                self.go_on_with_script();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if std::mem::take(&mut self.is_parked) && server.store.turn.poll(cx).is_pending() {
+                self.is_parked = true;
+                return Poll::Pending;
+            }
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
                 self.poll_batch(worker, cx)
@@ -184,14 +197,31 @@ impl Connection {
         let parser = &mut self.parser;
         self.replies = 0;
         let replies = &mut self.replies;
+        let is_parked = &mut self.is_parked;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
-            Batch { executor, session, parser, ahead, limits, input, output, replies }.run()
+            let batch = Batch { executor, session, parser, ahead, limits, input, output, replies };
+            let ended = batch.run();
+            *is_parked = executor.is_parked;
+            ended
         });
         worker.output = output;
         worker.ahead = ahead;
         self.has_more = has_more;
         used
+    }
+
+    fn go_on_with_script(&mut self) {
+        Worker::with(|worker| {
+            let mut output = worker.take_output();
+            worker.run(&mut self.session, |executor, session, _| {
+                let resp3 = session.resp3;
+                executor.go_on(session, &mut Reply::resp(&mut output, resp3));
+            });
+            self.replies = usize::from(!output.is_empty());
+            self.session.client.output_bytes.store(output.len(), Relaxed);
+            self.output = output;
+        });
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -208,6 +238,13 @@ impl Connection {
 
     /// Undoes what the session has registered elsewhere.
     fn leave(&mut self) {
+        if self.session.is_in_script {
+            Worker::with(|worker| {
+                worker.run(&mut self.session, |executor, session, _| {
+                    script::abandon(&mut crate::dispatch::Context { session, executor });
+                });
+            });
+        }
         if self.session.watch.is_some() {
             Worker::with(|worker| {
                 worker.run(&mut self.session, |executor, session, _| executor.unwatch(session));
@@ -245,7 +282,7 @@ impl Batch<'_, '_> {
     /// the bytes used, and whether a complete request may be left.
     fn run(mut self) -> (usize, bool) {
         let mut used = 0;
-        while !self.session.should_close {
+        while !self.is_held_up() {
             if self.output.len() >= BATCH_OUTPUT_BYTES {
                 return (used, true);
             }
@@ -254,7 +291,7 @@ impl Batch<'_, '_> {
             if self.session.should_close {
                 break;
             }
-            if !is_done {
+            if !is_done || self.is_held_up() {
                 // What was found behind `used` will be looked for again.
                 self.parser.forget();
                 return (used, true);
@@ -267,7 +304,9 @@ impl Batch<'_, '_> {
                     let before = reply.mark();
                     self.executor.execute(self.session, args, reply);
                     *self.replies += usize::from(reply.mark() != before);
-                    used = at + len;
+                    if !self.executor.is_parked {
+                        used = at + len;
+                    }
                 }
                 Found::Rest(at) => return (at, false),
                 Found::Wrong(error) => {
@@ -280,7 +319,15 @@ impl Batch<'_, '_> {
                 }
             }
         }
-        (self.input.len(), false)
+        match self.session.should_close {
+            true => (self.input.len(), false),
+            false => (used, true),
+        }
+    }
+
+    /// Whether nothing more may run now: the session ends, or waits for a script.
+    fn is_held_up(&self) -> bool {
+        self.session.should_close || self.session.is_in_script || self.executor.is_parked
     }
 
     /// Finds the next requests.
@@ -317,13 +364,16 @@ impl Batch<'_, '_> {
         }
         self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
         for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
-            if self.session.should_close || self.output.len() >= BATCH_OUTPUT_BYTES {
+            if self.is_held_up() || self.output.len() >= BATCH_OUTPUT_BYTES {
                 return false;
             }
             let reply = &mut Reply::resp(self.output, self.session.resp3);
             let before = reply.mark();
             self.executor.execute_planned(self.session, args, plan, reply);
             *self.replies += usize::from(reply.mark() != before);
+            if self.executor.is_parked {
+                return false;
+            }
             *used = end;
         }
         true

@@ -295,6 +295,7 @@ pub fn settings(config: &Config) -> Settings {
         reply_max_bytes: config.client_reply_max_bytes,
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
+        hll_sparse_max_bytes: config.hll_sparse_max_bytes,
         eviction: eviction(config),
     }
 }

@@ -108,7 +108,7 @@ impl View<'_> {
         let put = self.update(name, |entry| {
             let existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
-            entry.raw = is_longer_now || cause == Cause::Setrange;
+            entry.raw = is_longer_now || cause.edits_bytes();
             freed = entry.set_string(value);
             if access.touch {
                 entry.access(&access);
@@ -129,7 +129,7 @@ impl View<'_> {
         let deadline_ms = put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));
             entry.set_string(value);
-            entry.raw = cause == Cause::Setrange;
+            entry.raw = cause.edits_bytes();
             if let NewDeadline::At(at) = deadline {
                 entry.deadline_ms = at;
             }

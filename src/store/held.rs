@@ -112,6 +112,30 @@ impl<'s> Held<'s> {
         self.lock_stripes(0..STRIPES);
     }
 
+    /// Whether the stripe of `name` is held.
+    pub fn holds(&self, name: Name<'_>) -> bool {
+        let wanted = stripe_of(name.hash);
+        self.numbered_stripes().any(|(number, _)| number == wanted)
+    }
+
+    /// Whether all stripes are held.
+    pub fn holds_all(&self) -> bool {
+        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES)
+    }
+
+    /// Numbers of the held stripes, to take the same ones later with [`Held::lock_again`].
+    pub fn numbers(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = self.numbered_stripes().map(|(number, _)| number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Takes stripes that were held before, by their numbers in ascending order. Nothing may be held.
+    pub fn lock_again(&mut self, numbers: &[usize]) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        self.lock_stripes(numbers.iter().copied());
+    }
+
     /// Sums over the whole store. All stripes must be held.
     pub fn stats(&self) -> Stats {
         let store = self.store;

@@ -28,6 +28,7 @@ mod segment;
 mod slice;
 mod table;
 mod touch;
+pub mod turn;
 mod usage;
 pub mod view;
 mod watch;
@@ -79,6 +80,8 @@ pub struct Store {
     pub journal: Journal,
     /// The time all deadlines are compared with.
     pub clock: Arc<Clock>,
+    /// Whose turn it is while a script takes long.
+    pub turn: turn::Turn,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -170,6 +173,7 @@ impl Store {
             stripes: (0..STRIPES).map(stripe).collect(),
             journal,
             clock: Arc::new(clock),
+            turn: turn::Turn::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
