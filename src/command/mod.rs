@@ -30,6 +30,7 @@ mod persistence;
 mod scripting;
 mod string;
 pub mod syntax;
+mod token;
 mod transaction;
 
 use std::sync::LazyLock;
@@ -65,6 +66,7 @@ pub const FAMILIES: &[Family] = &[
     persistence::FAMILY,
     scripting::FAMILY,
     string::FAMILY,
+    token::FAMILY,
     transaction::FAMILY,
 ];
 

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::persistence::Persistence;
 use crate::script::Scripts;
 use crate::store::Store;
+use crate::token::{self, Tokens};
 use clients::Clients;
 use metrics::{Counter, Metrics, Rate};
 
@@ -50,6 +51,8 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
+    /// Tokens of the HTTP door.
+    pub tokens: Tokens,
     /// The data directory.
     pub persistence: Persistence,
     config: RwLock<Arc<Config>>,
@@ -74,6 +77,7 @@ impl Server {
             scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
             config_file: None,
+            tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),

@@ -17,6 +17,8 @@ use subtle::ConstantTimeEq as _;
 
 use file::{File, Stamp};
 
+/// The file's name in the data directory.
+pub const FILE_NAME: &str = "tokens";
 /// Most tokens that are kept.
 pub const TOKENS_MAX: usize = 10_000;
 /// Longest name of a token, in bytes.
