@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::args::is;
 use crate::command::{self, Keys, Run, Spec};
+use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
@@ -56,6 +57,17 @@ pub struct Context<'c, 's> {
     pub session: &'c mut Session,
     /// The batch it is in.
     pub executor: &'c mut Executor<'s>,
+}
+
+impl Context<'_, '_> {
+    /// Whether this client may do what is `allowed` to these.
+    pub fn is_allowed(&self, allowed: Allowed) -> bool {
+        match allowed {
+            Allowed::No => false,
+            Allowed::Yes => true,
+            Allowed::Local => self.session.client.addr.is_local(),
+        }
+    }
 }
 
 impl<'s> Executor<'s> {

@@ -28,7 +28,7 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`base64`], [`clock`], [`error`], [`files`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
 //! # Invariants
@@ -48,6 +48,7 @@ pub mod command;
 pub mod config;
 pub mod dispatch;
 pub mod error;
+pub mod files;
 pub mod glob;
 pub mod hyperloglog;
 pub mod journal;
@@ -82,7 +83,11 @@ use store::Store;
 ///
 /// # Errors
 /// When the server can not start.
-pub fn run(Loaded { config, file }: Loaded) -> Result<()> {
+pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
+    command::rename(&config.renamed_commands)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if config.threads == 0 { cores() } else { config.threads };
     let (journal, clock) = (Journal::discarding(), Clock::system());

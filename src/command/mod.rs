@@ -33,7 +33,9 @@ pub mod syntax;
 mod token;
 mod transaction;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
+
+use anyhow::bail;
 
 use crate::dispatch::Context;
 use crate::error::Result;
@@ -299,6 +301,8 @@ pub struct Spec {
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
     pub full_name: String,
+    /// What clients call it, in upper case; empty for a subcommand.
+    called: String,
     /// Places of its subcommands in [`Table::specs`].
     pub subcommands: Vec<usize>,
 }
@@ -312,7 +316,7 @@ impl Spec {
 
     /// Whether `name` is its name, in any case.
     fn has_name(&self, name: &[u8]) -> bool {
-        self.command.name.as_bytes().eq_ignore_ascii_case(name)
+        self.called.as_bytes().eq_ignore_ascii_case(name)
     }
 
     /// Whether it can change data.
@@ -374,6 +378,47 @@ pub struct Table {
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
 
+/// Old and new names of commands, from `rename-command`.
+static RENAMED: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Gives commands other names; an empty one takes the command away. Must come before the first use of
+/// the table.
+///
+/// # Errors
+/// Redis's texts, for names that are not there or already there.
+pub fn rename(names: &[(String, String)]) -> anyhow::Result<()> {
+    let mut known: Vec<String> = FAMILIES
+        .iter()
+        .flat_map(|family| family.commands)
+        .filter(|command| !command.name.contains(' '))
+        .map(|command| command.name.to_owned())
+        .collect();
+    for (old, new) in names {
+        let at = known.iter().position(|name| name.eq_ignore_ascii_case(old));
+        let Some(at) = at else { bail!("rename-command {old}: No such command in rename-command") };
+        known.swap_remove(at);
+        if known.iter().any(|name| name.eq_ignore_ascii_case(new)) {
+            bail!("rename-command {old} {new}: Target command name already exists");
+        }
+        if !new.is_empty() {
+            known.push(new.clone());
+        }
+    }
+    let _ = RENAMED.set(names.to_vec());
+    Ok(())
+}
+
+/// What a command is called now; `None` if there is no such command any more.
+fn called(name: &str) -> Option<String> {
+    let mut name = name.to_owned();
+    for (old, new) in RENAMED.get().into_iter().flatten() {
+        if name.eq_ignore_ascii_case(old) {
+            name = new.to_ascii_uppercase();
+        }
+    }
+    (!name.is_empty()).then_some(name)
+}
+
 /// The table of all commands.
 pub fn table() -> &'static Table {
     &TABLE
@@ -399,6 +444,7 @@ impl Table {
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,
                     full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
+                    called: String::new(),
                     subcommands: Vec::new(),
                 }
             })
@@ -413,7 +459,9 @@ impl Table {
                 }
                 continue;
             }
+            let Some(name) = called(name) else { continue };
             let folded = Folded::new(name.as_bytes());
+            specs[index].called = name;
             let mut slot = folded.slot(slots.len());
             while slots[slot].is_some() {
                 slot = (slot + 1) % slots.len();

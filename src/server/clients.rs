@@ -4,6 +4,7 @@
 //! read it or ask the connection to close. Sockets are the doors' matter.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -25,9 +26,9 @@ pub struct Client {
     /// Unique, ascending.
     pub id: u64,
     /// The peer.
-    pub addr: SocketAddr,
+    pub addr: Address,
     /// This end.
-    pub laddr: SocketAddr,
+    pub laddr: Address,
     /// When it connected, in unix ms.
     pub since_ms: u64,
     /// When it last sent something, in unix ms.
@@ -58,6 +59,15 @@ pub struct Client {
     waker: Mutex<Option<Waker>>,
 }
 
+/// One end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Of TCP.
+    Inet(SocketAddr),
+    /// The path of a unix socket.
+    Unix(Arc<str>),
+}
+
 /// What a client says of itself.
 #[derive(Debug, Default, Clone)]
 pub struct ClientNames {
@@ -71,9 +81,9 @@ pub struct ClientNames {
 
 impl Clients {
     /// Registers a connection. `resp` is 0 for HTTP. `None` if there are `max` already.
-    pub fn connect(
+    pub fn connect<A: Into<Address>>(
         &self,
-        (addr, laddr): (SocketAddr, SocketAddr),
+        ends: (A, A),
         resp: u32,
         now_ms: u64,
         max: usize,
@@ -82,7 +92,7 @@ impl Clients {
             self.connected.fetch_sub(1, Relaxed);
             return None;
         }
-        let client = Arc::new(Client::new(self.next_id(), (addr, laddr), resp, now_ms));
+        let client = Arc::new(Client::new(self.next_id(), ends, resp, now_ms));
         self.by_id.lock().insert(client.id, client.clone());
         Some(client)
     }
@@ -116,11 +126,11 @@ impl Clients {
 
 impl Client {
     /// A client that is in no registry.
-    pub fn new(id: u64, (addr, laddr): (SocketAddr, SocketAddr), resp: u32, now_ms: u64) -> Client {
+    pub fn new<A: Into<Address>>(id: u64, (addr, laddr): (A, A), resp: u32, now_ms: u64) -> Client {
         Client {
             id,
-            addr,
-            laddr,
+            addr: addr.into(),
+            laddr: laddr.into(),
             since_ms: now_ms,
             active_ms: AtomicU64::new(now_ms),
             db: AtomicU32::new(0),
@@ -156,5 +166,30 @@ impl Client {
     /// Who to wake when it is to close.
     pub fn set_waker(&self, waker: &Waker) {
         *self.waker.lock() = Some(waker.clone());
+    }
+}
+
+impl Address {
+    /// Whether it is of this machine, without a network.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Address::Inet(addr) => addr.ip().to_canonical().is_loopback(),
+            Address::Unix(_) => true,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Address {
+        Address::Inet(addr)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Inet(addr) => addr.fmt(f),
+            Address::Unix(path) => write!(f, "{path}:0"),
+        }
     }
 }

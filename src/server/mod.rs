@@ -4,12 +4,17 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod doors;
 pub mod http;
 pub mod listen;
 pub mod metrics;
 pub mod process;
 pub mod resp;
 mod signals;
+pub mod stream;
+mod supervisor;
+#[cfg(unix)]
+mod unix_socket;
 pub mod worker;
 
 use std::sync::Arc;
@@ -24,6 +29,7 @@ use crate::script::Scripts;
 use crate::store::Store;
 use crate::token::{self, Tokens};
 use clients::Clients;
+use doors::Doors;
 use metrics::{Counter, Metrics, Rate};
 
 /// What all connections of both doors share.
@@ -55,6 +61,8 @@ pub struct Server {
     pub tokens: Tokens,
     /// The data directory.
     pub persistence: Persistence,
+    /// Listening sockets.
+    pub doors: Doors,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -79,6 +87,7 @@ impl Server {
             config_file: None,
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
+            doors: Doors::default(),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),

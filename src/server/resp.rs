@@ -12,10 +12,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::Server;
 use super::clients::Client;
+use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
 use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
@@ -31,8 +31,9 @@ const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
 const BATCHES_PER_TURN: usize = 4;
 
 /// Serves one client until it leaves, is closed or killed.
-pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) {
-    let is_open = server.config().requirepass.is_empty();
+pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
+    let config = server.config();
+    let is_open = config.requirepass.is_empty();
     let mut connection = Connection {
         stream,
         session: Session::new(client.clone(), is_open),
@@ -44,7 +45,8 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         replies: 0,
         is_parked: false,
     };
-    client.resp.store(2, Relaxed);
+    connection.session.resp3 = config.client_default_resp == 3;
+    client.resp.store(config.client_default_resp, Relaxed);
     std::future::poll_fn(|cx| {
         client.set_waker(cx.waker());
         Poll::Ready(())
@@ -55,7 +57,7 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
     parser: RequestParser,
     /// The beginning of a request that is not complete, or requests that wait for their turn.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pantry::clock::Clock;
-use pantry::config::Config;
+use pantry::config::{Allowed, Config};
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
@@ -46,7 +46,7 @@ impl Harness {
 
     /// Over a store that is there.
     pub fn of(store: Store) -> Harness {
-        let config = Config { enable_debug_command: true, ..Config::default() };
+        let config = Config { enable_debug_command: Allowed::Yes, ..Config::default() };
         Harness {
             server: Arc::new(Server::new(config, store, 1)),
             over_overlay: false,
