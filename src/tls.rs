@@ -18,6 +18,8 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, SupportedProtocolV
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
+use crate::config::Config;
+
 /// Largest file of certificates that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -32,40 +34,45 @@ pub enum ClientAuth {
     Yes,
 }
 
-/// Where certificates are, and what they are used for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// PEM: the server's certificate, then those between it and its authority.
-    pub cert_file: PathBuf,
-    /// PEM: its private key.
-    pub key_file: PathBuf,
-    /// PEM: authorities of clients' certificates; empty for none.
-    pub ca_cert_file: PathBuf,
-    /// A directory of such files; empty for none.
-    pub ca_cert_dir: PathBuf,
-    /// Redis's words, `TLSv1.2` and `TLSv1.3`, between blanks; empty for both.
-    pub protocols: String,
+/// The TLS configuration of both doors; each is replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Tls {
+    redis: RwLock<Option<Arc<ServerConfig>>>,
+    http: RwLock<Option<Arc<ServerConfig>>>,
 }
 
-/// The TLS configuration of one door; replaced as a whole.
-#[derive(Debug, Default)]
-pub struct Tls(RwLock<Option<Arc<ServerConfig>>>);
-
 impl Tls {
-    /// Reads the files, and uses what is in them for connections from now on.
+    /// Reads the files of the doors that are open, and uses what is in them for connections from now on.
     ///
     /// # Errors
     /// When a file can not be read or used; what was in use stays.
-    pub fn load(&self, settings: &Settings, auth: ClientAuth, alpn: &[&[u8]]) -> Result<()> {
-        let mut config = server_config(settings, auth)?;
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        *self.0.write() = Some(Arc::new(config));
+    pub fn load(&self, config: &Config) -> Result<()> {
+        let redis = match config.tls_port {
+            0 => None,
+            _ => Some(server_config(config, config.tls_auth_clients, &[])?),
+        };
+        let has_authority = !authority_files(config)?.is_empty();
+        let http_auth = match config.http_tls_auth_clients {
+            ClientAuth::Optional if !has_authority => ClientAuth::No,
+            auth => auth,
+        };
+        let http = match config.http_tls_port {
+            0 => None,
+            _ => Some(server_config(config, http_auth, &[b"http/1.1"])?),
+        };
+        *self.redis.write() = redis;
+        *self.http.write() = http;
         Ok(())
     }
 
-    /// What shakes hands with a new connection; `None` before anything was loaded.
-    pub fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.0.read().clone().map(TlsAcceptor::from)
+    /// What shakes hands with a new Redis client; `None` without a `tls-port`.
+    pub fn redis(&self) -> Option<TlsAcceptor> {
+        self.redis.read().clone().map(TlsAcceptor::from)
+    }
+
+    /// The same for HTTP.
+    pub fn http(&self) -> Option<TlsAcceptor> {
+        self.http.read().clone().map(TlsAcceptor::from)
     }
 }
 
@@ -76,35 +83,43 @@ pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(name.value().into_owned())
 }
 
-fn server_config(settings: &Settings, auth: ClientAuth) -> Result<ServerConfig> {
+fn server_config(config: &Config, auth: ClientAuth, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>> {
     let provider = Arc::new(ring::default_provider());
-    let certificates = certificates(&settings.cert_file)?;
-    let key = private_key(&settings.key_file)?;
+    let certificates = certificates(Path::new(&config.tls_cert_file))?;
+    let key = private_key(Path::new(&config.tls_key_file))?;
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&versions(&settings.protocols)?)?;
-    let builder = match verifier(settings, auth, provider)? {
+        .with_protocol_versions(&versions(&config.tls_protocols)?)?;
+    let builder = match verifier(config, auth, provider)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    builder.with_single_cert(certificates, key).with_context(|| {
+    let mut made = builder.with_single_cert(certificates, key).with_context(|| {
         format!(
             "the key in {} does not fit the certificate in {}",
-            settings.key_file.display(),
-            settings.cert_file.display()
+            config.tls_key_file, config.tls_cert_file
         )
-    })
+    })?;
+    made.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(made))
 }
 
 fn verifier(
-    settings: &Settings,
+    config: &Config,
     auth: ClientAuth,
     provider: Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>> {
     if auth == ClientAuth::No {
         return Ok(None);
     }
+    let files = authority_files(config)?;
+    if files.is_empty() {
+        bail!(
+            "client certificates are asked for, but neither tls-ca-cert-file nor tls-ca-cert-dir says \
+             who may issue them; set one, or say tls-auth-clients no"
+        );
+    }
     let mut roots = RootCertStore::empty();
-    for file in authority_files(settings)? {
+    for file in files {
         for certificate in self::certificates(&file)? {
             roots.add(certificate).with_context(|| format!("{}", file.display()))?;
         }
@@ -117,26 +132,19 @@ fn verifier(
     Ok(Some(builder.build()?))
 }
 
-fn authority_files(settings: &Settings) -> Result<Vec<PathBuf>> {
+fn authority_files(config: &Config) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    if !settings.ca_cert_file.as_os_str().is_empty() {
-        files.push(settings.ca_cert_file.clone());
+    if !config.tls_ca_cert_file.is_empty() {
+        files.push(PathBuf::from(&config.tls_ca_cert_file));
     }
-    let dir = &settings.ca_cert_dir;
-    if !dir.as_os_str().is_empty() {
-        let entries =
-            std::fs::read_dir(dir).with_context(|| format!("tls-ca-cert-dir {}", dir.display()))?;
+    let dir = &config.tls_ca_cert_dir;
+    if !dir.is_empty() {
+        let entries = std::fs::read_dir(dir).with_context(|| format!("tls-ca-cert-dir {dir}"))?;
         let mut found: Vec<PathBuf> =
             entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         found.retain(|path| path.is_file());
         found.sort();
         files.extend(found);
-    }
-    if files.is_empty() {
-        bail!(
-            "client certificates are asked for, but neither tls-ca-cert-file nor tls-ca-cert-dir says \
-             who may issue them; set one, or say tls-auth-clients no"
-        );
     }
     Ok(files)
 }
@@ -209,16 +217,14 @@ mod tests {
 
     #[test]
     fn what_can_not_be_used_is_named() {
-        let settings = Settings {
-            cert_file: "/nonexistent/cert.pem".into(),
-            key_file: "/nonexistent/key.pem".into(),
-            ca_cert_file: PathBuf::new(),
-            ca_cert_dir: PathBuf::new(),
-            protocols: String::new(),
+        let config = Config {
+            tls_port: 1,
+            tls_cert_file: "/nonexistent/cert.pem".to_owned(),
+            ..Config::default()
         };
         let tls = Tls::default();
-        let error = tls.load(&settings, ClientAuth::No, &[]).unwrap_err();
+        let error = tls.load(&config).unwrap_err();
         assert!(format!("{error:#}").contains("/nonexistent/cert.pem"), "{error:#}");
-        assert!(tls.acceptor().is_none());
+        assert!(tls.redis().is_none());
     }
 }

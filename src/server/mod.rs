@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::persistence::Persistence;
 use crate::script::Scripts;
 use crate::store::Store;
+use crate::tls::Tls;
 use crate::token::{self, Tokens};
 use clients::Clients;
 use doors::Doors;
@@ -57,6 +58,8 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
+    /// Certificates of both doors.
+    pub tls: Tls,
     /// Tokens of the HTTP door.
     pub tokens: Tokens,
     /// The data directory.
@@ -85,6 +88,7 @@ impl Server {
             scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
             config_file: None,
+            tls: Tls::default(),
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             doors: Doors::default(),
