@@ -15,6 +15,7 @@ use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
+use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::Server;
@@ -45,6 +46,8 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// What was published and not sent yet.
+    outbox: Vec<Publication>,
     /// A command ran that may change something.
     may_have_changed: bool,
     /// The last command did not run: it has to wait for a script that takes long.
@@ -81,6 +84,8 @@ impl<'s> Executor<'s> {
         random: u64,
     ) -> Executor<'s> {
         let clock_ms = server.store.clock.now_ms();
+        let mut effects = effects;
+        effects.notes.begin(server.store.events.is_heard());
         Executor {
             server,
             held: Held::new(&server.store),
@@ -94,9 +99,17 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            outbox: Vec::new(),
             may_have_changed: false,
             is_parked: false,
         }
+    }
+
+    /// Says whose commands these are.
+    #[must_use]
+    pub fn of_client(mut self, id: u64) -> Self {
+        self.effects.notes.set_client(id);
+        self
     }
 
     /// Runs commands over an overlay and then replays their effects, instead of editing in place.
@@ -113,7 +126,29 @@ impl<'s> Executor<'s> {
             self.seen.wrote = self.seen.touched;
         }
         session.seen = session.seen.max(self.seen);
+        self.send_outbox(session);
         self.effects
+    }
+
+    /// Sends a message when nothing is held any more, and before what later commands do is heard of.
+    pub fn publish(&mut self, publication: Publication) {
+        self.outbox.push(publication);
+    }
+
+    /// Sends what was published so far, and lets listeners hear what has happened so far.
+    pub fn send(&mut self, session: &Session) {
+        if !self.is_in_exec {
+            self.release();
+            self.send_outbox(session);
+        }
+    }
+
+    fn send_outbox(&mut self, session: &Session) {
+        if !self.outbox.is_empty() {
+            let lsn = session.seen.max(self.seen).touched;
+            self.server.pubsub.publish(lsn, self.clock_ms, &self.outbox);
+            self.outbox.clear();
+        }
     }
 
     /// The batch's moment, in unix ms.
@@ -138,6 +173,9 @@ impl<'s> Executor<'s> {
         reply: &mut Reply<'_>,
     ) {
         let mark = reply.mark();
+        if !self.outbox.is_empty() && !plan.is_publish() {
+            self.send(session);
+        }
         if !self.server.store.turn.is_free() {
             match self.takes_turn(plan.subcommand(args)) {
                 Ok(true) => {}
@@ -156,7 +194,9 @@ impl<'s> Executor<'s> {
             }
             Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
-        if session.reply_mode != ReplyMode::On {
+        if session.reply_mode != ReplyMode::On
+            && !plan.spec.is_some_and(|spec| spec.command.flags.pushes)
+        {
             match session.reply_mode {
                 ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
                 ReplyMode::Skip => {
@@ -191,6 +231,7 @@ impl<'s> Executor<'s> {
             self.metrics.failed[spec.index].add(1);
             self.metrics.total_error_replies.add(1);
         }
+        self.effects.end_command();
     }
 
     /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.
@@ -256,6 +297,9 @@ impl<'s> Executor<'s> {
         if !session.is_authenticated && !spec.command.flags.no_auth {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::NoAuth);
+        }
+        if session.is_listening && !session.resp3 {
+            check_subscribed(session, spec)?;
         }
         if self.server.store.journal.refuses() && self.changes(session, spec) {
             self.metrics.rejected[spec.index].add(1);
@@ -513,4 +557,17 @@ impl<'s> Executor<'s> {
         self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
         result
     }
+}
+
+/// A RESP2 client that has subscribed can not tell replies from messages.
+#[cold]
+fn check_subscribed(session: &Session, spec: &'static Spec) -> Result {
+    if spec.command.flags.subscribed || !session.client.is_subscriber() {
+        return Ok(());
+    }
+    let name = &spec.full_name;
+    Err(Error::plain(format!(
+        "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context"
+    )))
 }

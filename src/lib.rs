@@ -24,6 +24,8 @@
 //! - [`script`]: Lua: what scripts find and may do; [`dispatch::script`] runs them.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
+//! - [`events`]: changes in the journal's order for those who listen. [`push`]: what clients are sent
+//!   unasked.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
@@ -48,6 +50,7 @@ pub mod command;
 pub mod config;
 pub mod dispatch;
 pub mod error;
+pub mod events;
 pub mod files;
 pub mod glob;
 pub mod hyperloglog;
@@ -55,6 +58,7 @@ pub mod journal;
 pub mod log;
 pub mod number;
 pub mod persistence;
+pub mod push;
 pub mod rdb;
 pub mod reply;
 pub mod resp;

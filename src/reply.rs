@@ -261,6 +261,15 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Begins a push of `n` replies: what the client did not ask for; an array in RESP2.
+    pub fn push(&mut self, n: usize) {
+        match &mut self.sink {
+            Sink::Resp2(out) => header(out, b'*', n as i64),
+            Sink::Resp3(out) => header(out, b'>', n as i64),
+            Sink::Capture(capture) => capture.open(n, false),
+        }
+    }
+
     /// Begins an array of `n` pairs: nested arrays in RESP3, flat in RESP2. Call [`Reply::pair`]
     /// before each pair.
     pub fn pairs(&mut self, n: usize) {

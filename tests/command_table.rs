@@ -15,7 +15,7 @@ use support::render::{self, Value};
 
 /// Flags of Redis's that mean something here.
 const FLAGS: &[&str] =
-    &["write", "readonly", "denyoom", "admin", "loading", "fast", "no_auth", "no_multi"];
+    &["write", "readonly", "denyoom", "admin", "loading", "fast", "no_auth", "no_multi", "pubsub"];
 
 /// What differs from Redis 7.0 in what is shown of a command, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
@@ -27,6 +27,11 @@ const DIFFERENCES: &[(&str, &str)] = &[
     // The names they are about are what the category is for.
     ("memory|help", "categories"),
     ("memory|usage", "categories"),
+    ("pubsub|help", "categories"),
+    // Redis shows a shard channel as a key, so that clients of a cluster find its shard.
+    ("spublish", "keys"),
+    ("ssubscribe", "keys"),
+    ("sunsubscribe", "keys"),
 ];
 
 /// Commands that do the same as another one, and its handler.

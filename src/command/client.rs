@@ -308,10 +308,11 @@ fn line(client: &Client, now_ms: u64) -> String {
     let names = client.names.lock();
     let (query, output) = (client.query_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
     let queued = client.queued_bytes.load(Relaxed);
+    let [sub, psub, ssub] = client.subscriptions.each_ref().map(|count| count.load(Relaxed));
     let command = client.last_command.load(Relaxed) as usize;
     let command = table().specs.get(command).map_or("NULL", |spec| &spec.full_name);
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} \
          multi={} watch={} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 \
          obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={DEFAULT_USER} \
          redir=-1 resp={} lib-name={} lib-ver={}\n",

@@ -27,6 +27,7 @@ mod keyspace;
 mod lcs;
 mod namespace;
 mod persistence;
+mod pubsub;
 mod scripting;
 mod string;
 pub mod syntax;
@@ -66,6 +67,7 @@ pub const FAMILIES: &[Family] = &[
     lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
+    pubsub::FAMILY,
     scripting::FAMILY,
     string::FAMILY,
     token::FAMILY,
@@ -139,6 +141,10 @@ pub struct Flags {
     pub loading: bool,
     /// Takes any number of arguments, although its syntax line names none.
     pub any_arguments: bool,
+    /// Its replies are pushes, one for each argument, and never withheld.
+    pub pushes: bool,
+    /// Allowed to a RESP2 client that has subscribed to something.
+    pub subscribed: bool,
     /// Reads or changes names or what is kept with them, though its handler is one for sessions.
     pub touches: Touches,
 }
@@ -199,6 +205,8 @@ impl Command {
             not_queued: false,
             loading: false,
             any_arguments: false,
+            pushes: false,
+            subscribed: false,
             touches: Touches::Nothing,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
@@ -262,6 +270,19 @@ impl Command {
     /// Takes any number of arguments, although its syntax line names none.
     pub const fn any_arguments(mut self) -> Command {
         self.flags.any_arguments = true;
+        self
+    }
+
+    /// Replies with a push for each argument, whatever CLIENT REPLY says; allowed to a RESP2 client that
+    /// has subscribed to something.
+    pub const fn replies_with_pushes(mut self) -> Command {
+        self.flags.pushes = true;
+        self.while_subscribed()
+    }
+
+    /// May be used by a RESP2 client that has subscribed to something.
+    pub const fn while_subscribed(mut self) -> Command {
+        self.flags.subscribed = true;
         self
     }
 
@@ -334,6 +355,8 @@ impl Spec {
         let Flags { denyoom, admin, loading, fast, no_auth, no_multi, touches, .. } =
             self.command.flags;
         let is_read = matches!(self.command.run, Run::Read(_)) || touches == Touches::Reads;
+        let is_container = matches!(self.command.run, Run::Container);
+        let is_pubsub = self.family.group == "pubsub" && !is_container;
         let flags = [
             (self.is_write(), "write"),
             (is_read, "readonly"),
@@ -343,6 +366,7 @@ impl Spec {
             (fast, "fast"),
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
+            (is_pubsub && !self.full_name.ends_with("help"), "pubsub"),
             (self.is_refused_in_scripts, "noscript"),
             (self.is_allowed_while_busy, "allow_busy"),
         ];

@@ -35,6 +35,23 @@ pub struct OutputLimits([OutputLimit; 3]);
 const CLASSES: [(&str, Class); 3] =
     [("normal", Class::Normal), ("slave", Class::Replica), ("pubsub", Class::Pubsub)];
 
+impl OutputLimit {
+    /// Whether a client for which so many bytes wait at `now_ms` is to be closed. Keeps in
+    /// `soft_since_ms` since when there are more than the soft limit, 0 if there are not.
+    pub fn is_over(self, bytes: usize, soft_since_ms: &mut u64, now_ms: u64) -> bool {
+        let bytes = bytes as u64;
+        if self.soft_bytes == 0 || bytes < self.soft_bytes {
+            *soft_since_ms = 0;
+        } else if *soft_since_ms == 0 {
+            *soft_since_ms = now_ms.max(1);
+        }
+        let is_over_hard = self.hard_bytes > 0 && bytes >= self.hard_bytes;
+        let soft_for_ms = now_ms.saturating_sub(*soft_since_ms);
+        let allowed_ms = self.soft_seconds.saturating_mul(1000);
+        is_over_hard || (*soft_since_ms > 0 && soft_for_ms > allowed_ms)
+    }
+}
+
 impl OutputLimits {
     /// The limit of a class.
     pub fn of(&self, class: Class) -> OutputLimit {

@@ -33,6 +33,11 @@ impl<'a> Plan<'a> {
         Plan { spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
+    /// Whether it may add to what is published, and does nothing else.
+    pub(super) fn is_publish(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.family.group == "pubsub")
+    }
+
     /// Its command, or the subcommand that the second argument names.
     pub(super) fn subcommand(&self, args: Args<'_>) -> Option<&'static Spec> {
         let spec = self.spec?;

@@ -8,9 +8,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
+
+use crate::push::mailbox::Mailbox;
 
 /// All connected clients by id.
 #[derive(Debug, Default)]
@@ -47,14 +49,19 @@ pub struct Client {
     pub watching: AtomicU32,
     /// Bytes received that are no whole request yet.
     pub query_bytes: AtomicUsize,
-    /// Bytes waiting to be sent.
+    /// Bytes of its output that were not sent yet.
     pub output_bytes: AtomicUsize,
+    /// What it is to be sent beside its replies.
+    pub mailbox: Mailbox,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub subscriptions: [AtomicU32; 3],
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
     /// What the client says of itself.
     pub names: Mutex<ClientNames>,
+    worker: AtomicUsize,
     is_killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
@@ -141,6 +148,9 @@ impl Client {
             watching: AtomicU32::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            mailbox: Mailbox::default(),
+            subscriptions: Default::default(),
+            worker: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             names: Mutex::default(),
@@ -152,6 +162,11 @@ impl Client {
     /// Asks the connection to close, without another word.
     pub fn kill(&self) {
         self.is_killed.store(true, Relaxed);
+        self.look();
+    }
+
+    /// Wakes the connection: it is to be closed, or has mail.
+    fn look(&self) {
         if let Some(waker) = self.waker.lock().as_ref() {
             waker.wake_by_ref();
         }
@@ -163,9 +178,31 @@ impl Client {
         self.is_killed.load(Relaxed)
     }
 
-    /// Who to wake when it is to close.
+    /// The worker thread that serves it.
+    pub fn worker(&self) -> usize {
+        self.worker.load(Relaxed)
+    }
+
+    /// Says which worker thread serves it.
+    pub fn set_worker(&self, index: usize) {
+        self.worker.store(index, Relaxed);
+    }
+
+    /// Whether it has subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
+    /// Who to wake when it is to close, or has mail.
     pub fn set_waker(&self, waker: &Waker) {
         *self.waker.lock() = Some(waker.clone());
+    }
+}
+
+/// So that a client can be woken like a task.
+impl Wake for Client {
+    fn wake(self: Arc<Self>) {
+        self.look();
     }
 }
 

@@ -240,6 +240,7 @@ impl Pool {
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.1.load(Relaxed));
         let Some((index, (handle, count))) = fewest else { return };
         count.fetch_add(1, Relaxed);
+        client.set_worker(index);
         let seat = Seat { pool: self.clone(), server: server.clone(), client, index };
         handle.spawn(async move {
             let served = serve_one(stream, seat.client.clone(), seat.server.clone(), door).await;

@@ -24,7 +24,10 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::events::feed::Feed;
 use crate::persistence::Persistence;
+use crate::push::post::Post;
+use crate::push::pubsub::PubSub;
 use crate::script::Scripts;
 use crate::store::Store;
 use crate::tls::Tls;
@@ -40,6 +43,12 @@ pub struct Server {
     pub store: Store,
     /// All connected clients.
     pub clients: Clients,
+    /// Brings them what they did not ask for.
+    pub post: Arc<Post>,
+    /// Channels and their subscribers.
+    pub pubsub: PubSub,
+    /// Changes as they happen, for doors that show them.
+    pub feed: Feed,
     /// One per worker thread, in their order.
     pub metrics: Vec<Arc<Metrics>>,
     /// Commands per second.
@@ -76,9 +85,14 @@ impl Server {
     pub fn new(config: Config, store: Store, workers: usize) -> Server {
         let started_ms = store.clock.now_ms();
         store.limit_memory(config.maxmemory_bytes);
+        let post = Arc::new(Post::new(workers));
+        post.set_limits(config.client_output_buffer_limit);
         Server {
+            pubsub: PubSub::new(&post),
+            feed: Feed::new(&store, &post),
             store,
             clients: Clients::default(),
+            post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
             run_id: run_id(),
@@ -128,6 +142,7 @@ impl Server {
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
         self.store.journal.set_policy(config.appendfsync);
+        self.post.set_limits(config.client_output_buffer_limit);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

@@ -6,6 +6,7 @@
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,8 +44,10 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         output: Vec::new(),
         sent: 0,
         replies: 0,
+        pushed: Vec::new(),
         is_parked: false,
     };
+    Worker::with(Worker::employ_porter);
     connection.session.resp3 = config.client_default_resp == 3;
     client.resp.store(config.client_default_resp, Relaxed);
     std::future::poll_fn(|cx| {
@@ -53,7 +56,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     })
     .await;
     std::future::poll_fn(|cx| connection.poll(&server, cx)).await;
-    connection.leave();
+    connection.leave(&server);
 }
 
 struct Connection {
@@ -69,6 +72,8 @@ struct Connection {
     sent: usize,
     /// Replies that the last batch wrote.
     replies: usize,
+    /// Where in `output` messages stand that are no replies.
+    pushed: Vec<Range<usize>>,
     /// The next request waits for a script that takes long.
     is_parked: bool,
 }
@@ -78,12 +83,16 @@ impl Connection {
     fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
         let mut batches = 0;
         loop {
+            self.collect_mail();
             let answered = self.poll_answer(server, cx);
             if self.session.client.is_killed() || ready!(answered).is_err() {
                 return Poll::Ready(());
             }
             if self.session.should_close {
                 return Poll::Ready(());
+            }
+            if self.session.client.mailbox.has_mail() {
+                continue;
             }
             if batches == BATCHES_PER_TURN {
                 cx.waker().wake_by_ref();
@@ -117,6 +126,21 @@ impl Connection {
         }
     }
 
+    /// Adds messages that wait for this client to the output, unless that is being sent already.
+    fn collect_mail(&mut self) {
+        if !self.session.client.mailbox.has_mail() || self.sent > 0 {
+            return;
+        }
+        if self.output.capacity() == 0 {
+            self.output = Worker::with(Worker::take_output);
+        }
+        let before = self.output.len();
+        self.session.collect_mail(&mut self.output, &mut self.pushed);
+        let collected = (self.output.len() - before) as u64;
+        Worker::with(|worker| worker.metrics.total_net_output_bytes.add(collected));
+        self.session.client.output_bytes.store(self.output.len(), Relaxed);
+    }
+
     /// Sends what there is to send, when it may be sent.
     fn poll_answer(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.output.is_empty() {
@@ -133,11 +157,15 @@ impl Connection {
         let seen = self.session.seen;
         if ready!(Worker::with(|worker| worker.poll_passage(seen, cx))) == Passage::Failed {
             let error = server.store.journal.outcome_unknown();
-            self.output.clear();
+            let written = std::mem::take(&mut self.output);
             for _ in 0..self.replies {
                 Reply::resp(&mut self.output, self.session.resp3).error(&error);
             }
+            for pushed in &self.pushed {
+                self.output.extend_from_slice(&written[pushed.clone()]);
+            }
         }
+        self.pushed.clear();
         self.session.seen = Seen::default();
         Poll::Ready(())
     }
@@ -198,11 +226,12 @@ impl Connection {
         let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;
         self.replies = 0;
-        let replies = &mut self.replies;
+        let (replies, pushed) = (&mut self.replies, &mut self.pushed);
         let is_parked = &mut self.is_parked;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
-            let batch = Batch { executor, session, parser, ahead, limits, input, output, replies };
+            let batch =
+                Batch { executor, session, parser, ahead, limits, input, output, replies, pushed };
             let ended = batch.run();
             *is_parked = executor.is_parked;
             ended
@@ -241,7 +270,8 @@ impl Connection {
     }
 
     /// Undoes what the session has registered elsewhere.
-    fn leave(&mut self) {
+    fn leave(&mut self, server: &Server) {
+        self.session.stop_listening(server);
         if self.session.is_in_script {
             Worker::with(|worker| {
                 worker.run(&mut self.session, |executor, session, _| {
@@ -267,6 +297,7 @@ struct Batch<'b, 's> {
     input: &'b [u8],
     output: &'b mut Vec<u8>,
     replies: &'b mut usize,
+    pushed: &'b mut Vec<Range<usize>>,
 }
 
 /// Why looking ahead ended.
@@ -311,6 +342,7 @@ impl Batch<'_, '_> {
                     if !self.executor.is_parked {
                         used = at + len;
                     }
+                    Self::collect_mail(self.executor, self.session, self.output, self.pushed);
                 }
                 Found::Rest(at) => return (at, false),
                 Found::Wrong(error) => {
@@ -379,7 +411,22 @@ impl Batch<'_, '_> {
                 return false;
             }
             *used = end;
+            Self::collect_mail(self.executor, self.session, self.output, self.pushed);
         }
         true
+    }
+
+    /// What a command has sent to its own client follows its reply.
+    #[inline]
+    fn collect_mail(
+        executor: &mut Executor<'_>,
+        session: &mut Session,
+        output: &mut Vec<u8>,
+        pushed: &mut Vec<Range<usize>>,
+    ) {
+        if session.is_listening {
+            executor.send(session);
+            session.collect_mail(output, pushed);
+        }
     }
 }

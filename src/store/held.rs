@@ -14,8 +14,8 @@ use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
 use super::watch::Watched;
 use super::{DATABASES, Db, DbStats, Garbage, STRIPES, Stats, Store, Stripe, stripe_of};
-use crate::journal::Seen;
 use crate::journal::effect::{Decoder, Effects};
+use crate::journal::{Lsn, Seen};
 use crate::sabotage::{self, Bug};
 
 /// Locked stripes of a store.
@@ -196,15 +196,13 @@ impl<'s> Held<'s> {
     pub fn release(&mut self, effects: &mut Effects) -> Seen {
         let mut touched = 0;
         let mut wrote = 0;
+        let mut is_heard = false;
         if !effects.is_empty() {
-            touched = match sabotage::is(Bug::TransactionSplit) {
-                true => Decoder::each(effects.as_bytes())
-                    .map(|one| self.store.journal.append(one))
-                    .last()
-                    .unwrap_or(0),
-                false => self.store.journal.append(effects.as_bytes()),
+            is_heard = self.store.events.is_heard();
+            touched = match is_heard {
+                true => self.store.events.record(effects, |effects| self.append(effects)),
+                false => self.append(effects.as_bytes()),
             };
-            self.store.capture.observe(effects.as_bytes(), self.store.hasher);
             wrote = touched;
             effects.clear();
             self.store.slices.hear();
@@ -219,8 +217,28 @@ impl<'s> Held<'s> {
         } else if !sabotage::is(Bug::ReadPassesGate) {
             self.each(|stripe| touched = touched.max(stripe.lsn));
         }
+        if !effects.notes.is_empty() {
+            is_heard = true;
+            self.store.events.record(effects, |_| touched);
+        }
         self.guards = Guards::None;
+        if is_heard {
+            self.store.events.deliver();
+        }
         Seen { touched, wrote }
+    }
+
+    /// Gives effects their LSN.
+    #[inline]
+    fn append(&self, effects: &[u8]) -> Lsn {
+        let lsn = match sabotage::is(Bug::TransactionSplit) {
+            true => {
+                Decoder::each(effects).map(|one| self.store.journal.append(one)).last().unwrap_or(0)
+            }
+            false => self.store.journal.append(effects),
+        };
+        self.store.capture.observe(effects, self.store.hasher);
+        lsn
     }
 
     /// The time for what is held: the clock's, but never earlier than these stripes have seen.

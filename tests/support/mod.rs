@@ -3,6 +3,7 @@
 
 pub mod render;
 pub mod scratch;
+pub mod served;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -79,6 +80,23 @@ impl Harness {
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
         executor.finish(session);
         out
+    }
+
+    /// The bytes of what waits for `client` beside its replies.
+    pub fn pushes(&mut self, client: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.collect_mail(&mut out, &mut Vec::new());
+        }
+        out
+    }
+
+    /// Ends `client`'s connection.
+    pub fn leave(&mut self, client: &str) {
+        if let Some(mut session) = self.sessions.remove(client) {
+            session.stop_listening(&self.server);
+            self.server.clients.disconnect(&session.client);
+        }
     }
 
     /// The same with words of text, read back as a person would.
