@@ -84,6 +84,9 @@ pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
 }
 
 fn server_config(config: &Config, auth: ClientAuth, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>> {
+    if config.tls_cert_file.is_empty() || config.tls_key_file.is_empty() {
+        bail!("a port with TLS needs tls-cert-file and tls-key-file");
+    }
     let provider = Arc::new(ring::default_provider());
     let certificates = certificates(Path::new(&config.tls_cert_file))?;
     let key = private_key(Path::new(&config.tls_key_file))?;
