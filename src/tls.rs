@@ -223,6 +223,7 @@ mod tests {
         let config = Config {
             tls_port: 1,
             tls_cert_file: "/nonexistent/cert.pem".to_owned(),
+            tls_key_file: "/nonexistent/key.pem".to_owned(),
             ..Config::default()
         };
         let tls = Tls::default();
