@@ -26,7 +26,8 @@
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`], [`prefetch`], [`short`]: small
+//!   things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
 //! # Invariants
@@ -51,12 +52,14 @@ pub mod journal;
 pub mod log;
 pub mod number;
 pub mod persistence;
+pub mod prefetch;
 pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod sabotage;
 pub mod server;
 pub mod session;
+pub mod short;
 pub mod store;
 pub mod tools;
 pub mod transfer;

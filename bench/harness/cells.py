@@ -110,15 +110,20 @@ def all_cells() -> list[Cell]:
     return cells
 
 
+def matches(name: str, patterns: str) -> bool:
+    """Whether one of the shell patterns, which commas stand between, is the name's."""
+    return any(fnmatch(name, pattern) for pattern in patterns.split(","))
+
+
 def choose(pattern: str | None, without: set[str]) -> list[Cell]:
-    """The cells whose name matches the shell pattern, without those that need a server in `without`.
+    """The cells whose name matches one of the shell patterns, without those that need a server in `without`.
 
     A cell of noise stays in every choice: no result without its noise.
     """
     cells = [cell for cell in all_cells() if not {cell.a, cell.b} & without]
     if pattern is None:
         return cells
-    chosen = [cell for cell in cells if fnmatch(cell.name, pattern)]
+    chosen = [cell for cell in cells if matches(cell.name, pattern)]
     if chosen and not any(cell.section == NULL for cell in chosen):
         http = all(cell.workload.startswith("rest") for cell in chosen)
         noise = "null-rest-get" if http else "null-hget-p16"

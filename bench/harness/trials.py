@@ -8,7 +8,6 @@ import resource
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 from . import cells
 from .cells import FLOOR_EPOLL, FLOOR_TOKIO, KEVY, PANTRY, REDIS, REDIS_TWIN
@@ -228,5 +227,5 @@ def all_trials() -> list[Trial]:
 
 
 def choose(pattern: str | None) -> list[Trial]:
-    """The trials whose name matches the shell pattern."""
-    return [trial for trial in all_trials() if pattern is None or fnmatch(trial.name, pattern)]
+    """The trials whose name matches one of the shell patterns."""
+    return [trial for trial in all_trials() if pattern is None or cells.matches(trial.name, pattern)]

@@ -233,7 +233,7 @@ fn hvals(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 }
 
 /// The pair with this key, if there is one.
-#[inline]
+#[inline(always)]
 pub(super) fn find<'v>(view: &'v View<'_>, name: &[u8], key: &[u8]) -> Result<Option<Pair<'v>>> {
     Ok(view.namespace(name)?.and_then(|pairs| pairs.get(key)))
 }

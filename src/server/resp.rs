@@ -312,8 +312,10 @@ impl Batch<'_, '_> {
     /// Runs what was found; `false` if output or the session's end stopped it before the last.
     fn run_ahead(&mut self, used: &mut usize) -> bool {
         let mut plans = [Plan::default(); AHEAD_MAX];
+        let mut last = Plan::default();
         for ((args, _), plan) in self.ahead.iter(self.input).zip(&mut plans) {
-            *plan = Plan::new(&self.executor.server.store, args);
+            last = Plan::after(&last, &self.executor.server.store, args);
+            *plan = last;
         }
         self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
         for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {

@@ -13,6 +13,7 @@ use crate::journal::effect::{Cause, Effect};
 
 impl View<'_> {
     /// Puts a pair, making the namespace if there is none. `true` if the key was not there.
+    #[inline]
     pub fn put_pair(
         &mut self,
         name: &[u8],
@@ -21,6 +22,45 @@ impl View<'_> {
         deadline: NewDeadline,
         cause: Cause,
     ) -> Result<bool> {
+        let (created, deadline_ms) = match self.overwrite_pair(name, key, value, deadline) {
+            Some(deadline_ms) => (false, deadline_ms),
+            None => self.put_new_pair(name, key, value, deadline)?,
+        };
+        let db = self.db() as u8;
+        self.record(name, cause, Effect::PutPair { db, name, key, value, deadline_ms });
+        Ok(created)
+    }
+
+    /// Puts a pair where it lies, if that changes nothing but value and deadline. Returns its deadline
+    /// then.
+    #[inline]
+    fn overwrite_pair(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+    ) -> Option<u64> {
+        let (hasher, access) = (self.hasher, self.access);
+        let mut overwritten = None;
+        self.overwrite(name, |entry| {
+            overwritten = entry.overwrite_pair(hasher, key, value, deadline, access.now_ms);
+            if overwritten.is_some() && access.touch {
+                entry.access(&access);
+            }
+            overwritten.is_some()
+        });
+        overwritten
+    }
+
+    /// Puts a pair wherever there is room. Returns whether it was not there, and its deadline.
+    fn put_new_pair(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+    ) -> Result<(bool, u64)> {
         let now_ms = self.now_ms();
         let (hasher, access) = (self.hasher, self.access);
         let put = self.update(name, |entry| {
@@ -33,18 +73,13 @@ impl View<'_> {
             }
             Ok::<_, Error>(entry.put_pair(hasher, key, value, deadline, now_ms))
         });
-        let (created, deadline_ms) = match put {
-            Some(put) => put?,
-            None => {
-                let mut entry = Box::new(NameEntry::new(name, access.first_use()));
-                let put = entry.put_pair(hasher, key, value, deadline, now_ms);
-                self.insert(self.db(), name, entry);
-                put
-            }
-        };
-        let db = self.db() as u8;
-        self.record(name, cause, Effect::PutPair { db, name, key, value, deadline_ms });
-        Ok(created)
+        if let Some(put) = put {
+            return put;
+        }
+        let mut entry = Box::new(NameEntry::new(name, access.first_use()));
+        let put = entry.put_pair(hasher, key, value, deadline, now_ms);
+        self.insert(self.db(), name, entry);
+        Ok(put)
     }
 
     /// Deletes a pair, and the name with its last pair unless it is kept. `true` if it was there.
@@ -104,6 +139,32 @@ impl View<'_> {
     /// Puts a string in the place of whatever the name held.
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
         let access = self.access;
+        let mut overwritten = None;
+        self.overwrite(name, |entry| {
+            overwritten = entry.overwrite_string(value, deadline);
+            if overwritten.is_some() {
+                entry.raw = cause == Cause::Append || cause == Cause::Setrange;
+                if access.touch {
+                    entry.access(&access);
+                }
+            }
+            overwritten.is_some()
+        });
+        let deadline_ms =
+            overwritten.unwrap_or_else(|| self.put_new_string(name, value, deadline, cause));
+        let db = self.db() as u8;
+        self.record(name, cause, Effect::PutString { db, name, value, deadline_ms });
+    }
+
+    /// Puts a string wherever there is room. Returns its deadline.
+    fn put_new_string(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+        cause: Cause,
+    ) -> u64 {
+        let access = self.access;
         let mut freed = None;
         let put = self.update(name, |entry| {
             let existed = entry.kind().is_some();
@@ -126,7 +187,7 @@ impl View<'_> {
             entry.many = Some(pairs);
             self.names.discard(Box::new(entry));
         }
-        let deadline_ms = put.unwrap_or_else(|| {
+        put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));
             entry.set_string(value);
             entry.raw = cause == Cause::Setrange;
@@ -136,9 +197,7 @@ impl View<'_> {
             let deadline_ms = entry.deadline_ms;
             self.insert(self.db(), name, entry);
             deadline_ms
-        });
-        let db = self.db() as u8;
-        self.record(name, cause, Effect::PutString { db, name, value, deadline_ms });
+        })
     }
 
     /// Removes a name, what it held and its kept mark. `true` if it existed for Redis clients.
@@ -284,6 +343,16 @@ impl View<'_> {
         if let Some(used) = used {
             self.update(name, |entry| entry.set_used(used));
         }
+    }
+
+    /// Changes a live entry in a way that is counted nowhere; see [`super::names::Names::overwrite`].
+    #[inline]
+    fn overwrite(&mut self, name: &[u8], mut change: impl FnMut(&mut NameEntry) -> bool) -> bool {
+        let now_ms = self.now_ms();
+        let hashed = self.name(name);
+        self.names.overwrite(self.access.db, hashed, &mut |entry| {
+            !entry.is_expired(now_ms) && change(entry)
+        })
     }
 
     /// Changes a live entry; an expired one is removed first.

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::PAIR_DEADLINE_MS_MAX;
 use super::boxed::Entry;
 use super::packed::Packed;
 use super::pairs::{Few, PairsRef, table_bytes};
@@ -20,6 +21,14 @@ pub struct Name<'a> {
     /// The bytes of the name.
     pub bytes: &'a [u8],
     pub(super) hash: u64,
+}
+
+impl<'a> Name<'a> {
+    /// The same name, where it stands in another request.
+    #[inline]
+    pub(crate) fn at(self, bytes: &'a [u8]) -> Name<'a> {
+        Name { bytes, hash: self.hash }
+    }
 }
 
 /// The type a name has for Redis clients.
@@ -40,6 +49,18 @@ pub enum NewDeadline {
     Clear,
     /// At this unix time in ms.
     At(u64),
+}
+
+impl NewDeadline {
+    /// The deadline of a pair that had this one, [`NEVER`] if there was none.
+    #[inline]
+    pub(super) fn of_pair(self, old_ms: u64) -> u64 {
+        match self {
+            NewDeadline::Keep => old_ms,
+            NewDeadline::Clear => NEVER,
+            NewDeadline::At(at) => at.min(PAIR_DEADLINE_MS_MAX),
+        }
+    }
 }
 
 /// One name and what it holds: 48 bytes, and an allocation for name and value together.
@@ -235,6 +256,28 @@ impl NameEntry {
         self.may_expire = false;
         self.set_value(Form::String, string);
         self.many.take()
+    }
+
+    /// Overwrites a string where it lies: if the new one is as long, and its deadline no earlier.
+    /// Returns the deadline; `None` if nothing was changed.
+    #[inline]
+    pub(super) fn overwrite_string(&mut self, string: &[u8], deadline: NewDeadline) -> Option<u64> {
+        let deadline_ms = match deadline {
+            NewDeadline::Keep => self.deadline_ms,
+            NewDeadline::Clear => NEVER,
+            NewDeadline::At(at) => at,
+        };
+        let has_deadline = |deadline_ms| deadline_ms != NEVER;
+        if self.form != Form::String
+            || deadline_ms < self.deadline_ms
+            || has_deadline(deadline_ms) != has_deadline(self.deadline_ms)
+            || self.value_mut().len() != string.len()
+        {
+            return None;
+        }
+        self.value_mut().copy_from_slice(string);
+        self.deadline_ms = deadline_ms;
+        Some(deadline_ms)
     }
 
     /// Replaces what is after the name.

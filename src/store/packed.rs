@@ -5,8 +5,10 @@
 //! short key's length. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
 //! place leads there. Removed entries leave holes; moving all others to a new heap closes them.
 
-use super::heap::{Heap, NOWHERE, Place, same};
+use super::heap::{Heap, NOWHERE, Place};
 use super::table::NEVER;
+use crate::prefetch::prefetch;
+use crate::short::same;
 
 /// Bytes of a chunk. The first one grows up to it, so that a few pairs take little. Two of them are a
 /// page, so that pages come free when chunks do.
@@ -22,6 +24,8 @@ const LATER_LEN: usize = CHUNK_LEN / 2;
 const INLINE_LEN_MAX: usize = 512;
 /// Bytes that lead to an entry with an allocation of its own.
 const ELSEWHERE_LEN: usize = 8;
+/// An entry that begins on one cache line and ends behind the next is fetched in part only.
+const ENTRY_USUAL_BYTES_MAX: usize = 60;
 /// The first chunk grows in steps of at least this.
 const FIRST_STEP_LEN: usize = 64;
 
@@ -152,13 +156,7 @@ impl Layout {
 
     #[inline]
     pub(super) fn deadline_ms(&self, bytes: &[u8]) -> u64 {
-        if !self.has_deadline {
-            return NEVER;
-        }
-        let mut deadline = [0; 8];
-        deadline[..DEADLINE_LEN]
-            .copy_from_slice(&bytes[self.deadline_at..self.deadline_at + DEADLINE_LEN]);
-        u64::from_le_bytes(deadline)
+        if self.has_deadline { deadline_in(&bytes[self.deadline_at..]) } else { NEVER }
     }
 }
 
@@ -187,12 +185,24 @@ impl Layout {
 }
 
 impl Packed {
-    /// Reads an entry's ends, to have them in the cache.
+    /// Fetches the pointer that leads to an entry.
     #[inline]
-    pub(super) fn touch(&self, place: Place) -> u64 {
-        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+    pub(super) fn prefetch_way(&self, place: Place) {
+        if let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) {
+            prefetch(chunk);
+        }
+    }
+
+    /// Fetches an entry.
+    #[inline]
+    pub(super) fn prefetch(&self, place: Place) {
+        let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) else { return };
         // Most pairs lie on no more than two cache lines.
-        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
+        for at in [start(place), start(place) + ENTRY_USUAL_BYTES_MAX] {
+            if let Some(byte) = chunk.get(at) {
+                prefetch(byte);
+            }
+        }
     }
 
     /// Replaces value and deadline where the entry lies, if they take as much room as before.
@@ -346,8 +356,20 @@ impl Heap for Packed {
 
     #[inline]
     fn get_if(&self, place: Place, key: &[u8]) -> Option<PairRef<'_>> {
-        let pair = self.get(place);
-        same(pair.key, key).then_some(pair)
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        match *bytes {
+            // The usual case, found by one look at the head.
+            [head, value_len, ref rest @ ..] if is_short(head, key.len()) => {
+                let has_deadline = head & 1 == 1;
+                let rest = if has_deadline { rest.get(DEADLINE_LEN..)? } else { rest };
+                let (found, rest) = rest.split_at_checked(key.len())?;
+                let value = rest.get(..usize::from(value_len))?;
+                let deadline_ms = if has_deadline { deadline_in(&bytes[2..]) } else { NEVER };
+                same(found, key).then_some(PairRef { key: found, value, deadline_ms })
+            }
+            [head, ..] if (head >> 1) & 3 == form::SHORT => None,
+            _ => Some(self.get(place)).filter(|pair| same(pair.key, key)),
+        }
     }
 
     fn deadline_ms(&self, place: Place) -> u64 {
@@ -411,6 +433,21 @@ impl Heap for Packed {
         let live = |heap: &Self| heap.used_bytes().saturating_sub(heap.hole_bytes);
         live(self) + live(other) < CHUNKS_MAX * CHUNK_LEN / 2
     }
+}
+
+/// Whether an entry with this head says its lengths in the short form, and its key is so long.
+#[inline]
+fn is_short(head: u8, key_len: usize) -> bool {
+    const _: () = assert!(form::SHORT == 0);
+    key_len <= SHORT_KEY_LEN_MAX && usize::from(head >> 1) == key_len << 2
+}
+
+/// The deadline that `bytes` begin with.
+#[inline]
+fn deadline_in(bytes: &[u8]) -> u64 {
+    let mut deadline = [0; 8];
+    deadline[..DEADLINE_LEN].copy_from_slice(&bytes[..DEADLINE_LEN]);
+    u64::from_le_bytes(deadline)
 }
 
 #[inline]

@@ -130,6 +130,7 @@ pub struct Pairs<'v> {
 
 impl<'a> View<'a> {
     /// Over the live store, edited in place. The names must be held.
+    #[inline]
     pub fn live(
         held: &'a mut Held<'_>,
         effects: &'a mut Effects,
@@ -150,6 +151,7 @@ impl<'a> View<'a> {
         View::new(overlay, effects, hasher, access, None)
     }
 
+    #[inline]
     fn new(
         names: &'a mut dyn Names,
         effects: &'a mut Effects,
@@ -209,6 +211,7 @@ impl<'a> View<'a> {
     }
 
     /// The string a name holds.
+    #[inline]
     pub fn string(&self, name: &[u8]) -> Result<Option<&[u8]>> {
         match self.entry(self.access.db, name) {
             None => Ok(None),
@@ -232,7 +235,7 @@ impl<'a> View<'a> {
     }
 
     /// The pairs under a header.
-    #[inline]
+    #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let pairs = entry.pairs()?;
         Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry })
@@ -362,7 +365,7 @@ impl<'a> View<'a> {
 
 impl<'v> Pairs<'v> {
     /// The pair with this key.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
         self.alive(self.pairs.get(self.hasher, key)?)
     }
