@@ -18,7 +18,8 @@
 //! - [`config`]: every setting, and the one table of directives behind flags, file and CONFIG.
 //! - [`server`]: what all connections share; [`server::listen`] starts and stops, [`server::worker`]
 //!   is one thread's loop, [`server::resp`] and [`server::http`] are the doors.
-//! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3.
+//! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3, in an [`output`]
+//!   that holds large values, [`shared`] with the store, by reference.
 //! - [`session`]: one client's state. [`dispatch`]: from a request to its handler and back.
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
@@ -51,6 +52,7 @@ pub mod glob;
 pub mod journal;
 pub mod log;
 pub mod number;
+pub mod output;
 pub mod persistence;
 pub mod prefetch;
 pub mod rdb;
@@ -59,6 +61,7 @@ pub mod resp;
 pub mod sabotage;
 pub mod server;
 pub mod session;
+pub mod shared;
 pub mod short;
 pub mod store;
 pub mod tools;

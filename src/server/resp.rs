@@ -5,7 +5,7 @@
 //! replies are not read is not served on: nothing is executed while output waits. It knows frames
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,6 +20,7 @@ use super::worker::{INPUT_BYTES, Worker};
 use crate::dispatch::{Executor, Plan};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
+use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
@@ -27,6 +28,8 @@ use crate::session::Session;
 
 /// Output after which a batch is sent before more is executed.
 const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
+/// Large values, and what stands between them, that are sent with one call.
+const SLICES_MAX: usize = 32;
 /// Batches a connection may run before others of its thread get their turn.
 const BATCHES_PER_TURN: usize = 4;
 
@@ -39,7 +42,7 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         parser: RequestParser::new(),
         input: Vec::new(),
         has_more: false,
-        output: Vec::new(),
+        output: Output::new(),
         sent: 0,
         replies: 0,
     };
@@ -62,7 +65,7 @@ struct Connection {
     /// `input` may hold a complete request.
     has_more: bool,
     /// What was not sent yet, from `sent` on.
-    output: Vec<u8>,
+    output: Output,
     sent: usize,
     /// Replies that the last batch wrote.
     replies: usize,
@@ -196,8 +199,15 @@ impl Connection {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.output.len() {
-            self.sent +=
-                ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]))?;
+            let stream = Pin::new(&mut self.stream);
+            let sent = if let Some(bytes) = self.output.without_values() {
+                stream.poll_write(cx, &bytes[self.sent..])
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.output.slices(self.sent, &mut slices);
+                stream.poll_write_vectored(cx, &slices[..count])
+            };
+            self.sent += ready!(sent)?;
         }
         let output = std::mem::take(&mut self.output);
         Worker::with(|worker| worker.keep_output(output));
@@ -224,7 +234,7 @@ struct Batch<'b, 's> {
     ahead: &'b mut Ahead,
     limits: &'b Limits,
     input: &'b [u8],
-    output: &'b mut Vec<u8>,
+    output: &'b mut Output,
     replies: &'b mut usize,
 }
 

@@ -18,6 +18,7 @@ use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
 use crate::journal::gate::Gate;
 use crate::journal::{Passage, Seen};
+use crate::output::Output;
 use crate::reply::{Capture, Captured, Reply};
 use crate::resp::ahead::Ahead;
 use crate::resp::request::{Args, Limits};
@@ -49,8 +50,8 @@ pub struct Worker {
     /// Where sockets are read into; requests are parsed in place.
     pub input: Vec<u8>,
     /// Where replies are written before they are sent.
-    pub output: Vec<u8>,
-    outputs_kept: Vec<Vec<u8>>,
+    pub output: Output,
+    outputs_kept: Vec<Output>,
     /// Requests that were found but not run yet.
     pub ahead: Ahead,
     settings: Settings,
@@ -76,7 +77,7 @@ impl Worker {
             settings: settings(&config),
             config_version: server.config_version(),
             input: vec![0; INPUT_BYTES],
-            output: Vec::new(),
+            output: Output::new(),
             outputs_kept: Vec::new(),
             ahead: Ahead::default(),
             effects: Effects::default(),
@@ -208,13 +209,13 @@ impl Worker {
 
     /// Hands out what was written to the output buffer.
     #[inline]
-    pub fn take_output(&mut self) -> Vec<u8> {
+    pub fn take_output(&mut self) -> Output {
         std::mem::replace(&mut self.output, self.outputs_kept.pop().unwrap_or_default())
     }
 
     /// Keeps a buffer that was handed out for its next use, if it did not grow large.
     #[inline]
-    pub fn keep_output(&mut self, mut output: Vec<u8>) {
+    pub fn keep_output(&mut self, mut output: Output) {
         if self.outputs_kept.len() < OUTPUTS_KEPT_MAX && output.capacity() <= OUTPUT_KEPT_BYTES_MAX
         {
             output.clear();

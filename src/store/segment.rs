@@ -361,7 +361,7 @@ impl<H: Heap> Segment<H> {
 
     #[inline]
     fn tag(&self, hash: u64) -> u16 {
-        ((hash << self.prefix_bits) >> (64 - TAG_BITS)) as u16
+        (hash.wrapping_shl(u32::from(self.prefix_bits)) >> (64 - TAG_BITS)) as u16
     }
 
     #[inline]

@@ -257,7 +257,8 @@ impl<H: Heap> Table<H> {
     #[inline]
     fn directory_index(&self, hash: u64) -> usize {
         // In two steps: no shift is by all 64 bits.
-        ((hash << self.skip_bits) >> 1 >> (63 - self.depth)) as usize
+        let rest = hash.wrapping_shl(u32::from(self.skip_bits)) >> 1;
+        rest.wrapping_shr(63u32.wrapping_sub(u32::from(self.depth))) as usize
     }
 
     #[inline]

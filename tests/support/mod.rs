@@ -14,6 +14,7 @@ use pantry::config::Config;
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
+use pantry::output::Output;
 use pantry::reply::Reply;
 use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
@@ -73,12 +74,12 @@ impl Harness {
         if self.over_overlay {
             executor = executor.over_overlay();
         }
-        let mut out = Vec::new();
+        let mut out = Output::new();
         let request = OwnedRequest::new(words.iter().map(Vec::as_slice));
         let resp3 = session.resp3;
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
         executor.finish(session);
-        out
+        out.to_vec()
     }
 
     /// The same with words of text, read back as a person would.
