@@ -10,10 +10,10 @@ pub const SHARED_BYTES_MIN: usize = 16 * 1024;
 pub const OVERHEAD_BYTES: usize = 2 * size_of::<usize>() + size_of::<Whole>();
 
 /// A value, with some bytes in front of it that belong to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared(Arc<Whole>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, PartialEq, Eq)]
 struct Whole {
     bytes: Vec<u8>,
     value_at: usize,

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
 
 use super::Server;
 use super::clients::Client;
@@ -28,6 +29,8 @@ use crate::session::Session;
 
 /// Output after which a batch is sent before more is executed.
 const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
+/// Of a request that so much is missing of, no more is read to where all connections read.
+const MISSING_BYTES_MIN: usize = INPUT_BYTES / 4;
 /// Large values, and what stands between them, that are sent with one call.
 const SLICES_MAX: usize = 32;
 /// Batches a connection may run before others of its thread get their turn.
@@ -42,6 +45,7 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         parser: RequestParser::new(),
         input: Vec::new(),
         has_more: false,
+        missing: 0,
         output: Output::new(),
         sent: 0,
         replies: 0,
@@ -64,6 +68,8 @@ struct Connection {
     input: Vec<u8>,
     /// `input` may hold a complete request.
     has_more: bool,
+    /// Bytes that are still to come of a request, at least; 0: that is not known.
+    missing: usize,
     /// What was not sent yet, from `sent` on.
     output: Output,
     sent: usize,
@@ -154,7 +160,13 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let mut arrived: &[u8] = &[];
-        if !self.has_more {
+        if self.missing >= MISSING_BYTES_MIN {
+            let read = ready!(self.poll_missing(cx))?;
+            worker.metrics.total_net_input_bytes.add(read as u64);
+            if self.missing > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        } else if !self.has_more {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
@@ -166,7 +178,11 @@ impl Connection {
         }
         if self.input.is_empty() {
             let used = self.run(worker, arrived);
-            self.input.extend_from_slice(&arrived[used..]);
+            let rest = &arrived[used..];
+            if self.missing >= MISSING_BYTES_MIN {
+                self.input.reserve_exact(rest.len() + self.missing.min(INPUT_BYTES));
+            }
+            self.input.extend_from_slice(rest);
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(arrived);
@@ -180,6 +196,21 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads more of a large request to where it is kept. Memory grows as what has arrived does.
+    fn poll_missing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.len() == self.input.capacity() {
+            let step = self.input.len().max(INPUT_BYTES);
+            self.input.reserve_exact(self.missing.min(step));
+        }
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))?;
+        if read == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.missing = self.missing.saturating_sub(read);
+        self.session.client.query_bytes.store(self.input.len(), Relaxed);
+        Poll::Ready(Ok(read))
+    }
+
     /// Runs requests at the start of `input`; returns the bytes that are done with.
     fn run(&mut self, worker: &mut Worker, input: &[u8]) -> usize {
         let mut output = std::mem::take(&mut worker.output);
@@ -187,9 +218,13 @@ impl Connection {
         let parser = &mut self.parser;
         self.replies = 0;
         let replies = &mut self.replies;
+        let missing = &mut self.missing;
+        *missing = 0;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
-            Batch { executor, session, parser, ahead, limits, input, output, replies }.run()
+            let batch =
+                Batch { executor, session, parser, ahead, limits, input, output, replies, missing };
+            batch.run()
         });
         worker.output = output;
         worker.ahead = ahead;
@@ -236,6 +271,8 @@ struct Batch<'b, 's> {
     input: &'b [u8],
     output: &'b mut Output,
     replies: &'b mut usize,
+    /// Bytes that are still to come of the last request, at least.
+    missing: &'b mut usize,
 }
 
 /// Why looking ahead ended.
@@ -267,6 +304,7 @@ impl Batch<'_, '_> {
             if !is_done {
                 // What was found behind `used` will be looked for again.
                 self.parser.forget();
+                *self.missing = 0;
                 return (used, true);
             }
             match found {
@@ -312,7 +350,10 @@ impl Batch<'_, '_> {
                     self.ahead.push(self.parser.args(input), at, at + consumed);
                     at += consumed;
                 }
-                Ok(Parsed::Incomplete { consumed, .. }) => return Found::Rest(at + consumed),
+                Ok(Parsed::Incomplete { consumed, need_at_least }) => {
+                    *self.missing = need_at_least;
+                    return Found::Rest(at + consumed);
+                }
                 Err(error) => return Found::Wrong(error),
             }
         }

@@ -3,11 +3,12 @@
 //! An entry begins at a multiple of two bytes with its head byte: bit 0 says that there is a
 //! deadline (six bytes, unix ms), the next two bits give the [`Form`] of the lengths, the rest is a
 //! short key's length. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
-//! place leads there. Removed entries leave holes; moving all others to a new heap closes them.
+//! place leads there; a large value is a counted reference then. Removed entries leave holes; moving all others to a new heap closes them.
 
 use super::heap::{Heap, NOWHERE, Place};
 use super::table::NEVER;
 use crate::prefetch::prefetch;
+use crate::shared::{OVERHEAD_BYTES, SHARED_BYTES_MIN, Shared};
 use crate::short::same;
 
 /// Bytes of a chunk. The first one grows up to it, so that a few pairs take little. Two of them are a
@@ -60,6 +61,8 @@ pub struct PairRef<'h> {
     pub(super) value: &'h [u8],
     /// Unix time, or [`NEVER`].
     pub(super) deadline_ms: u64,
+    /// The value, if it is a counted reference.
+    pub(super) shared: Option<&'h Shared>,
 }
 
 /// The pairs of one segment.
@@ -70,8 +73,36 @@ pub struct Packed {
     last_len: usize,
     /// Bytes of entries that are gone.
     hole_bytes: usize,
-    large: Vec<Option<Box<[u8]>>>,
+    large: Vec<Option<Large>>,
     large_bytes: usize,
+}
+
+/// An entry with an allocation of its own.
+#[derive(Debug, Clone)]
+enum Large {
+    /// The bytes that would lie in a chunk.
+    Own(Box<[u8]>),
+    /// A large value, behind its key. The deadline can change while somebody else holds it.
+    Shared { pair: Shared, deadline_ms: u64 },
+}
+
+impl Large {
+    /// Bytes of memory it takes outside its place.
+    fn bytes(&self) -> usize {
+        match self {
+            Large::Own(bytes) => super::allocated(bytes.len()),
+            Large::Shared { pair, .. } => {
+                super::allocated(OVERHEAD_BYTES) + super::allocated(pair.whole_len())
+            }
+        }
+    }
+}
+
+/// An entry, wherever it lies.
+enum Found<'h> {
+    /// As these bytes begin.
+    Bytes(&'h [u8]),
+    Shared(&'h Shared, u64),
 }
 
 /// Where the parts of an entry are.
@@ -165,7 +196,8 @@ impl Layout {
     #[inline]
     pub(super) fn pair<'h>(&self, bytes: &'h [u8]) -> PairRef<'h> {
         let (key, rest) = bytes[self.key_at..].split_at(self.key_len);
-        PairRef { key, value: &rest[..self.value_len], deadline_ms: self.deadline_ms(bytes) }
+        let (value, deadline_ms) = (&rest[..self.value_len], self.deadline_ms(bytes));
+        PairRef { key, value, deadline_ms, shared: None }
     }
 
     /// Replaces value and deadline, if they take as much room as before. `false` if nothing was
@@ -205,36 +237,64 @@ impl Packed {
         }
     }
 
-    /// Replaces value and deadline where the entry lies, if they take as much room as before.
-    /// `false` if nothing was changed.
+    /// Replaces value and deadline where the entry lies, if they take as much room as before and
+    /// nobody else holds the value. `false` if nothing was changed.
     #[inline]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
-        let bytes = self.bytes_mut(place);
-        Layout::of(bytes).set(value, deadline_ms, bytes)
-    }
-
-    /// The bytes from where the entry begins.
-    #[inline(always)]
-    fn bytes_at(&self, place: Place) -> &[u8] {
-        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        match is_elsewhere(bytes) {
-            true => self.large_at(index_in(bytes)),
-            false => bytes,
-        }
-    }
-
-    #[inline]
-    fn bytes_mut(&mut self, place: Place) -> &mut [u8] {
         let bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        if is_elsewhere(bytes) {
-            let index = index_in(bytes);
-            return self.large[index].as_deref_mut().unwrap_or_default();
+        if !is_elsewhere(bytes) {
+            return Layout::of(bytes).set(value, deadline_ms, bytes);
         }
-        bytes
+        match &mut self.large[index_in(bytes)] {
+            Some(Large::Own(bytes)) => Layout::of(bytes).set(value, deadline_ms, bytes),
+            Some(Large::Shared { pair, deadline_ms: old_ms }) => {
+                match pair.value_mut().filter(|old| old.len() == value.len()) {
+                    Some(old) => {
+                        old.copy_from_slice(value);
+                        *old_ms = deadline_ms;
+                        true
+                    }
+                    None => false,
+                }
+            }
+            None => unreachable!("a place leads to nothing"),
+        }
     }
 
-    fn large_at(&self, index: usize) -> &[u8] {
-        self.large[index].as_deref().unwrap_or_default()
+    /// Replaces the deadline where the entry lies, if there is room for it. `false` if nothing was
+    /// changed.
+    pub(super) fn set_deadline_in_place(&mut self, place: Place, deadline_ms: u64) -> bool {
+        let mut bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) {
+            match &mut self.large[index_in(bytes)] {
+                Some(Large::Own(own)) => bytes = own,
+                Some(Large::Shared { deadline_ms: old_ms, .. }) => {
+                    *old_ms = deadline_ms;
+                    return true;
+                }
+                None => unreachable!("a place leads to nothing"),
+            }
+        }
+        let layout = Layout::of(bytes);
+        let has_room = layout.has_deadline == (deadline_ms != NEVER);
+        if has_room && layout.has_deadline {
+            layout.write_deadline(deadline_ms, bytes);
+        }
+        has_room
+    }
+
+    #[inline(always)]
+    fn find(&self, place: Place) -> Found<'_> {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) { self.find_large(index_in(bytes)) } else { Found::Bytes(bytes) }
+    }
+
+    fn find_large(&self, index: usize) -> Found<'_> {
+        match &self.large[index] {
+            Some(Large::Own(bytes)) => Found::Bytes(bytes),
+            Some(Large::Shared { pair, deadline_ms }) => Found::Shared(pair, *deadline_ms),
+            None => unreachable!("a place leads to nothing"),
+        }
     }
 
     /// Room for `len` bytes at the end.
@@ -292,7 +352,7 @@ impl Packed {
         *last = bytes.into_boxed_slice();
     }
 
-    fn put_large(&mut self, bytes: Box<[u8]>, chunks_max: usize) -> Option<Place> {
+    fn put_large(&mut self, large: Large, chunks_max: usize) -> Option<Place> {
         let index = match self.large.iter().position(Option::is_none) {
             Some(free) => free,
             None => self.large.len(),
@@ -303,8 +363,8 @@ impl Packed {
         if index == self.large.len() {
             self.large.push(None);
         }
-        self.large_bytes += super::allocated(bytes.len());
-        self.large[index] = Some(bytes);
+        self.large_bytes += large.bytes();
+        self.large[index] = Some(large);
         Some(place)
     }
 
@@ -318,14 +378,14 @@ impl Packed {
     }
 
     /// Leaves a hole where an entry was; what it had elsewhere is handed out.
-    fn leave(&mut self, place: Place) -> Option<Box<[u8]>> {
+    fn leave(&mut self, place: Place) -> Option<Large> {
         self.hole_bytes += self.len_in_chunk(place);
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         if !is_elsewhere(bytes) {
             return None;
         }
         let large = self.large[index_in(bytes)].take()?;
-        self.large_bytes -= super::allocated(large.len());
+        self.large_bytes -= large.bytes();
         Some(large)
     }
 
@@ -343,15 +403,17 @@ impl Heap for Packed {
 
     #[inline]
     fn get(&self, place: Place) -> PairRef<'_> {
-        let bytes = self.bytes_at(place);
-        Layout::of(bytes).pair(bytes)
+        match self.find(place) {
+            Found::Bytes(bytes) => Layout::of(bytes).pair(bytes),
+            Found::Shared(pair, deadline_ms) => {
+                PairRef { key: pair.front(), value: pair, deadline_ms, shared: Some(pair) }
+            }
+        }
     }
 
     #[inline]
     fn key(&self, place: Place) -> &[u8] {
-        let bytes = self.bytes_at(place);
-        let layout = Layout::of(bytes);
-        &bytes[layout.key_at..layout.key_at + layout.key_len]
+        self.get(place).key
     }
 
     #[inline]
@@ -365,7 +427,7 @@ impl Heap for Packed {
                 let (found, rest) = rest.split_at_checked(key.len())?;
                 let value = rest.get(..usize::from(value_len))?;
                 let deadline_ms = if has_deadline { deadline_in(&bytes[2..]) } else { NEVER };
-                same(found, key).then_some(PairRef { key: found, value, deadline_ms })
+                same(found, key).then_some(PairRef { key: found, value, deadline_ms, shared: None })
             }
             [head, ..] if (head >> 1) & 3 == form::SHORT => None,
             _ => Some(self.get(place)).filter(|pair| same(pair.key, key)),
@@ -373,8 +435,7 @@ impl Heap for Packed {
     }
 
     fn deadline_ms(&self, place: Place) -> u64 {
-        let bytes = self.bytes_at(place);
-        Layout::of(bytes).deadline_ms(bytes)
+        self.get(place).deadline_ms
     }
 
     fn new_deadline_ms(entry: &NewPair<'_>) -> u64 {
@@ -383,10 +444,15 @@ impl Heap for Packed {
 
     fn put<'n>(&mut self, entry: Self::New<'n>) -> Result<Place, Self::New<'n>> {
         let (head, layout) = Layout::for_new(&entry);
+        if entry.value.len() >= SHARED_BYTES_MIN {
+            let pair = Shared::new(entry.key, entry.value);
+            let large = Large::Shared { pair, deadline_ms: entry.deadline_ms };
+            return self.put_large(large, CHUNKS_FOR_NEW_MAX).ok_or(entry);
+        }
         if layout.len() > INLINE_LEN_MAX {
             let mut bytes = vec![0; layout.len()].into_boxed_slice();
             layout.write(head, &entry, &mut bytes);
-            return self.put_large(bytes, CHUNKS_FOR_NEW_MAX).ok_or(entry);
+            return self.put_large(Large::Own(bytes), CHUNKS_FOR_NEW_MAX).ok_or(entry);
         }
         let Some((place, room)) = self.room(layout.len(), CHUNKS_FOR_NEW_MAX) else {
             return Err(entry);
@@ -421,7 +487,7 @@ impl Heap for Packed {
         };
         chunks
             + self.chunks.capacity() * size_of::<Box<[u8]>>()
-            + self.large.capacity() * size_of::<Option<Box<[u8]>>>()
+            + self.large.capacity() * size_of::<Option<Large>>()
             + self.large_bytes
     }
 

@@ -307,7 +307,7 @@ impl NameEntry {
     /// Moves few pairs to a table.
     fn make_many(&mut self, hasher: Hasher) -> &mut Table<Packed> {
         let mut table = Table::new(0);
-        for PairRef { key, value, deadline_ms } in self.few().iter() {
+        for PairRef { key, value, deadline_ms, .. } in self.few().iter() {
             table.insert(hasher.hash(key), NewPair { key, value, deadline_ms }, hasher);
         }
         self.set_value(Form::Namespace, &[]);
@@ -317,7 +317,7 @@ impl NameEntry {
     }
 
     fn add_few(&mut self, pair: &PairRef<'_>) {
-        let PairRef { key, value, deadline_ms } = *pair;
+        let PairRef { key, value, deadline_ms, .. } = *pair;
         self.may_expire |= deadline_ms != NEVER;
         self.splice(self.few().bytes.len(), false, Some(&NewPair { key, value, deadline_ms }));
     }

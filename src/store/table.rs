@@ -449,10 +449,19 @@ impl Table<Packed> {
         is_wanted: impl FnOnce(u64) -> bool,
         rehash: impl Rehash,
     ) -> bool {
-        let Some(pair) = self.get(hash, key) else { return false };
+        let Some(index) = self.segment_of(hash) else { return false };
+        let segment = &mut self.segments[index];
+        let Some((at, pair)) = segment.find_entry(hash, key) else { return false };
         if !is_wanted(pair.deadline_ms) {
             return false;
         }
+        let place = segment.slots[at].place();
+        if segment.heap.set_deadline_in_place(place, deadline_ms) {
+            segment.min_deadline_ms = segment.min_deadline_ms.min(deadline_ms);
+            self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
+            return true;
+        }
+        let pair = segment.heap.get(place);
         // A deadline more or less moves the value: it is carried over.
         let value = pair.value.to_vec();
         self.set(hash, key, &value, |_| (false, deadline_ms), rehash).is_some()

@@ -16,6 +16,7 @@ use super::table::NEVER;
 use super::{CURSOR_BITS, Eviction, Held, Overlay, Policy, Usage};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
+use crate::shared::{Shared, Value};
 
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +118,15 @@ pub struct Pair<'v> {
     pub value: &'v [u8],
     /// When it expires, in unix ms.
     pub deadline_ms: Option<u64>,
+    shared: Option<&'v Shared>,
+}
+
+impl<'v> Pair<'v> {
+    /// Its value, to be sent.
+    #[inline]
+    pub fn sendable(&self) -> Value<'v> {
+        Value { bytes: self.value, shared: self.shared }
+    }
 }
 
 /// The pairs of one namespace.
@@ -213,9 +223,15 @@ impl<'a> View<'a> {
     /// The string a name holds.
     #[inline]
     pub fn string(&self, name: &[u8]) -> Result<Option<&[u8]>> {
+        Ok(self.sendable_string(name)?.map(|string| string.bytes))
+    }
+
+    /// The same, to be sent.
+    #[inline]
+    pub fn sendable_string(&self, name: &[u8]) -> Result<Option<Value<'_>>> {
         match self.entry(self.access.db, name) {
             None => Ok(None),
-            Some(entry) => match entry.string() {
+            Some(entry) => match entry.sendable_string() {
                 None if entry.kind().is_some() => Err(Error::WrongType),
                 string => Ok(string),
             },
@@ -437,9 +453,9 @@ impl<'v> Pairs<'v> {
 
     #[inline(always)]
     fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
-        let PairRef { key, value, deadline_ms } = pair;
+        let PairRef { key, value, deadline_ms, shared } = pair;
         let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
-        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline })
+        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline, shared })
     }
 }
 
