@@ -127,6 +127,14 @@ impl Output {
         self.len = (self.len + bytes).min(self.bytes.len());
     }
 
+    /// Appends what `write` appends to the bytes since the last value.
+    pub fn append_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.bytes.truncate(self.len);
+        let result = write(&mut self.bytes);
+        self.len = self.bytes.len();
+        result
+    }
+
     /// Appends a large value without copying it.
     pub fn share(&mut self, value: &Shared) {
         let sum = self.values.last().map_or(0, |last| last.sum) + value.len();

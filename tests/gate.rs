@@ -5,12 +5,15 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use pantry::clock::Clock;
-use pantry::config::Config;
 use pantry::journal::{Journal, Lsn, Passage, Seen};
+<<<<<<< HEAD
+use support::Harness;
+use support::served::{assert_closed, assert_reads, assert_silent, block_on, serve};
+use tokio::io::AsyncWriteExt;
+=======
+use pantry::server::stream::Stream;
 use pantry::server::worker::Worker;
 use pantry::server::{Server, resp};
 use pantry::store::Store;
@@ -23,6 +26,7 @@ use tokio::time::timeout;
 const NEVER_MIND: Duration = Duration::from_millis(150);
 /// How long it waits for what must come.
 const SOON: Duration = Duration::from_secs(20);
+>>>>>>> main
 
 /// The LSN that a client's replies depend on after a command.
 fn touched(harness: &mut Harness, client: &str, line: &str) -> Lsn {
@@ -99,7 +103,7 @@ fn the_mark_only_moves_forward() {
 #[test]
 fn a_reply_is_held_until_the_mark_has_passed() {
     block_on(async {
-        let server = serve().await;
+        let server = serve(Journal::remembering(0)).await;
         let mut writer = server.connect().await;
         writer.write_all(b"SET tea green\r\nPING\r\n").await.unwrap();
         assert_silent(&mut writer).await;
@@ -120,7 +124,7 @@ fn a_reply_is_held_until_the_mark_has_passed() {
 #[test]
 fn nothing_is_run_while_output_is_held() {
     block_on(async {
-        let server = serve().await;
+        let server = serve(Journal::remembering(0)).await;
         let journal = &server.server.store.journal;
         let mut client = server.connect().await;
         client.write_all(b"SET tea green\r\n").await.unwrap();
@@ -141,7 +145,7 @@ fn nothing_is_run_while_output_is_held() {
 #[test]
 fn a_held_connection_can_be_closed() {
     block_on(async {
-        let server = serve().await;
+        let server = serve(Journal::remembering(0)).await;
         let mut client = server.connect().await;
         client.write_all(b"SET tea green\r\nQUIT\r\n").await.unwrap();
         assert_silent(&mut client).await;
@@ -156,6 +160,8 @@ fn a_held_connection_can_be_closed() {
         assert_closed(&mut killed).await;
     });
 }
+<<<<<<< HEAD
+=======
 
 /// A server whose Redis door is served by this thread.
 struct Served {
@@ -176,7 +182,7 @@ impl Served {
         let (stream, addr) = self.listener.accept().await.unwrap();
         let laddr = stream.local_addr().unwrap();
         let registered = self.server.clients.connect((addr, laddr), 2, START_MS, 100).unwrap();
-        tokio::spawn(resp::serve(stream, registered, self.server.clone()));
+        tokio::spawn(resp::serve(Stream::Tcp(stream), registered, self.server.clone()));
         client
     }
 }
@@ -203,3 +209,4 @@ async fn assert_closed(client: &mut TcpStream) {
     let read = timeout(SOON, client.read(&mut bytes)).await.expect("still open");
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
 }
+>>>>>>> main

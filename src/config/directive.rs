@@ -1,21 +1,20 @@
-//! The table of directives: one row for each setting, with its name, format and a sentence.
+//! The table of directives: all that redis.conf knows, and what is pantry's own.
 //!
-//! Command-line flags, the configuration file, CONFIG GET and CONFIG SET all follow from it. What a
-//! setting does is decided where it is used.
+//! Command-line flags, the configuration file, CONFIG GET, SET and REWRITE all follow from it. Rows are
+//! in [`super::applied`] and [`super::accepted`].
 
-use super::format::{
-    Addresses, Directory, Format, Integer, Memory, OneOf, Reason, Text, Words, YesNo,
-};
-use super::{Config, Fsync, LogLevel};
-use crate::store::Policy;
+use std::sync::LazyLock;
 
-/// Longest password, in bytes; Redis's limit.
-pub const PASSWORD_BYTES_MAX: usize = 512;
-const MIB: u64 = 1 << 20;
-const SECONDS_MAX: u64 = i32::MAX as u64;
-const MS_MAX: u64 = 24 * 60 * 60 * 1000;
+use super::Config;
+use super::accepted::ACCEPTED;
+use super::applied::APPLIED;
+use super::format::Reason;
+use super::shape::Shape;
+
+pub use super::applied::PASSWORD_BYTES_MAX;
 
 /// One row of the table.
+#[derive(Debug, Clone, Copy)]
 pub struct Directive {
     /// As in redis.conf.
     pub name: &'static str,
@@ -23,36 +22,42 @@ pub struct Directive {
     pub aliases: &'static [&'static str],
     /// What its value is, in one word.
     pub hint: &'static str,
-    /// One sentence.
+    /// One sentence; for one that has no effect, why.
     pub about: &'static str,
     /// Whether CONFIG SET may change it.
     pub is_live: bool,
     /// Whether its value is a list of words.
     pub is_list: bool,
+    /// Whether CONFIG GET shows it only by its whole name.
+    pub is_hidden: bool,
+    /// Whether CONFIG SET needs `enable-protected-configs` to change it.
+    pub is_protected: bool,
     access: Access,
 }
 
-enum Access {
+/// Where a directive's value is.
+#[derive(Debug, Clone, Copy)]
+pub enum Access {
     /// A field of [`Config`].
-    Field { show: fn(&Config) -> String, read: fn(&mut Config, &[&str]) -> Result<(), Reason> },
+    Field {
+        /// As CONFIG GET shows it.
+        show: fn(&Config) -> String,
+        /// From the words after its name.
+        read: fn(&mut Config, &[&str]) -> Result<(), Reason>,
+    },
     /// Something that clients ask for and that can not be otherwise here.
     Fact(&'static str),
-}
-
-/// Access to the field `$field`, written as `$format` says.
-macro_rules! field {
-    ($field:ident, $format:expr) => {
-        Access::Field {
-            show: |config| $format.show(&config.$field),
-            read: |config, words| {
-                config.$field = $format.read(words)?;
-                Ok(())
-            },
-        }
-    };
+    /// Nowhere but in what CONFIG shows.
+    Kept {
+        /// What it may be.
+        shape: Shape,
+        /// Redis's default.
+        default: &'static str,
+    },
 }
 
 /// All directives, sorted by name.
+<<<<<<< HEAD
 pub const DIRECTIVES: &[Directive] = &[
     row("appendfsync", "always|everysec|no", field!(appendfsync, FSYNC))
         .live()
@@ -78,6 +83,25 @@ pub const DIRECTIVES: &[Directive] = &[
         .list()
         .about("Addresses of the Redis door; * for all"),
     row(
+        "busy-reply-threshold",
+        "MS",
+        field!(busy_reply_threshold_ms, Integer { min: 0, max: i64::MAX as u64 }),
+    )
+    .aliases(&["lua-time-limit"])
+    .live()
+    .about("Time after which who waits for a script is told that it is busy; 0 for never"),
+    row(
+        "client-output-buffer-limit",
+        "CLASS HARD SOFT SECONDS",
+        Access::Field {
+            show: |config| config.client_output_buffer_limit.to_string(),
+            read: |config, words| config.client_output_buffer_limit.set(words),
+        },
+    )
+    .live()
+    .list()
+    .about("Output that may wait for a client of a class: at all, and for so many seconds"),
+    row(
         "client-query-buffer-limit",
         "BYTES",
         field!(client_query_buffer_limit_bytes, Memory { min: MIB }),
@@ -92,6 +116,8 @@ pub const DIRECTIVES: &[Directive] = &[
     row("dir", "DIRECTORY", field!(dir, Directory)).about("Where data is kept"),
     row("enable-debug-command", "yes|no", field!(enable_debug_command, YesNo))
         .about("Whether DEBUG may be used"),
+    row("enable-scripting", "yes|no", field!(enable_scripting, YesNo))
+        .about("Whether clients may send scripts"),
     row(
         "hash-max-listpack-entries",
         "COUNT",
@@ -108,6 +134,9 @@ pub const DIRECTIVES: &[Directive] = &[
     .aliases(&["hash-max-ziplist-value"])
     .live()
     .about("Bytes of a key or value up to which OBJECT ENCODING does so"),
+    row("hll-sparse-max-bytes", "BYTES", field!(hll_sparse_max_bytes, Memory { min: 0 }))
+        .live()
+        .about("Bytes of a HyperLogLog up to which its layout is sparse"),
     row("http-allowed-host", "HOST", field!(http_allowed_hosts, Words))
         .list()
         .about("Host names, beside those of loopback, that a request on loopback may name"),
@@ -204,6 +233,14 @@ const LOG_LEVEL: OneOf<LogLevel> = OneOf(&[
     ("warning", LogLevel::Warning),
     ("nothing", LogLevel::Nothing),
 ]);
+=======
+pub static DIRECTIVES: LazyLock<Vec<Directive>> = LazyLock::new(|| {
+    let accepted = ACCEPTED.iter().flat_map(|(why, rows)| rows.iter().map(|row| row.about(why)));
+    let mut all: Vec<Directive> = APPLIED.iter().copied().chain(accepted).collect();
+    all.sort_unstable_by_key(|row| row.name);
+    all
+});
+>>>>>>> main
 
 /// The directive with this name or alias, in any case.
 pub fn find(name: &str) -> Option<&'static Directive> {
@@ -211,6 +248,20 @@ pub fn find(name: &str) -> Option<&'static Directive> {
 }
 
 impl Directive {
+    pub(super) const fn new(name: &'static str, hint: &'static str, access: Access) -> Directive {
+        Directive {
+            name,
+            aliases: &[],
+            hint,
+            about: "",
+            is_live: false,
+            is_list: false,
+            is_hidden: false,
+            is_protected: false,
+            access,
+        }
+    }
+
     /// Its name, then its aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
@@ -221,10 +272,13 @@ impl Directive {
         match self.access {
             Access::Field { show, .. } => show(config),
             Access::Fact(value) => value.to_owned(),
+            Access::Kept { default, .. } => {
+                config.kept.get(self.name).map_or_else(|| default.to_owned(), String::clone)
+            }
         }
     }
 
-    /// Sets it from the words after its name. What is fixed may only be set to what it is.
+    /// Sets it from the words after its name. A fact may only be set to what it is.
     ///
     /// # Errors
     /// Why the words are refused.
@@ -233,7 +287,37 @@ impl Directive {
             Access::Field { read, .. } => read(config, words),
             Access::Fact(value) if words.join(" ").eq_ignore_ascii_case(value) => Ok(()),
             Access::Fact(value) => Err(format!("argument must be '{value}'").into()),
+            Access::Kept { shape, default } => {
+                let value = shape.normal(words)?;
+                if value == default {
+                    config.kept.remove(self.name);
+                } else {
+                    config.kept.insert(self.name, value);
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// The same at start. What can not be so is no reason not to start, but to be told.
+    ///
+    /// # Errors
+    /// Why the words are refused.
+    pub fn admit(&self, config: &mut Config, words: &[&str]) -> Result<Option<String>, Reason> {
+        match (self.read(config, words), self.access) {
+            (Err(_), Access::Fact(value)) if !words.is_empty() => {
+                Ok(Some(format!("{} stays {value}: {}", self.name, self.about)))
+            }
+            (Ok(()), Access::Kept { default, .. }) if self.show(config) != default => {
+                Ok(Some(format!("{} has no effect: {}", self.name, self.about)))
+            }
+            (result, _) => result.map(|()| None),
+        }
+    }
+
+    /// Whether its value makes a difference.
+    pub fn has_effect(&self) -> bool {
+        matches!(self.access, Access::Field { .. })
     }
 
     /// Whether nothing but one value is possible.
@@ -241,29 +325,45 @@ impl Directive {
         matches!(self.access, Access::Fact(_))
     }
 
-    const fn aliases(mut self, aliases: &'static [&'static str]) -> Directive {
+    /// Whether in a file each of its lines adds to its value.
+    pub fn is_additive(&self) -> bool {
+        matches!(self.access, Access::Kept { shape: Shape::Schedule, .. })
+    }
+
+    pub(super) const fn aliases(mut self, aliases: &'static [&'static str]) -> Directive {
         self.aliases = aliases;
         self
     }
 
-    const fn about(mut self, about: &'static str) -> Directive {
+    pub(super) const fn about(mut self, about: &'static str) -> Directive {
         self.about = about;
         self
     }
 
-    const fn live(mut self) -> Directive {
+    pub(super) const fn live(mut self) -> Directive {
         self.is_live = true;
         self
     }
 
-    const fn list(mut self) -> Directive {
+    pub(super) const fn fixed(mut self) -> Directive {
+        self.is_live = false;
+        self
+    }
+
+    pub(super) const fn list(mut self) -> Directive {
         self.is_list = true;
         self
     }
-}
 
-const fn row(name: &'static str, hint: &'static str, access: Access) -> Directive {
-    Directive { name, aliases: &[], hint, about: "", is_live: false, is_list: false, access }
+    pub(super) const fn hidden(mut self) -> Directive {
+        self.is_hidden = true;
+        self
+    }
+
+    pub(super) const fn protected(mut self) -> Directive {
+        self.is_protected = true;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -272,8 +372,14 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_and_say_what_they_are() {
-        assert!(DIRECTIVES.is_sorted_by(|a, b| a.name < b.name));
-        for row in DIRECTIVES {
+        assert!(APPLIED.is_sorted_by(|a, b| a.name < b.name));
+        assert!(ACCEPTED.iter().all(|(_, rows)| rows.is_sorted_by(|a, b| a.name < b.name)));
+        let mut names: Vec<&str> = DIRECTIVES.iter().flat_map(Directive::names).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "a name stands for one directive");
+        for row in DIRECTIVES.iter() {
             assert!(!row.about.is_empty() && !row.hint.is_empty(), "{}", row.name);
             assert!(row.names().all(|name| find(name).unwrap().name == row.name), "{}", row.name);
         }
@@ -282,11 +388,12 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again() {
         let default = Config::default();
-        for row in DIRECTIVES {
+        for row in DIRECTIVES.iter() {
             let shown = row.show(&default);
             let mut config = default.clone();
             row.read(&mut config, &[&shown]).unwrap();
             assert_eq!(row.show(&config), shown, "{}", row.name);
+            assert!(config.kept.is_empty(), "{}", row.name);
         }
     }
 }

@@ -11,6 +11,15 @@ use super::view::View;
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
 
+/// What putting something did.
+struct Put {
+    /// There was no such pair, or no such name.
+    created: bool,
+    deadline_ms: u64,
+    /// The name was not there, to Redis clients.
+    is_new: bool,
+}
+
 impl View<'_> {
     /// Puts a pair, making the namespace if there is none. `true` if the key was not there.
     #[inline]
@@ -22,12 +31,15 @@ impl View<'_> {
         deadline: NewDeadline,
         cause: Cause,
     ) -> Result<bool> {
-        let (created, deadline_ms) = match self.overwrite_pair(name, key, value, deadline) {
-            Some(deadline_ms) => (false, deadline_ms),
-            None => self.put_new_pair(name, key, value, deadline)?,
-        };
+        let Put { created, deadline_ms, is_new } =
+            match self.overwrite_pair(name, key, value, deadline) {
+                Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
+                None => self.put_new_pair(name, key, value, deadline)?,
+            };
         let db = self.db() as u8;
-        self.record(name, cause, Effect::PutPair { db, name, key, value, deadline_ms });
+        let effect = Effect::PutPair { db, name, key, value, deadline_ms };
+        self.effects.push_put(cause, effect, is_new);
+        self.touched(self.db(), name, NEVER);
         Ok(created)
     }
 
@@ -53,14 +65,14 @@ impl View<'_> {
         overwritten
     }
 
-    /// Puts a pair wherever there is room. Returns whether it was not there, and its deadline.
+    /// Puts a pair wherever there is room.
     fn put_new_pair(
         &mut self,
         name: &[u8],
         key: &[u8],
         value: &[u8],
         deadline: NewDeadline,
-    ) -> Result<(bool, u64)> {
+    ) -> Result<Put> {
         let now_ms = self.now_ms();
         let (hasher, access) = (self.hasher, self.access);
         let put = self.update(name, |entry| {
@@ -68,18 +80,22 @@ impl View<'_> {
                 entry.access(&access);
             }
             // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
-            if entry.pairs()?.is_empty() {
+            let is_new = entry.pairs()?.is_empty();
+            if is_new {
                 entry.deadline_ms = NEVER;
             }
-            Ok::<_, Error>(entry.put_pair(hasher, key, value, deadline, now_ms))
+            Ok::<_, Error>((entry.put_pair(hasher, key, value, deadline, now_ms), is_new))
         });
-        if let Some(put) = put {
-            return put;
-        }
-        let mut entry = Box::new(NameEntry::new(name, access.first_use()));
-        let put = entry.put_pair(hasher, key, value, deadline, now_ms);
-        self.insert(self.db(), name, entry);
-        Ok(put)
+        let ((created, deadline_ms), is_new) = match put {
+            Some(put) => put?,
+            None => {
+                let mut entry = Box::new(NameEntry::new(name, access.first_use()));
+                let put = entry.put_pair(hasher, key, value, deadline, now_ms);
+                self.insert(self.db(), name, entry);
+                (put, true)
+            }
+        };
+        Ok(Put { created, deadline_ms, is_new })
     }
 
     /// Deletes a pair, and the name with its last pair unless it is kept. `true` if it was there.
@@ -143,33 +159,38 @@ impl View<'_> {
         self.overwrite(name, |entry| {
             overwritten = entry.overwrite_string(value, deadline);
             if overwritten.is_some() {
-                entry.raw = cause == Cause::Append || cause == Cause::Setrange;
+                entry.raw = cause == Cause::Append || cause.edits_bytes();
                 if access.touch {
                     entry.access(&access);
                 }
             }
             overwritten.is_some()
         });
-        let deadline_ms =
-            overwritten.unwrap_or_else(|| self.put_new_string(name, value, deadline, cause));
+        let Put { deadline_ms, is_new, .. } = match overwritten {
+            Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
+            None => self.put_new_string(name, value, deadline, cause),
+        };
         let db = self.db() as u8;
-        self.record(name, cause, Effect::PutString { db, name, value, deadline_ms });
+        let effect = Effect::PutString { db, name, value, deadline_ms };
+        self.effects.push_put(cause, effect, is_new);
+        self.touched(self.db(), name, NEVER);
     }
 
-    /// Puts a string wherever there is room. Returns its deadline.
+    /// Puts a string wherever there is room.
     fn put_new_string(
         &mut self,
         name: &[u8],
         value: &[u8],
         deadline: NewDeadline,
         cause: Cause,
-    ) -> u64 {
+    ) -> Put {
         let access = self.access;
         let mut freed = None;
+        let mut existed = false;
         let put = self.update(name, |entry| {
-            let existed = entry.kind().is_some();
+            existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
-            entry.raw = is_longer_now || cause == Cause::Setrange;
+            entry.raw = is_longer_now || cause.edits_bytes();
             freed = entry.set_string(value);
             if access.touch {
                 entry.access(&access);
@@ -187,17 +208,18 @@ impl View<'_> {
             entry.many = Some(pairs);
             self.names.discard(Box::new(entry));
         }
-        put.unwrap_or_else(|| {
+        let deadline_ms = put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));
             entry.set_string(value);
-            entry.raw = cause == Cause::Setrange;
+            entry.raw = cause.edits_bytes();
             if let NewDeadline::At(at) = deadline {
                 entry.deadline_ms = at;
             }
             let deadline_ms = entry.deadline_ms;
             self.insert(self.db(), name, entry);
             deadline_ms
-        })
+        });
+        Put { created: !existed, deadline_ms, is_new: !existed }
     }
 
     /// Removes a name, what it held and its kept mark. `true` if it existed for Redis clients.
