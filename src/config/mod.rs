@@ -10,22 +10,15 @@ mod file;
 pub mod format;
 mod load;
 mod output_limit;
-<<<<<<< HEAD
-=======
 pub mod rewrite;
 mod shape;
->>>>>>> main
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-<<<<<<< HEAD
-pub use load::{Loaded, load, report};
-=======
 pub use load::{Loaded, load, load_with, report};
->>>>>>> main
 pub use output_limit::{Class, OutputLimit, OutputLimits};
 
 use crate::store::Policy;
@@ -106,8 +99,6 @@ pub struct Config {
     pub proto_max_bulk_len_bytes: usize,
     /// Longest request.
     pub client_query_buffer_limit_bytes: usize,
-    /// Output that may wait for a client of each class.
-    pub client_output_buffer_limit: OutputLimits,
     /// Longest reply; larger ones are refused with an error that says what to use instead.
     pub client_reply_max_bytes: usize,
     /// Pairs up to which OBJECT ENCODING calls a namespace a listpack.
@@ -261,7 +252,6 @@ impl Default for Config {
             tcp_keepalive_s: 300,
             proto_max_bulk_len_bytes: 512 << 20,
             client_query_buffer_limit_bytes: 1 << 30,
-            client_output_buffer_limit: OutputLimits::default(),
             client_reply_max_bytes: 1 << 30,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,

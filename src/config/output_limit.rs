@@ -35,7 +35,6 @@ pub struct OutputLimits([OutputLimit; 3]);
 const CLASSES: [(&str, Class); 3] =
     [("normal", Class::Normal), ("slave", Class::Replica), ("pubsub", Class::Pubsub)];
 
-<<<<<<< HEAD
 impl OutputLimit {
     /// Whether a client for which so many bytes wait at `now_ms` is to be closed. Keeps in
     /// `soft_since_ms` since when there are more than the soft limit, 0 if there are not.
@@ -53,8 +52,6 @@ impl OutputLimit {
     }
 }
 
-=======
->>>>>>> main
 impl OutputLimits {
     /// The limit of a class.
     pub fn of(&self, class: Class) -> OutputLimit {

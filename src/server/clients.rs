@@ -199,12 +199,13 @@ impl Client {
     }
 }
 
-<<<<<<< HEAD
 /// So that a client can be woken like a task.
 impl Wake for Client {
     fn wake(self: Arc<Self>) {
         self.look();
-=======
+    }
+}
+
 impl Address {
     /// Whether it is of this machine, without a network.
     pub fn is_local(&self) -> bool {
@@ -227,6 +228,5 @@ impl fmt::Display for Address {
             Address::Inet(addr) => addr.fmt(f),
             Address::Unix(path) => write!(f, "{path}:0"),
         }
->>>>>>> main
     }
 }

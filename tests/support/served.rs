@@ -6,6 +6,7 @@ use std::time::Duration;
 use pantry::clock::Clock;
 use pantry::config::Config;
 use pantry::journal::Journal;
+use pantry::server::stream::Stream;
 use pantry::server::worker::Worker;
 use pantry::server::{Server, resp};
 use pantry::store::Store;
@@ -39,7 +40,7 @@ impl Served {
         let (stream, addr) = self.listener.accept().await.unwrap();
         let laddr = stream.local_addr().unwrap();
         let registered = self.server.clients.connect((addr, laddr), 2, START_MS, 100).unwrap();
-        tokio::spawn(resp::serve(stream, registered, self.server.clone()));
+        tokio::spawn(resp::serve(Stream::Tcp(stream), registered, self.server.clone()));
         client
     }
 }
