@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::Spec;
 use crate::journal::Seen;
-use crate::push::pubsub::Kind;
 use crate::output::Output;
+use crate::push::pubsub::Kind;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::Server;
@@ -133,8 +133,7 @@ impl Session {
         if self.client.mailbox.has_mail() && output.len() < MAIL_OUTPUT_BYTES_MAX {
             let before = output.len();
             let (mailbox, resp3) = (&self.client.mailbox, self.resp3);
-            let lsn =
-                output.append_with(|bytes| mailbox.take(bytes, MAIL_OUTPUT_BYTES_MAX, resp3));
+            let lsn = output.append_with(|bytes| mailbox.take(bytes, MAIL_OUTPUT_BYTES_MAX, resp3));
             self.seen = self.seen.max(Seen { touched: lsn, wrote: 0 });
             pushed.push(before..output.len());
         }

@@ -32,9 +32,11 @@ impl Message {
     pub fn push(&mut self, parts: &[&[u8]]) {
         if let Body::Pushes { resp2, heads } = &mut self.body {
             heads.push(resp2.len() as u32);
-            let mut reply = Reply::resp(resp2, false);
+            let mut output = Output::new();
+            let mut reply = Reply::resp(&mut output, false);
             reply.array(parts.len());
             parts.iter().for_each(|part| reply.bulk(part));
+            resp2.extend(output.to_vec());
         }
     }
 

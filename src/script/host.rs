@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use corosensei::Yielder;
 use mlua::{Function, Value};
 
+use crate::output::Output;
 use crate::resp::owned::OwnedRequest;
 
 /// Time a script may run before its thread looks after others.
@@ -44,7 +45,7 @@ pub struct Host {
     /// The command that a script calls.
     pub request: RefCell<OwnedRequest>,
     /// What it answered.
-    pub reply: RefCell<Vec<u8>>,
+    pub reply: RefCell<Output>,
     /// The script has asked for RESP3's types.
     pub is_resp3: Cell<bool>,
     /// A library is being loaded: no command may be called.

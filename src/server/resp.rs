@@ -479,7 +479,7 @@ impl Batch<'_, '_> {
     fn collect_mail(
         executor: &mut Executor<'_>,
         session: &mut Session,
-        output: &mut Vec<u8>,
+        output: &mut Output,
         pushed: &mut Vec<Range<usize>>,
     ) {
         if session.is_listening {

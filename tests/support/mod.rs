@@ -85,11 +85,11 @@ impl Harness {
 
     /// The bytes of what waits for `client` beside its replies.
     pub fn pushes(&mut self, client: &str) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Output::new();
         if let Some(session) = self.sessions.get_mut(client) {
             session.collect_mail(&mut out, &mut Vec::new());
         }
-        out
+        out.to_vec()
     }
 
     /// Ends `client`'s connection.
