@@ -31,8 +31,8 @@ pub struct Mark {
     values: usize,
 }
 
-/// Bytes that the buffer grows by at least.
-const STEP_BYTES: usize = 512;
+/// Bytes of the smallest buffer.
+const BUFFER_BYTES_MIN: usize = 512;
 /// From here on bytes are appended without initialising the buffer first.
 const LONG_BYTES_MIN: usize = 2048;
 
@@ -183,7 +183,7 @@ impl Output {
 
     #[cold]
     fn grow(&mut self, bytes: usize) {
-        let len = (self.len + bytes + STEP_BYTES).max(self.bytes.len() * 2);
+        let len = (self.len + bytes).next_power_of_two().max(BUFFER_BYTES_MIN);
         self.bytes.resize(len, 0);
     }
 

@@ -31,7 +31,7 @@ const REAP_INTERVAL: Duration = Duration::from_millis(50);
 pub const INPUT_BYTES: usize = 64 * 1024;
 /// Output buffers that are kept for the next connections, and memory that each of them may keep.
 const OUTPUTS_KEPT_MAX: usize = 64;
-const OUTPUT_KEPT_BYTES_MAX: usize = 32 * 1024;
+const OUTPUT_KEPT_BYTES_MAX: usize = 64 * 1024;
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };

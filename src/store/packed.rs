@@ -120,7 +120,7 @@ impl Layout {
     pub(super) fn of(bytes: &[u8]) -> Layout {
         let head = bytes[0];
         let has_deadline = head & 1 == 1;
-        let (lengths_end, key_len, value_len) = match (head >> 1) & 3 {
+        let (lengths_end, key_len, value_len) = match form_in(head) {
             form::SHORT => (2, usize::from(head >> 3), usize::from(bytes[1])),
             form::MEDIUM => {
                 let value_len = u16::from_le_bytes([bytes[2], bytes[3]]);
@@ -160,7 +160,7 @@ impl Layout {
 
     pub(super) fn write(&self, head: u8, entry: &NewPair<'_>, to: &mut [u8]) {
         to[0] = head;
-        match (head >> 1) & 3 {
+        match form_in(head) {
             form::SHORT => to[1] = self.value_len as u8,
             form::MEDIUM => {
                 to[1] = self.key_len as u8;
@@ -403,6 +403,12 @@ impl Heap for Packed {
 
     #[inline]
     fn get(&self, place: Place) -> PairRef<'_> {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if form_in(bytes[0]) == form::SHORT
+            && let Some(pair) = short_pair(bytes, usize::from(bytes[0] >> 3))
+        {
+            return pair;
+        }
         match self.find(place) {
             Found::Bytes(bytes) => Layout::of(bytes).pair(bytes),
             Found::Shared(pair, deadline_ms) => {
@@ -420,16 +426,10 @@ impl Heap for Packed {
     fn get_if(&self, place: Place, key: &[u8]) -> Option<PairRef<'_>> {
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         match *bytes {
-            // The usual case, found by one look at the head.
-            [head, value_len, ref rest @ ..] if is_short(head, key.len()) => {
-                let has_deadline = head & 1 == 1;
-                let rest = if has_deadline { rest.get(DEADLINE_LEN..)? } else { rest };
-                let (found, rest) = rest.split_at_checked(key.len())?;
-                let value = rest.get(..usize::from(value_len))?;
-                let deadline_ms = if has_deadline { deadline_in(&bytes[2..]) } else { NEVER };
-                same(found, key).then_some(PairRef { key: found, value, deadline_ms, shared: None })
+            [head, ..] if is_short(head, key.len()) => {
+                short_pair(bytes, key.len()).filter(|pair| same(pair.key, key))
             }
-            [head, ..] if (head >> 1) & 3 == form::SHORT => None,
+            [head, ..] if form_in(head) == form::SHORT => None,
             _ => Some(self.get(place)).filter(|pair| same(pair.key, key)),
         }
     }
@@ -508,6 +508,25 @@ fn is_short(head: u8, key_len: usize) -> bool {
     key_len <= SHORT_KEY_LEN_MAX && usize::from(head >> 1) == key_len << 2
 }
 
+/// The pair that begins `bytes` in the short form, the usual one, with a key of this length.
+#[inline(always)]
+fn short_pair(bytes: &[u8], key_len: usize) -> Option<PairRef<'_>> {
+    let [head, value_len, ref rest @ ..] = *bytes else { return None };
+    let (deadline_ms, rest) = match head & 1 {
+        0 => (NEVER, rest),
+        _ => (deadline_in(rest), rest.get(DEADLINE_LEN..)?),
+    };
+    let (key, rest) = rest.split_at_checked(key_len)?;
+    let value = rest.get(..usize::from(value_len))?;
+    Some(PairRef { key, value, deadline_ms, shared: None })
+}
+
+/// How an entry with this head says its lengths.
+#[inline]
+fn form_in(head: u8) -> u8 {
+    (head >> 1) & 3
+}
+
 /// The deadline that `bytes` begin with.
 #[inline]
 fn deadline_in(bytes: &[u8]) -> u64 {
@@ -523,7 +542,7 @@ fn start(place: Place) -> usize {
 
 #[inline]
 fn is_elsewhere(bytes: &[u8]) -> bool {
-    (bytes[0] >> 1) & 3 == form::ELSEWHERE
+    form_in(bytes[0]) == form::ELSEWHERE
 }
 
 #[inline]
