@@ -163,7 +163,7 @@ def disturbed(window: dict, cell: Cell) -> str | None:
     if cell.pinned and waited > WAIT_SHARE_MAX * elapsed:
         return "other work on the CPU"
     foreign = window["machine_busy_ns"] - window["server_cpu_ns"] - window["client_cpu_ns"] - window["idle_cpu_ns"]
-    if not pinned and foreign > FOREIGN_SHARE_MAX * elapsed:
+    if not cell.pinned and foreign > FOREIGN_SHARE_MAX * elapsed:
         return "other work on the machine"
     return None
 
