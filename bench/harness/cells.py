@@ -130,6 +130,16 @@ def matches(name: str, patterns: str) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns.split(","))
 
 
+def brief(without: set[str]) -> list[Cell]:
+    """The cells that the figures to reach need: those with a target, the floors and peers beside them, and the noise."""
+    def is_wanted(cell: Cell) -> bool:
+        has_target = cell.target is not None or cell.excess_max_ns is not None
+        beside = matches(cell.name, "null-*,kevy-*-p16,kevy-*-p64,tokio-*-p1,tokio-*-p16,tokio-*-p64,tokio-hgetall-p4,h*64k-p1")
+        return has_target or beside
+
+    return [cell for cell in choose(None, without) if is_wanted(cell)]
+
+
 def choose(pattern: str | None, without: set[str]) -> list[Cell]:
     """The cells whose name matches one of the shell patterns, without those that need a server in `without`.
 
