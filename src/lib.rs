@@ -73,6 +73,8 @@ pub mod session;
 pub mod shared;
 pub mod short;
 pub mod store;
+pub mod tls;
+pub mod token;
 pub mod tools;
 pub mod transfer;
 
