@@ -38,6 +38,8 @@ pub struct Packed {
     last_len: usize,
     /// Bytes of entries that are gone.
     hole_bytes: usize,
+    /// Bytes at the ends of chunks, into which nothing fitted. Moving entries wins none of them.
+    end_bytes: usize,
     large: Vec<Option<Large>>,
     large_bytes: usize,
 }
@@ -184,7 +186,7 @@ impl Packed {
         }
         let chunk_len = if self.chunks.is_empty() { len } else { LATER_LEN };
         if !self.chunks.is_empty() {
-            self.hole_bytes += CHUNK_LEN - self.last_len;
+            self.end_bytes += CHUNK_LEN - self.last_len;
         }
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len() / 4 + 1);
@@ -350,7 +352,7 @@ impl Heap for Packed {
     }
 
     fn fits_with(&self, other: &Self) -> bool {
-        let live = |heap: &Self| heap.used_bytes().saturating_sub(heap.hole_bytes);
+        let live = |heap: &Self| heap.used_bytes().saturating_sub(heap.hole_bytes + heap.end_bytes);
         live(self) + live(other) < CHUNKS_MAX * CHUNK_LEN / 2
     }
 }

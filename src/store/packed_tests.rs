@@ -93,7 +93,7 @@ fn check(heap: &Packed, model: &Model) {
     let large: usize = heap.large.iter().flatten().map(Large::bytes).sum();
     assert_eq!(heap.large_bytes, large);
     let in_chunks: usize = model.keys().map(|&place| heap.len_in_chunk(place)).sum();
-    assert_eq!(heap.used_bytes(), in_chunks + heap.hole_bytes);
+    assert_eq!(heap.used_bytes(), in_chunks + heap.hole_bytes + heap.end_bytes);
     assert!(heap.bytes() >= in_chunks + large);
 }
 
