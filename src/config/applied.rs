@@ -7,6 +7,7 @@ use super::directive::{Access, Directive};
 use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, Memory, Octal};
 use super::format::{OneOf, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
+use crate::push::keyspace::Classes;
 use crate::store::Policy;
 
 /// Longest password, in bytes; Redis's limit.
@@ -191,6 +192,19 @@ pub const APPLIED: &[Directive] = &[
     row("maxmemory-samples", "COUNT", field!(maxmemory_samples, Integer { min: 1, max: 64 }))
         .live()
         .about("Names looked at for each that is evicted"),
+    row(
+        "notify-keyspace-events",
+        "CLASSES",
+        Access::Field {
+            show: |config| config.notify_keyspace_events.show(),
+            read: |config, words| {
+                config.notify_keyspace_events = Classes::read(&words.concat())?;
+                Ok(())
+            },
+        },
+    )
+    .live()
+    .about("Which events of names are published; letters, none for none"),
     row("pidfile", "FILE", field!(pidfile, Text { max_bytes: PATH_BYTES_MAX }))
         .about("File with the number of the process; empty for none"),
     row("port", "PORT", field!(port, Integer { min: 0, max: 65_535 }))
@@ -221,6 +235,13 @@ pub const APPLIED: &[Directive] = &[
     row("timeout", "SECONDS", field!(timeout_s, Integer { min: 0, max: SECONDS_MAX }))
         .live()
         .about("Idle time after which a Redis client is closed; 0 for never"),
+    row(
+        "tracking-table-max-keys",
+        "COUNT",
+        field!(tracking_table_max_keys, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Keys of which is remembered who keeps a copy; 0 for no limit"),
     row("unixsocket", "FILE", field!(unixsocket, Text { max_bytes: PATH_BYTES_MAX }))
         .about("Unix socket of the Redis door; empty for none"),
     row("unixsocketperm", "MODE", field!(unixsocketperm, Octal { max: 0o777 }))

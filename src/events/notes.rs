@@ -68,12 +68,30 @@ impl Notes {
         }
     }
 
+    /// Takes a note that a command has looked for a name in vain; one, however often it has.
+    pub fn miss(&self, at: usize, db: u8, name: &[u8]) {
+        let is_it =
+            |note: &Note| matches!(note, Note::Miss { db: d, name: n } if *d == db && **n == *name);
+        if self.is_on && !self.list.borrow().last().is_some_and(|(_, note)| is_it(note)) {
+            self.list.borrow_mut().push((at, Note::Miss { db, name: name.into() }));
+        }
+    }
+
     /// Takes a note before the effect that begins at `at`, if notes are taken.
     #[inline]
     pub fn add(&self, at: usize, note: impl FnOnce() -> Note) {
         if self.is_on {
             self.list.borrow_mut().push((at, note()));
         }
+    }
+
+    /// Takes over the notes of what was looked for in vain by a command that has changed nothing here.
+    pub fn add_misses(&mut self, other: &mut Notes) {
+        let misses = other.list.get_mut().drain(..);
+        let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
+        self.list
+            .get_mut()
+            .extend(misses.filter(|(_, note)| is_miss(note)).map(|(_, note)| (0, note)));
     }
 
     /// The client, and the notes, which are forgotten here.

@@ -111,6 +111,10 @@ causes! {
     Bitop = "set",
     /// PFADD, PFMERGE.
     Pfadd = "pfadd",
+    /// SET with a deadline and its relatives, which to clients is `set` and then `expire`.
+    Setex = "set",
+    /// The last pair of a namespace that stays has expired: to Redis clients the name is gone.
+    Emptied = "del",
 }
 
 impl Cause {
@@ -197,7 +201,7 @@ impl Effects {
 
     /// A command has looked for a name that is not there.
     pub fn miss(&self, db: usize, name: &[u8]) {
-        self.notes.add(self.bytes.len(), || Note::Miss { db: db as u8, name: name.into() });
+        self.notes.miss(self.bytes.len(), db as u8, name);
     }
 
     /// Whether nothing happened.

@@ -9,10 +9,17 @@ use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
 impl Store {
     /// Applies encoded effects, all under one lock, as one batch of this store's journal.
     pub fn replay(&self, encoded: &[u8]) -> Result<(), Damaged> {
+        self.replay_of(0, encoded)
+    }
+
+    /// The same for what a client has done.
+    pub fn replay_of(&self, client_id: u64, encoded: &[u8]) -> Result<(), Damaged> {
         let effects: Vec<(Cause, Effect<'_>)> = Decoder::new(encoded).collect::<Result<_, _>>()?;
         let mut held = Held::new(self);
         held.lock_all();
         let mut recorded = Effects::default();
+        recorded.notes.begin(self.events.is_heard());
+        recorded.notes.set_client(client_id);
         for (cause, effect) in effects {
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
