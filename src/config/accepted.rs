@@ -276,21 +276,6 @@ pub const ACCEPTED: &[(&str, &[Directive])] = &[
             row("req-res-logfile", Text, "").fixed().hidden(),
         ],
     ),
-    (
-        "there is no slow log",
-        &[
-            row("slowlog-log-slower-than", Integer(-1, i64::MAX), "10000"),
-            row("slowlog-max-len", Integer(0, i64::MAX), "128"),
-        ],
-    ),
-    (
-        "latency is not measured",
-        &[
-            row("latency-monitor-threshold", Integer(0, i64::MAX), "0"),
-            row("latency-tracking", YesNo, "yes"),
-            row("latency-tracking-info-percentiles", Words, "50 99 99.9").list(),
-        ],
-    ),
 ];
 
 const fn row(name: &'static str, shape: Shape, default: &'static str) -> Directive {

@@ -5,7 +5,7 @@
 
 use super::directive::{Access, Directive};
 use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, Memory, Octal};
-use super::format::{OneOf, Text, Words, YesNo};
+use super::format::{OneOf, Percentiles, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
 use crate::push::keyspace::Classes;
 use crate::store::Policy;
@@ -163,6 +163,24 @@ pub const APPLIED: &[Directive] = &[
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
     row(
+        "latency-monitor-threshold",
+        "MS",
+        field!(latency_monitor_threshold_ms, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Time from which LATENCY watches an event; 0 for never"),
+    row("latency-tracking", "yes|no", field!(latency_tracking, YesNo))
+        .live()
+        .about("Whether each command has a histogram of its times"),
+    row(
+        "latency-tracking-info-percentiles",
+        "PERCENT",
+        field!(latency_tracking_info_percentiles, Percentiles),
+    )
+    .live()
+    .list()
+    .about("What INFO latencystats shows of those histograms"),
+    row(
         "lfu-decay-time",
         "MINUTES",
         field!(lfu_decay_time_minutes, Integer { min: 0, max: INT_MAX }),
@@ -223,6 +241,16 @@ pub const APPLIED: &[Directive] = &[
     row("requirepass", "PASSWORD", field!(requirepass, Text { max_bytes: PASSWORD_BYTES_MAX }))
         .live()
         .about("Password of the default user; empty for none"),
+    row(
+        "slowlog-log-slower-than",
+        "MICROSECONDS",
+        field!(slowlog_log_slower_than_us, Integer { min: -1, max: i64::MAX }),
+    )
+    .live()
+    .about("Time from which the slow log has a command; 0 for every one, -1 for none"),
+    row("slowlog-max-len", "COUNT", field!(slowlog_max_len, Integer { min: 0, max: i64::MAX }))
+        .live()
+        .about("Commands that the slow log remembers"),
     row("supervised", "no|systemd|auto", field!(supervised, SUPERVISED))
         .about("Whether a service manager is told that the server is ready"),
     row("tcp-backlog", "COUNT", field!(tcp_backlog, Integer { min: 0, max: INT_MAX }))

@@ -112,6 +112,16 @@ pub struct Config {
     pub hash_max_listpack_value_bytes: usize,
     /// Bytes of a HyperLogLog up to which its layout is sparse.
     pub hll_sparse_max_bytes: usize,
+    /// Commands that take at least so many µs are in the slow log; -1: none.
+    pub slowlog_log_slower_than_us: i64,
+    /// Commands that the slow log remembers.
+    pub slowlog_max_len: usize,
+    /// Events that take at least so many ms are watched by the latency monitor; 0: none.
+    pub latency_monitor_threshold_ms: u64,
+    /// Whether there is a histogram of each command's times.
+    pub latency_tracking: bool,
+    /// What INFO latencystats shows of them.
+    pub latency_tracking_info_percentiles: Vec<f64>,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -263,6 +273,11 @@ impl Default for Config {
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
             hll_sparse_max_bytes: 3000,
+            slowlog_log_slower_than_us: 10_000,
+            slowlog_max_len: 128,
+            latency_monitor_threshold_ms: 0,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,

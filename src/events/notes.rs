@@ -85,13 +85,13 @@ impl Notes {
         }
     }
 
-    /// Takes over the notes of what was looked for in vain by a command that has changed nothing here.
-    pub fn add_misses(&mut self, other: &mut Notes) {
-        let misses = other.list.get_mut().drain(..);
+    /// The same without those that say where in effects they stand.
+    #[must_use]
+    pub fn misses(mut self) -> Notes {
         let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
-        self.list
-            .get_mut()
-            .extend(misses.filter(|(_, note)| is_miss(note)).map(|(_, note)| (0, note)));
+        self.list.get_mut().retain(|(_, note)| is_miss(note));
+        self.list.get_mut().iter_mut().for_each(|(at, _)| *at = 0);
+        self
     }
 
     /// The client, and the notes, which are forgotten here.

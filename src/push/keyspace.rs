@@ -224,6 +224,7 @@ impl Publications {
             Effect::PairDeadline { .. }
             | Effect::Rename { .. }
             | Effect::SwapDb { .. }
+            | Effect::Libraries { .. }
             | Effect::Flush { .. } => {}
         }
     }
@@ -296,6 +297,7 @@ fn class_of(cause: Cause) -> Option<Class> {
         | Cause::Move
         | Cause::Swapdb
         | Cause::Flush
+        | Cause::Function
         | Cause::Kept => return None,
     })
 }

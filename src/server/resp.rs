@@ -321,6 +321,8 @@ impl Batch<'_, '_> {
             }
             let found = self.find(used);
             let is_done = self.run_ahead(&mut used);
+            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
+            self.executor.lap(self.session, requests);
             if self.session.should_close {
                 break;
             }
