@@ -116,6 +116,10 @@ causes! {
     Pfadd = "pfadd",
     /// FUNCTION LOAD and its relatives. Nobody is notified.
     Function = "function",
+    /// SET with a deadline and its relatives, which to clients is `set` and then `expire`.
+    Setex = "set",
+    /// The last pair of a namespace that stays has expired: to Redis clients the name is gone.
+    Emptied = "del",
 }
 
 impl Cause {
@@ -204,7 +208,7 @@ impl Effects {
 
     /// A command has looked for a name that is not there.
     pub fn miss(&self, db: usize, name: &[u8]) {
-        self.notes.add(self.bytes.len(), || Note::Miss { db: db as u8, name: name.into() });
+        self.notes.miss(self.bytes.len(), db as u8, name);
     }
 
     /// Whether nothing happened.

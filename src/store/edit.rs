@@ -231,7 +231,11 @@ impl View<'_> {
         let existed = entry.kind().is_some() && !is_expired;
         let expired_ms = if is_expired { entry.deadline_ms } else { NEVER };
         self.names.discard(entry);
-        let cause = if is_expired { Cause::Expired } else { cause };
+        let cause = match (is_expired, existed) {
+            (true, _) => Cause::Expired,
+            (false, true) => cause,
+            (false, false) => Cause::Kept,
+        };
         self.effects.push(cause, Effect::DropName { db: self.db() as u8, name });
         // An empty namespace that was kept: Redis clients could not see it come, nor see it go.
         if existed || is_expired {
