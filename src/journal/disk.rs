@@ -163,7 +163,7 @@ impl DiskFile for Appender {
     }
 
     fn zero(&self, from: u64, to: u64) -> io::Result<()> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let mut at = from;
         while at < to {
             let part = &ZEROS[..ZEROS.len().min((to - at) as usize)];

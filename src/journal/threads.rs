@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, fence};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Journal;
 use super::writer::{Flusher, Step, UNSYNCED_BYTES_MAX, Writer};
+use super::{Journal, Shared};
 use crate::clock::Clock;
 use crate::config::Fsync;
 
@@ -185,40 +185,25 @@ fn write(
                 Request::Close => return writer.lock().close(clock.now_ms()),
             }
         }
-        let begun = Instant::now();
+        let begun_ns = clock.monotonic_ns();
         let stepped = writer.lock().step(clock.now_ms());
-        let took = begun.elapsed();
+        let took = Duration::from_nanos(clock.monotonic_ns() - begun_ns);
         let unsynced_bytes = journal.status().unsynced_bytes.load(Relaxed);
         if unsynced_bytes > UNSYNCED_BYTES_MAX / 4 && journal.policy() == Fsync::EverySec {
             flush.unpark();
         }
         match stepped {
-            Ok(step) => gather(journal, step, took),
+            Ok(step) => rest(journal, clock, step, took),
             Err(_) => thread::park_timeout(RETRY),
         }
     }
 }
 
-/// Waits for changes; under `always` until those whose replies have just left have come back, together with those who
-/// wait already, or do not come any more. Then one record and one flush do for all of them. It is worth
-/// to wait for somebody about as long as the work for him alone would take. Returns at once if somebody
-/// asks for something else, and some time later if nothing comes.
-fn gather(journal: &Journal, step: Step, took: Duration) {
+/// Waits for changes, but not long. Returns at once if somebody asks for something else.
+fn rest(journal: &Journal, clock: &Clock, step: Step, took: Duration) {
     let shared = &*journal.shared;
-    let is_flush_awaited = journal.policy() == Fsync::Always;
-    let expected = if is_flush_awaited { shared.queued() + u64::from(step.batches) } else { 0 };
-    let (patience, begun) = (took.max(NEXT_MIN), Instant::now());
-    let mut queued = 0;
-    while expected > 0 {
-        let before = queued;
-        shared.wanted.store(expected, Relaxed);
-        fence(SeqCst);
-        queued = shared.queued();
-        let is_hopeless = queued == before && begun.elapsed() >= patience;
-        if queued >= expected || is_hopeless || begun.elapsed() >= GATHERING_MAX {
-            break;
-        }
-        thread::park_timeout(patience);
+    if journal.policy() == Fsync::Always && step.batches > 0 {
+        gather(shared, clock, shared.queued() + u64::from(step.batches), took.max(NEXT_MIN));
     }
     shared.wanted.store(1, Relaxed);
     fence(SeqCst);
@@ -226,6 +211,26 @@ fn gather(journal: &Journal, step: Step, took: Duration) {
         thread::park_timeout(IDLE);
     }
     shared.wanted.store(u64::MAX, Relaxed);
+}
+
+/// Waits until those whose replies have just left have come back, together with those who wait already,
+/// or do not come any more. Then one record and one flush do for all of them. It is worth to wait for
+/// somebody about as long as the work for him alone would take.
+fn gather(shared: &Shared, clock: &Clock, expected: u64, patience: Duration) {
+    let begun_ns = clock.monotonic_ns();
+    let mut queued = 0;
+    loop {
+        let before = queued;
+        shared.wanted.store(expected, Relaxed);
+        fence(SeqCst);
+        queued = shared.queued();
+        let waited = Duration::from_nanos(clock.monotonic_ns() - begun_ns);
+        let is_hopeless = queued == before && waited >= patience;
+        if queued >= expected || is_hopeless || waited >= GATHERING_MAX {
+            return;
+        }
+        thread::park_timeout(patience);
+    }
 }
 
 fn flush(journal: &Journal, flusher: &Flusher, is_closing: &AtomicBool) {
