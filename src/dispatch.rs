@@ -435,6 +435,33 @@ impl<'s> Executor<'s> {
         }
     }
 
+    /// All names of a database, for a handler for sessions whose row says that it touches every name.
+    pub fn view<R>(
+        &mut self,
+        db: usize,
+        session: &Session,
+        work: impl FnOnce(&mut View<'_>) -> R,
+    ) -> R {
+        self.may_have_changed = true;
+        let access = Access {
+            db,
+            now_ms: self.now_ms,
+            random_seed: self.random,
+            touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
+            settings: self.settings,
+        };
+        let (held, effects) = (&mut self.held, &mut self.effects);
+        work(&mut View::live(held, effects, access, Known::default()))
+    }
+
+    /// Lets all stripes go, unless a transaction needs them.
+    pub fn let_others(&mut self) {
+        if !self.is_in_exec {
+            self.release();
+        }
+    }
+
     /// Takes the stripes a command needs, unless they are held. Returns the one name if it is one.
     #[inline]
     fn lock<'a>(

@@ -194,6 +194,8 @@ fn what_is_shown_of_a_command_is_what_redis_shows() {
 
 /// Rows whose syntax line is not the one that Redis 7.0 documents.
 const OTHER_SYNTAX: &[&str] = &[
+    // Redis documents no arguments.
+    "debug",
     // Redis 8 documents them so.
     "bitop",
     "lcs",

@@ -291,7 +291,7 @@ fn type_name(kind: Option<Kind>) -> &'static str {
 }
 
 /// What Redis would call the encoding of a value. How values are kept here has no such cases.
-fn encoding(view: &View<'_>, entry: &NameEntry) -> &'static str {
+pub(super) fn encoding(view: &View<'_>, entry: &NameEntry) -> &'static str {
     const EMBEDDED_LEN_MAX_BYTES: usize = 44;
     if let Some(value) = entry.string() {
         return if entry.is_raw() || value.len() > EMBEDDED_LEN_MAX_BYTES {

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod connection;
 mod deadline;
+mod debug;
 mod dump;
 mod expire;
 mod function;
@@ -55,6 +56,7 @@ pub const FAMILIES: &[Family] = &[
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
+    debug::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
     function::FAMILY,

@@ -75,6 +75,8 @@ pub struct Server {
     pub scripts: Scripts,
     /// Whether expired pairs and names are freed in the background.
     pub active_expire: AtomicBool,
+    /// Whether nothing at all is done in the background (DEBUG PAUSE-CRON).
+    pub cron_is_paused: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
     /// The data directory.
@@ -112,6 +114,7 @@ impl Server {
             is_ready: AtomicBool::new(true),
             scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
+            cron_is_paused: AtomicBool::new(false),
             config_file: None,
             persistence: Persistence::default(),
             doors: Doors::default(),
