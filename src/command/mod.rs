@@ -34,6 +34,7 @@ mod scripting;
 mod slowlog;
 mod string;
 pub mod syntax;
+mod token;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};
@@ -75,6 +76,7 @@ pub const FAMILIES: &[Family] = &[
     scripting::FAMILY,
     slowlog::FAMILY,
     string::FAMILY,
+    token::FAMILY,
     transaction::FAMILY,
 ];
 

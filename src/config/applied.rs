@@ -8,6 +8,7 @@ use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, 
 use super::format::{OneOf, Percentiles, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
 use crate::store::Policy;
+use crate::tls::ClientAuth;
 
 /// Longest password, in bytes; Redis's limit.
 pub const PASSWORD_BYTES_MAX: usize = 512;
@@ -161,6 +162,11 @@ pub const APPLIED: &[Directive] = &[
     .about("Time an HTTP client has to send headers, idle time included"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
+    row("http-tls-auth-clients", "yes|no|optional", field!(http_tls_auth_clients, CLIENT_AUTH))
+        .live()
+        .about("Whether HTTP clients must show a certificate of tls-ca-cert-file"),
+    row("http-tls-port", "PORT", field!(http_tls_port, Integer { min: 0, max: 65_535 }))
+        .about("Port of the HTTP door with TLS; 0 for none"),
     row(
         "latency-monitor-threshold",
         "MS",
@@ -249,6 +255,27 @@ pub const APPLIED: &[Directive] = &[
     row("timeout", "SECONDS", field!(timeout_s, Integer { min: 0, max: SECONDS_MAX }))
         .live()
         .about("Idle time after which a Redis client is closed; 0 for never"),
+    row("tls-auth-clients", "yes|no|optional", field!(tls_auth_clients, CLIENT_AUTH))
+        .live()
+        .about("Whether Redis clients must show a certificate of tls-ca-cert-file"),
+    row("tls-ca-cert-dir", "DIRECTORY", field!(tls_ca_cert_dir, PATH))
+        .live()
+        .about("Directory of authorities that issue clients' certificates, PEM"),
+    row("tls-ca-cert-file", "FILE", field!(tls_ca_cert_file, PATH))
+        .live()
+        .about("Authorities that issue clients' certificates, PEM"),
+    row("tls-cert-file", "FILE", field!(tls_cert_file, PATH))
+        .live()
+        .about("The server's certificate and those behind it, PEM; read again on SIGHUP"),
+    row("tls-key-file", "FILE", field!(tls_key_file, PATH))
+        .live()
+        .about("The private key of tls-cert-file, unencrypted PEM"),
+    row("tls-port", "PORT", field!(tls_port, Integer { min: 0, max: 65_535 }))
+        .live()
+        .about("Port of the Redis door with TLS; 0 for none"),
+    row("tls-protocols", "VERSIONS", field!(tls_protocols, Text { max_bytes: 128 }))
+        .live()
+        .about("Versions of TLS: TLSv1.2, TLSv1.3 or both; empty for both"),
     row("unixsocket", "FILE", field!(unixsocket, Text { max_bytes: PATH_BYTES_MAX }))
         .about("Unix socket of the Redis door; empty for none"),
     row("unixsocketperm", "MODE", field!(unixsocketperm, Octal { max: 0o777 }))
@@ -268,6 +295,11 @@ const POLICY: OneOf<Policy> = OneOf(&[
     ("allkeys-random", Policy::AllkeysRandom),
     ("noeviction", Policy::NoEviction),
 ]);
+
+const CLIENT_AUTH: OneOf<ClientAuth> =
+    OneOf(&[("no", ClientAuth::No), ("yes", ClientAuth::Yes), ("optional", ClientAuth::Optional)]);
+
+const PATH: Text = Text { max_bytes: PATH_BYTES_MAX };
 
 const LOG_LEVEL: OneOf<LogLevel> = OneOf(&[
     ("debug", LogLevel::Debug),

@@ -22,6 +22,7 @@ pub use load::{Loaded, load, load_with, report};
 pub use output_limit::{Class, OutputLimit, OutputLimits};
 
 use crate::store::Policy;
+use crate::tls::ClientAuth;
 
 /// Every setting. Names follow the directives.
 #[derive(Debug, Clone)]
@@ -30,6 +31,24 @@ pub struct Config {
     pub port: u16,
     /// Port of the HTTP door; 0: no door.
     pub http_port: u16,
+    /// Port of the Redis door with TLS; 0: no such door.
+    pub tls_port: u16,
+    /// Port of the HTTP door with TLS; 0: no such door.
+    pub http_tls_port: u16,
+    /// Server's certificates, private key, and authorities of clients' certificates, all PEM.
+    pub tls_cert_file: String,
+    /// See [`Config::tls_cert_file`].
+    pub tls_key_file: String,
+    /// See [`Config::tls_cert_file`].
+    pub tls_ca_cert_file: String,
+    /// A directory of such files.
+    pub tls_ca_cert_dir: String,
+    /// Versions of TLS, in Redis's words; empty: all that are spoken here.
+    pub tls_protocols: String,
+    /// Whether Redis clients must show a certificate.
+    pub tls_auth_clients: ClientAuth,
+    /// Whether HTTP clients must show a certificate.
+    pub http_tls_auth_clients: ClientAuth,
     /// Addresses of the Redis door.
     pub bind: Vec<Bind>,
     /// Addresses of the HTTP door.
@@ -228,6 +247,15 @@ impl Default for Config {
         Config {
             port: 6379,
             http_port: 8080,
+            tls_port: 0,
+            http_tls_port: 0,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
+            tls_ca_cert_file: String::new(),
+            tls_ca_cert_dir: String::new(),
+            tls_protocols: String::new(),
+            tls_auth_clients: ClientAuth::Yes,
+            http_tls_auth_clients: ClientAuth::Optional,
             bind: loopback.clone(),
             http_bind: loopback,
             dir: PathBuf::from("pantry-data"),

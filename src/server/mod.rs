@@ -34,6 +34,8 @@ use crate::push::post::Post;
 use crate::push::pubsub::PubSub;
 use crate::script::Scripts;
 use crate::store::Store;
+use crate::tls::Tls;
+use crate::token::{self, Tokens};
 use clients::Clients;
 use doors::Doors;
 use latency::LatencyMonitor;
@@ -79,6 +81,10 @@ pub struct Server {
     pub cron_is_paused: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
+    /// Certificates of both doors.
+    pub tls: Tls,
+    /// Tokens of the HTTP door.
+    pub tokens: Tokens,
     /// The data directory.
     pub persistence: Persistence,
     /// Listening sockets.
@@ -116,6 +122,8 @@ impl Server {
             active_expire: AtomicBool::new(true),
             cron_is_paused: AtomicBool::new(false),
             config_file: None,
+            tls: Tls::default(),
+            tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             doors: Doors::default(),
             config: RwLock::new(Arc::new(config)),
