@@ -24,9 +24,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
     // Redis 8 says -3.
     ("command|getkeys", "arity"),
     ("command|getkeysandflags", "arity"),
-    // The names they are about are what the category is for.
-    ("memory|help", "categories"),
-    ("memory|usage", "categories"),
     ("pubsub|help", "categories"),
     // Redis shows a shard channel as a key, so that clients of a cluster find its shard.
     ("spublish", "keys"),
@@ -35,7 +32,13 @@ const DIFFERENCES: &[(&str, &str)] = &[
 ];
 
 /// Commands that do the same as another one, and its handler.
-const SAME: &[(&str, &str)] = &[("SUBSTR", "getrange"), ("UNLINK", "del")];
+const SAME: &[(&str, &str)] = &[
+    ("SUBSTR", "getrange"),
+    ("UNLINK", "del"),
+    ("READONLY", "asking"),
+    ("READWRITE", "asking"),
+    ("SLAVEOF", "replicaof"),
+];
 
 /// Commands whose replies grow with the table; `the_replies_that_show_all_commands_agree` looks at them.
 /// Tokens are random, and kept in a file: `tests/tokens.rs` has them.

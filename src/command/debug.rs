@@ -107,9 +107,8 @@ fn debug(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
         ));
     }
     let given = args.len() - 2;
-    let fits = |of: &&Subcommand| {
-        is(args.get(1), of.name) && (of.args_min..=of.args_max).contains(&given)
-    };
+    let fits =
+        |of: &&Subcommand| is(args.get(1), of.name) && (of.args_min..=of.args_max).contains(&given);
     match SUBCOMMANDS.iter().find(fits) {
         Some(subcommand) => (subcommand.run)(context, args, reply),
         None => {
@@ -263,7 +262,9 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
 fn reload(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let is_option = |arg: &[u8]| ["MERGE", "NOFLUSH", "NOSAVE"].iter().any(|word| is(arg, word));
     if !args.iter().skip(2).all(is_option) {
-        return Err(Error::plain("DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
+        return Err(Error::plain(
+            "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+        ));
     }
     for db in 0..DATABASES {
         context.executor.view(db, context.session, |view| {

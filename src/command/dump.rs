@@ -87,7 +87,12 @@ fn restore(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
 }
 
 /// Puts a value that was read in place of what the name holds.
-pub(super) fn put(view: &mut View<'_>, name: &[u8], value: &Value, deadline: NewDeadline) -> Result {
+pub(super) fn put(
+    view: &mut View<'_>,
+    name: &[u8],
+    value: &Value,
+    deadline: NewDeadline,
+) -> Result {
     let pairs = match value {
         Value::String(string) => {
             view.put_string(name, string, deadline, Cause::Restore);

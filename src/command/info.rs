@@ -147,6 +147,7 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     if let Some(resident) = resident {
         fields.add_bytes("used_memory_rss", resident);
     }
+    fields.add_bytes("used_memory_peak", facts.server.peak_bytes(facts.store.bytes) as u64);
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
@@ -250,9 +251,15 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("http_requests", sum(|of| &of.http_requests));
 }
 
-fn replication(fields: &mut Fields, _facts: &Facts<'_>) {
+/// A server by itself, whose offset is the number of its last change.
+fn replication(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("role", "master");
     fields.add("connected_slaves", 0);
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_replid", &facts.server.run_id);
+    fields.add("master_repl_offset", facts.server.store.journal.last());
+    fields.add("second_repl_offset", -1);
+    fields.add("repl_backlog_active", 0);
 }
 
 fn cpu(fields: &mut Fields, _facts: &Facts<'_>) {

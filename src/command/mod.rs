@@ -27,9 +27,11 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod lcs;
+mod memory;
 mod namespace;
 mod persistence;
 mod pubsub;
+mod replication;
 mod scripting;
 mod slowlog;
 mod string;
@@ -70,9 +72,11 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     latency::FAMILY,
     lcs::FAMILY,
+    memory::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,
+    replication::FAMILY,
     scripting::FAMILY,
     slowlog::FAMILY,
     string::FAMILY,

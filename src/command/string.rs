@@ -400,10 +400,8 @@ mod tests {
         for (start, end) in places().flat_map(|start| places().map(move |end| (start, end))) {
             let from_front = |at: i64| if at < 0 { at.saturating_add(10) } else { at };
             let (first, last) = (from_front(start).max(0), from_front(end));
-            let bytes = value
-                .iter()
-                .enumerate()
-                .filter(|&(at, _)| (first..=last).contains(&(at as i64)));
+            let bytes =
+                value.iter().enumerate().filter(|&(at, _)| (first..=last).contains(&(at as i64)));
             let expected: Vec<u8> = bytes.map(|(_, &byte)| byte).collect();
             assert_eq!(part(value, start, end), expected, "{start} {end}");
             assert_eq!(part(b"", start, end), b"");

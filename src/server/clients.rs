@@ -159,6 +159,12 @@ impl Client {
         }
     }
 
+    /// Bytes that wait in its buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        let buffers = [&self.query_bytes, &self.output_bytes, &self.queued_bytes];
+        buffers.iter().map(|bytes| bytes.load(Relaxed)).sum()
+    }
+
     /// Asks the connection to close, without another word.
     pub fn kill(&self) {
         self.is_killed.store(true, Relaxed);

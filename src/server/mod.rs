@@ -21,7 +21,7 @@ mod unix_socket;
 pub mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
@@ -89,6 +89,7 @@ pub struct Server {
     pub persistence: Persistence,
     /// Listening sockets.
     pub doors: Doors,
+    peak_bytes: AtomicUsize,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -126,6 +127,7 @@ impl Server {
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             doors: Doors::default(),
+            peak_bytes: AtomicUsize::new(0),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
@@ -135,6 +137,11 @@ impl Server {
     /// One counter, over all worker threads.
     pub fn sum(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
         self.metrics.iter().map(|metrics| counter(metrics).get()).sum()
+    }
+
+    /// The most that `used_memory` was when INFO or MEMORY looked at it.
+    pub fn peak_bytes(&self, used_bytes: usize) -> usize {
+        self.peak_bytes.fetch_max(used_bytes, Ordering::Relaxed).max(used_bytes)
     }
 
     /// The configuration as it is now.
