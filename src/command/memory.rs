@@ -81,7 +81,7 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
         ("clients.slaves", 0),
         ("clients.normal", buffers),
         ("cluster.links", 0),
-        ("aof.buffer", server.store.journal.queued_bytes() as usize),
+        ("aof.buffer", server.store.journal.queued_bytes()),
         ("keys.count", names),
         ("keys.bytes-per-key", used / names.max(1)),
         ("dataset.bytes", used),
