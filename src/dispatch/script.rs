@@ -104,6 +104,8 @@ impl Executor<'_> {
             }
         }
         let mut inner = Session::new(session.client.clone(), true);
+        inner.is_script = true;
+        inner.tracking.clone_from(&session.tracking);
         inner.db = session.db;
         let script = Script {
             engine,
