@@ -5,6 +5,7 @@
 
 use super::varint;
 use crate::events::notes::{Note, Notes};
+use crate::short::append;
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,6 +241,14 @@ impl Effects {
         fields: [&[u8]; N],
         deadline_ms: u64,
     ) {
+        const SHORT_LEN_MAX: usize = 0x7f;
+        if deadline_ms == NEVER && fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
+            self.bytes.reserve(3 + N + N * SHORT_LEN_MAX);
+            self.bytes.extend_from_slice(&[kind, cause, db]);
+            self.bytes.extend_from_slice(&fields.map(|field| field.len() as u8));
+            fields.iter().for_each(|field| append(&mut self.bytes, field));
+            return;
+        }
         let mut front = [0; 3 + 3 * varint::LEN_MAX + 8];
         let mut end = 3;
         for field in fields {
