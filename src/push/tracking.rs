@@ -224,6 +224,8 @@ impl Table {
     fn hear(&mut self, batch: &Batch, round: &mut Round<'_>) {
         let (lsn, by_client) = (batch.lsn, batch.client_id);
         let mut names: Vec<&[u8]> = Vec::new();
+        // FLUSHALL is many effects, and one message.
+        let mut was_all = false;
         for (_, effect) in batch.changes() {
             match effect {
                 Effect::PutPair { name, .. }
@@ -236,9 +238,12 @@ impl Table {
                 Effect::Rename { name, to, .. } => names.extend([name, to]),
                 Effect::Copy { to, .. } => names.push(to),
                 Effect::SwapDb { .. } | Effect::Flush { .. } => {
-                    self.tell_of(&names, lsn, by_client, round);
-                    names.clear();
-                    self.everything_changed(lsn, round);
+                    if !was_all || !names.is_empty() {
+                        self.tell_of(&names, lsn, by_client, round);
+                        names.clear();
+                        self.everything_changed(lsn, round);
+                    }
+                    was_all = true;
                 }
                 Effect::Keep { .. } | Effect::Libraries { .. } => {}
             }
