@@ -37,6 +37,14 @@ thread_local! {
     static ASIDE: RefCell<Option<Box<Script>>> = const { RefCell::new(None) };
 }
 
+/// Which libraries of functions were changed.
+pub enum Change {
+    /// The one with this name.
+    One(String),
+    /// Any.
+    All,
+}
+
 /// A script to be run.
 pub struct Call<'a> {
     /// What was compiled.
@@ -134,7 +142,7 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// Those of `change`, or when it has to wait for a script.
-    pub fn change_libraries(&mut self, change: impl FnOnce(&mut Engine) -> Result) -> Result {
+    pub fn change_libraries(&mut self, change: impl FnOnce(&mut Engine) -> Result<Change>) -> Result {
         if !self.is_in_exec {
             self.release();
             self.held.lock_all();
@@ -143,23 +151,33 @@ impl Executor<'_> {
         let kept = &self.server.store.libraries;
         let mut engine = Engine::take().ok_or_else(|| self.server.store.turn.busy())?;
         let changed = engine.sync(kept).and_then(|()| change(&mut engine));
-        if changed.is_ok() {
-            let codes = engine.libraries.by_name.values().map(|library| &*library.code);
-            let all = libraries::encode(codes);
-            let set = kept.set(&all);
-            debug_assert!(set.is_ok());
-            engine.libraries.version = kept.version();
-            self.effects.push(Cause::Function, Effect::Libraries { all: &all });
-            self.may_have_changed = true;
-        } else {
-            // What was changed here is not what is kept.
-            engine.libraries.version = u64::MAX;
+        match &changed {
+            Ok(Change::One(name)) => {
+                let library = engine.libraries.by_name.get(name);
+                let code = library.map_or(&[][..], |library| &*library.code);
+                self.record(Effect::Library { name: name.as_bytes(), code });
+            }
+            Ok(Change::All) => {
+                let libraries = engine.libraries.by_name.values();
+                let named = libraries.map(|library| (library.name.as_bytes(), &*library.code));
+                self.record(Effect::Libraries { all: &libraries::encode(named) });
+            }
+            Err(_) => {}
         }
+        // What was changed here in vain is not what is kept.
+        engine.libraries.version = if changed.is_ok() { kept.version() } else { u64::MAX };
         engine.put_back();
         if !self.is_in_exec {
             self.release();
         }
-        changed
+        changed.map(drop)
+    }
+
+    fn record(&mut self, effect: Effect<'_>) {
+        // It was made here, so it can be applied.
+        let _ = self.server.store.libraries.apply(effect);
+        self.effects.push(Cause::Function, effect);
+        self.may_have_changed = true;
     }
 
     /// Goes on with the script of this session that is aside, for a slice.
