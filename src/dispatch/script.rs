@@ -249,7 +249,7 @@ impl Executor<'_> {
             Ok(value) => convert::to_reply(&value, is_resp3, reply),
             Err(error) => {
                 let error = Error::coded(explain(&error, &compiled.name));
-                self.metrics.total_error_replies.add(1);
+                self.metrics.count_error(error.code());
                 reply.error(&error);
                 Ok(())
             }
