@@ -67,7 +67,11 @@ struct Script {
     /// Memory was used up when it began.
     is_short_of_memory: bool,
     began: Instant,
-    running: Arc<Running>,
+    /// As others see it, once they have to.
+    running: Option<Arc<Running>>,
+    has_written: bool,
+    /// In unix ms.
+    started_ms: u64,
     /// It is aside, or was: it holds stripes only while a command runs.
     is_aside: bool,
     /// The stripes it had when it was put aside.
@@ -111,6 +115,7 @@ impl Executor<'_> {
                 return Err(error);
             }
         }
+        let began = engine.host.slice_began();
         let mut inner = Session::new(session.client.clone(), true);
         inner.db = session.db;
         let script = Script {
@@ -120,15 +125,10 @@ impl Executor<'_> {
             flags: call.compiled.flags,
             is_read_only: call.is_read_only,
             is_short_of_memory,
-            began: Instant::now(),
-            running: Arc::new(Running {
-                name: call.compiled.name.clone(),
-                command: call.args.iter().take(COMMAND_SHOWN_MAX).map(<[u8]>::to_vec).collect(),
-                is_eval: call.compiled.script.is_some(),
-                started_ms: self.clock_ms,
-                has_written: AtomicBool::new(false),
-                is_killed: AtomicBool::new(false),
-            }),
+            began,
+            running: None,
+            has_written: false,
+            started_ms: self.clock_ms,
             is_aside: false,
             stripes: Vec::new(),
             effects: Effects::default(),
@@ -142,7 +142,10 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// Those of `change`, or when it has to wait for a script.
-    pub fn change_libraries(&mut self, change: impl FnOnce(&mut Engine) -> Result<Change>) -> Result {
+    pub fn change_libraries(
+        &mut self,
+        change: impl FnOnce(&mut Engine) -> Result<Change>,
+    ) -> Result {
         if !self.is_in_exec {
             self.release();
             self.held.lock_all();
@@ -233,7 +236,7 @@ impl Executor<'_> {
             if !self.is_in_exec {
                 self.release();
             }
-            self.server.store.turn.leave(&script.running);
+            self.server.store.turn.leave(&script.running());
         }
         let compiled = script.compiled.clone();
         if script.is_stray && self.effects.is_empty() && !self.is_in_exec {
@@ -289,6 +292,9 @@ impl Executor<'_> {
         let keys = call.args.iter().skip(3).take(call.keys);
         let args = call.args.iter().skip(3 + call.keys);
         engine.prepare(&call.compiled, Sized(keys, call.keys), Sized(args, call.others()))?;
+        let mut command = engine.host.command.borrow_mut();
+        command.clear();
+        call.args.iter().take(COMMAND_SHOWN_MAX).for_each(|word| command.push(word));
         Ok(is_short_of_memory)
     }
 
@@ -333,7 +339,10 @@ impl Executor<'_> {
             let result = self.reach(script, spec, args);
             if result.is_ok() {
                 if spec.is_write() {
-                    script.running.has_written.store(true, Relaxed);
+                    script.has_written = true;
+                    if let Some(running) = &script.running {
+                        running.has_written.store(true, Relaxed);
+                    }
                 }
                 self.call(&mut script.session, spec, args, Known::default(), reply);
             }
@@ -369,7 +378,7 @@ impl Executor<'_> {
             let text = "Write commands are not allowed from read-only scripts.";
             return Err(Error::plain(text));
         }
-        if !script.running.has_written.load(Relaxed) {
+        if !script.has_written {
             let journal = &self.server.store.journal;
             if journal.refuses() {
                 return Err(journal.refusal());
@@ -403,12 +412,13 @@ impl Executor<'_> {
     fn expand(&mut self, script: &mut Script) -> Result {
         let turn: &'_ Turn = &self.server.store.turn;
         let was_aside = script.is_aside;
+        let running = script.running();
         if !was_aside {
-            turn.enter(script.running.clone());
+            turn.enter(running.clone());
         }
-        if !turn.is_alone(&script.running) {
+        if !turn.is_alone(&running) {
             if !was_aside {
-                turn.leave(&script.running);
+                turn.leave(&running);
             }
             return Err(self.stray(script));
         }
@@ -417,7 +427,7 @@ impl Executor<'_> {
         self.release();
         self.held.lock_all();
         // One that was running may have been put aside meanwhile.
-        let is_alone = turn.is_alone(&script.running);
+        let is_alone = turn.is_alone(&running);
         if !is_alone {
             self.release();
             self.held.lock_again(&before);
@@ -425,7 +435,7 @@ impl Executor<'_> {
         self.effects = effects;
         script.stripes = self.held.numbers();
         if !was_aside {
-            turn.leave(&script.running);
+            turn.leave(&running);
         }
         if is_alone { Ok(()) } else { Err(self.stray(script)) }
     }
@@ -434,7 +444,7 @@ impl Executor<'_> {
     /// has changed nothing.
     fn stray(&self, script: &mut Script) -> Error {
         script.is_stray = true;
-        script.running.is_killed.store(self.effects.is_empty(), Relaxed);
+        script.running().is_killed.store(self.effects.is_empty(), Relaxed);
         Error::coded("BUSY Another script holds what this one needs, try again.")
     }
 
@@ -443,7 +453,7 @@ impl Executor<'_> {
         if !script.is_aside {
             script.is_aside = true;
             script.stripes = self.held.numbers();
-            self.server.store.turn.enter(script.running.clone());
+            self.server.store.turn.enter(script.running());
             self.let_go(script);
         }
         let threshold_ms = self.server.config().busy_reply_threshold_ms;
@@ -481,7 +491,7 @@ impl Executor<'_> {
 pub fn abandon(context: &mut Context<'_, '_>) {
     ASIDE.with_borrow_mut(|script| {
         if let Some(script) = script {
-            script.running.is_killed.store(true, Relaxed);
+            script.running().is_killed.store(true, Relaxed);
         }
     });
     let mut out = Vec::new();
@@ -492,7 +502,24 @@ pub fn abandon(context: &mut Context<'_, '_>) {
 
 impl Script {
     fn next_answer(&self) -> Answer {
-        if self.running.is_killed.load(Relaxed) { Answer::End } else { Answer::Go }
+        let is_killed = self.running.as_ref().is_some_and(|it| it.is_killed.load(Relaxed));
+        if is_killed { Answer::End } else { Answer::Go }
+    }
+
+    /// What others see of it.
+    fn running(&mut self) -> Arc<Running> {
+        let running = self.running.get_or_insert_with(|| {
+            let command = self.engine.host.command.borrow();
+            Arc::new(Running {
+                name: self.compiled.name.clone(),
+                command: command.args().iter().map(<[u8]>::to_vec).collect(),
+                is_eval: self.compiled.script.is_some(),
+                started_ms: self.started_ms,
+                has_written: AtomicBool::new(self.has_written),
+                is_killed: AtomicBool::new(false),
+            })
+        });
+        running.clone()
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Engine {
     by_text: HashMap<Box<[u8]>, Rc<Compiled>, foldhash::fast::RandomState>,
     /// By name, for EVALSHA.
     by_sha: HashMap<Sha, Rc<Compiled>, foldhash::fast::RandomState>,
+    /// See [`Scripts::forgotten`]: what was forgotten before is not here any more.
+    forgotten: u64,
     run: Function,
     globals: Table,
     keys: LuaString,
@@ -122,6 +124,7 @@ impl Engine {
             lua,
             by_text: HashMap::default(),
             by_sha: HashMap::default(),
+            forgotten: 0,
             run: sandbox.run,
             globals: sandbox.globals,
             keys: keys?,
@@ -139,7 +142,7 @@ impl Engine {
         if let Some(compiled) = self.by_text.get(text).filter(|it| it.is_alive()) {
             return Ok(compiled.clone());
         }
-        self.forget_dead();
+        self.forget_dead(scripts);
         let script = scripts.add(text, false)?;
         self.compile(scripts, script)
     }
@@ -152,7 +155,7 @@ impl Engine {
         if let Some(compiled) = self.by_sha.get(sha).filter(|it| it.is_alive()) {
             return Ok(compiled.clone());
         }
-        self.forget_dead();
+        self.forget_dead(scripts);
         let script = scripts.find(sha).ok_or_else(super::no_script)?;
         self.compile(scripts, script)
     }
@@ -179,14 +182,21 @@ impl Engine {
             flags: script.flags,
             habits: script.habits.clone(),
             script: Some(script.clone()),
-            function: self.host.functions.store(function).map_err(|error| Error::plain(message(&error)))?,
+            function: self
+                .host
+                .functions
+                .store(function)
+                .map_err(|error| Error::plain(message(&error)))?,
         });
         self.by_text.insert(script.text.clone(), compiled.clone());
         self.by_sha.insert(script.sha, compiled.clone());
         Ok(compiled)
     }
 
-    fn forget_dead(&mut self) {
+    fn forget_dead(&mut self, scripts: &Scripts) {
+        if std::mem::replace(&mut self.forgotten, scripts.forgotten()) == self.forgotten {
+            return;
+        }
         self.by_text.retain(|_, compiled| compiled.is_alive());
         self.by_sha.retain(|_, compiled| compiled.is_alive());
     }

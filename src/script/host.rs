@@ -53,7 +53,9 @@ pub struct Host {
     pub loading: RefCell<Option<Vec<Registered>>>,
     /// The script must end.
     pub is_ended: Cell<bool>,
-    slice_end: Cell<Option<Instant>>,
+    /// The client's command, or its beginning.
+    pub command: RefCell<OwnedRequest>,
+    slice_began: Cell<Instant>,
     /// Functions that are kept for later.
     pub functions: Functions,
 }
@@ -182,14 +184,20 @@ impl Host {
             is_resp3: Cell::default(),
             loading: RefCell::default(),
             is_ended: Cell::default(),
-            slice_end: Cell::default(),
+            command: RefCell::default(),
+            slice_began: Cell::new(Instant::now()),
             functions: Functions::new(lua)?,
         })
     }
 
     /// Begins a slice of the thread's time.
     pub fn begin_slice(&self) {
-        self.slice_end.set(Some(Instant::now() + SLICE));
+        self.slice_began.set(Instant::now());
+    }
+
+    /// When the slice began.
+    pub fn slice_began(&self) -> Instant {
+        self.slice_began.get()
     }
 
     /// Has the command in [`Host::request`] run. On a script's stack only.
@@ -202,9 +210,9 @@ impl Host {
         if self.is_ended.get() {
             return Answer::End;
         }
-        match self.slice_end.get() {
-            Some(end) if Instant::now() >= end => self.leave(Ask::Tick),
-            _ => Answer::Go,
+        match self.slice_began.get().elapsed() >= SLICE {
+            true => self.leave(Ask::Tick),
+            false => Answer::Go,
         }
     }
 

@@ -82,7 +82,8 @@ impl Libraries {
     /// The function with this name.
     pub fn find(&self, name: &[u8]) -> Option<Rc<Compiled>> {
         let name = std::str::from_utf8(name).ok()?;
-        let found = self.functions.get(name).or_else(|| self.functions.get(&name.to_ascii_lowercase()));
+        let found =
+            self.functions.get(name).or_else(|| self.functions.get(&name.to_ascii_lowercase()));
         found.cloned()
     }
 
