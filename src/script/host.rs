@@ -120,6 +120,9 @@ impl Stored {
 impl Drop for Stored {
     fn drop(&mut self) {
         let (table, free) = &*self.functions.0;
+        if table.weak_lua().try_upgrade().is_none() {
+            return;
+        }
         // It would only stay longer.
         let _ = table.raw_set(self.place, false);
         free.borrow_mut().places.push(self.place);
