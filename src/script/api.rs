@@ -209,7 +209,7 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
         return Err(ended());
     }
     let _unlimited = Unlimited::new(lua);
-    convert::from_reply(lua, &host.reply.borrow())
+    convert::from_reply(lua, &host.reply.borrow().to_vec())
 }
 
 fn fill(request: &mut OwnedRequest, args: &MultiValue) -> Result<(), &'static str> {
