@@ -22,7 +22,7 @@ const WHOLE: &str = "return tostring(rawget(_G, 'foo')) .. string.upper('a') .. 
 fn nothing_that_scripts_share_can_be_changed() {
     let mut server = Harness::new(Journal::discarding());
     let whole = eval(&mut server, WHOLE);
-    assert_eq!(whole, "\"nilABda39nil12[1]1function\"\n");
+    assert_eq!(whole, "\"nilABda39nil12[1]1function\"");
     assert!(eval(&mut server, PROBE).contains("Attempt to modify a readonly table"));
     for attempt in [
         "foo = 1",
@@ -69,7 +69,7 @@ fn what_could_leave_the_sandbox_is_not_there() {
         let reply = eval(&mut server, &format!("return {name}"));
         assert!(reply.contains("nonexistent global variable"), "{name}: {reply}");
     }
-    assert_eq!(eval(&mut server, "return #{next(os), next(os, 'clock')}"), "(integer) 1\n");
+    assert_eq!(eval(&mut server, "return #{next(os), next(os, 'clock')}"), "(integer) 1");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn memory_that_runs_out_ends_the_script_only() {
     ] {
         let reply = eval(&mut server, bomb);
         assert!(reply.contains("not enough memory"), "{bomb}: {reply}");
-        assert_eq!(eval(&mut server, "return 1 + 1"), "(integer) 2\n");
+        assert_eq!(eval(&mut server, "return 1 + 1"), "(integer) 2");
     }
 }
 
@@ -96,7 +96,7 @@ fn large_tables_go_both_ways() {
                   local there = cjson.decode(cjson.encode(t)) \
                   local back = cmsgpack.unpack(cmsgpack.pack(there)) \
                   return back['20000'][1]";
-    assert_eq!(eval(&mut server, script), "(integer) 20000\n");
+    assert_eq!(eval(&mut server, script), "(integer) 20000");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn many_scripts_and_functions_can_be_kept() {
         let script = format!("return {i}").into_bytes();
         server.execute("a", &[b"SCRIPT".to_vec(), b"LOAD".to_vec(), script]);
     }
-    assert_eq!(eval(&mut server, "return 9999"), "(integer) 9999\n");
+    assert_eq!(eval(&mut server, "return 9999"), "(integer) 9999");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_script_is_one_batch_of_effects_even_if_it_fails() {
     let script = "redis.call('SET', 'a', 1) redis.call('HSET', 'b', 'c', 2) error('enough')";
     assert!(eval(&mut server, script).contains("enough"));
     assert_eq!(server.server.store.journal.batches().len(), 1);
-    assert_eq!(server.run("GET a"), "\"1\"\n");
+    assert_eq!(server.run("GET a"), "\"1\"");
 }
 
 #[test]
