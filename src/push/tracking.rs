@@ -245,7 +245,7 @@ impl Table {
                     }
                     was_all = true;
                 }
-                Effect::Keep { .. } | Effect::Libraries { .. } => {}
+                Effect::Keep { .. } | Effect::Libraries { .. } | Effect::Library { .. } => {}
             }
         }
         self.tell_of(&names, lsn, by_client, round);
