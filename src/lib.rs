@@ -26,7 +26,7 @@
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`base64`], [`clock`], [`digest`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
 //! # Invariants
@@ -44,6 +44,7 @@ pub mod base64;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod digest;
 pub mod dispatch;
 pub mod error;
 pub mod glob;
