@@ -11,6 +11,8 @@ use crate::store::Policy;
 
 /// Longest password, in bytes; Redis's limit.
 pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Longest public URL, in bytes.
+const URL_BYTES_MAX: usize = 1024;
 const MIB: u64 = 1 << 20;
 const SECONDS_MAX: u64 = i32::MAX as u64;
 const MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -122,6 +124,16 @@ pub const DIRECTIVES: &[Directive] = &[
         field!(http_body_timeout_ms, Integer { min: 1, max: MS_MAX }),
     )
     .about("Time an HTTP client has to send a body"),
+    row("http-bulk-max-bytes", "BYTES", field!(http_bulk_max_bytes, Memory { min: 1024 }))
+        .live()
+        .about("Longest body of rows or commands, and longest row of an import"),
+    row(
+        "http-bulk-max-rows",
+        "COUNT",
+        field!(http_bulk_max_rows, Integer { min: 1, max: 1_000_000 }),
+    )
+    .live()
+    .about("Most rows in one call that sets, gets or deletes many pairs"),
     row("http-cors-origin", "ORIGIN", field!(http_cors_origins, Words))
         .list()
         .about("Origins whose pages may call the HTTP door; * for all"),
@@ -133,6 +145,12 @@ pub const DIRECTIVES: &[Directive] = &[
     .about("Time an HTTP client has to send headers, idle time included"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
+    row("http-public-url", "URL", field!(http_public_url, Text { max_bytes: URL_BYTES_MAX }))
+        .live()
+        .about("Where clients reach the HTTP door, for links in answers; empty for as they say"),
+    row("http-trust-forwarded", "yes|no", field!(http_trust_forwarded, YesNo))
+        .live()
+        .about("Whether X-Forwarded-Proto, -Host and -Prefix are believed, for links in answers"),
     row(
         "lfu-decay-time",
         "MINUTES",
