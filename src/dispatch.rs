@@ -5,14 +5,17 @@
 //! It is made for a batch and dropped before any await.
 
 mod plan;
+pub mod script;
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::args::is;
 use crate::command::{self, Keys, Run, Spec};
+use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
+use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::Server;
@@ -43,8 +46,12 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// What was published and not sent yet.
+    outbox: Vec<Publication>,
     /// A command ran that may change something.
     may_have_changed: bool,
+    /// The last command did not run: it has to wait for a script that takes long.
+    pub is_parked: bool,
 }
 
 /// What a command for the connection or the server is run with.
@@ -53,6 +60,17 @@ pub struct Context<'c, 's> {
     pub session: &'c mut Session,
     /// The batch it is in.
     pub executor: &'c mut Executor<'s>,
+}
+
+impl Context<'_, '_> {
+    /// Whether this client may do what is `allowed` to these.
+    pub fn is_allowed(&self, allowed: Allowed) -> bool {
+        match allowed {
+            Allowed::No => false,
+            Allowed::Yes => true,
+            Allowed::Local => self.session.client.addr.is_local(),
+        }
+    }
 }
 
 impl<'s> Executor<'s> {
@@ -66,6 +84,8 @@ impl<'s> Executor<'s> {
         random: u64,
     ) -> Executor<'s> {
         let clock_ms = server.store.clock.now_ms();
+        let mut effects = effects;
+        effects.notes.begin(server.store.events.is_heard());
         Executor {
             server,
             held: Held::new(&server.store),
@@ -79,8 +99,17 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            outbox: Vec::new(),
             may_have_changed: false,
+            is_parked: false,
         }
+    }
+
+    /// Says whose commands these are.
+    #[must_use]
+    pub fn of_client(mut self, id: u64) -> Self {
+        self.effects.notes.set_client(id);
+        self
     }
 
     /// Runs commands over an overlay and then replays their effects, instead of editing in place.
@@ -97,7 +126,29 @@ impl<'s> Executor<'s> {
             self.seen.wrote = self.seen.touched;
         }
         session.seen = session.seen.max(self.seen);
+        self.send_outbox(session);
         self.effects
+    }
+
+    /// Sends a message when nothing is held any more, and before what later commands do is heard of.
+    pub fn publish(&mut self, publication: Publication) {
+        self.outbox.push(publication);
+    }
+
+    /// Sends what was published so far, and lets listeners hear what has happened so far.
+    pub fn send(&mut self, session: &Session) {
+        if !self.is_in_exec {
+            self.release();
+            self.send_outbox(session);
+        }
+    }
+
+    fn send_outbox(&mut self, session: &Session) {
+        if !self.outbox.is_empty() {
+            let lsn = session.seen.max(self.seen).touched;
+            self.server.pubsub.publish(lsn, self.clock_ms, &self.outbox);
+            self.outbox.clear();
+        }
     }
 
     /// The batch's moment, in unix ms.
@@ -122,6 +173,16 @@ impl<'s> Executor<'s> {
         reply: &mut Reply<'_>,
     ) {
         let mark = reply.mark();
+        if !self.outbox.is_empty() && !plan.is_publish() {
+            self.send(session);
+        }
+        if !self.server.store.turn.is_free() {
+            match self.takes_turn(plan.subcommand(args)) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.refuse(session, args, error, reply),
+            }
+        }
         match self.resolve(session, args, plan) {
             Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if self.server.store.is_over_limit() && !self.has_room(session, spec) => {
@@ -133,7 +194,9 @@ impl<'s> Executor<'s> {
             }
             Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
-        if session.reply_mode != ReplyMode::On {
+        if session.reply_mode != ReplyMode::On
+            && !plan.spec.is_some_and(|spec| spec.command.flags.pushes)
+        {
             match session.reply_mode {
                 ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
                 ReplyMode::Skip => {
@@ -160,18 +223,27 @@ impl<'s> Executor<'s> {
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
         if let Err(error) = self.run(session, spec, args, known, reply) {
+            if self.is_parked {
+                return;
+            }
             reply.rewind(mark);
             reply.error(&error);
             self.metrics.failed[spec.index].add(1);
             self.metrics.total_error_replies.add(1);
         }
+        self.effects.end_command();
     }
 
     /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.
     pub fn exec(&mut self, session: &mut Session, reply: &mut Reply<'_>) -> Result {
-        let transaction = session.take_transaction().unwrap_or_default();
+        let transaction = session.transaction.take().unwrap_or_default();
         let watch = session.watch.take();
         self.lock_for(session, &transaction.queue, watch.as_deref());
+        if let Err(error) = self.check_turn() {
+            (session.transaction, session.watch) = (Some(transaction), watch);
+            return Err(error);
+        }
+        session.take_transaction();
         let is_dirty = watch.as_deref().is_some_and(|watch| self.is_dirty(watch));
         if let Some(watch) = watch {
             self.forget(&watch);
@@ -225,6 +297,9 @@ impl<'s> Executor<'s> {
         if !session.is_authenticated && !spec.command.flags.no_auth {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::NoAuth);
+        }
+        if session.is_listening && !session.resp3 {
+            check_subscribed(session, spec)?;
         }
         if self.server.store.journal.refuses() && self.changes(session, spec) {
             self.metrics.rejected[spec.index].add(1);
@@ -315,7 +390,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(spec.keys, args, known.name), ..known };
+        let known = Known { name: self.lock(spec.keys, args, known.name)?, ..known };
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         let access = Access {
             db: session.db,
@@ -351,7 +426,7 @@ impl<'s> Executor<'s> {
         keys: Keys,
         args: Args<'a>,
         known: Option<Name<'a>>,
-    ) -> Option<Name<'a>> {
+    ) -> Result<Option<Name<'a>>> {
         let store = &self.server.store;
         match keys {
             Keys::One(at) => {
@@ -361,27 +436,46 @@ impl<'s> Executor<'s> {
                     if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
                         self.release();
                         self.held.lock(name);
+                        self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
                     }
                 }
-                return Some(name);
+                return Ok(Some(name));
             }
             _ if self.is_in_exec => {}
             Keys::None => self.release(),
             Keys::Every => {
                 self.release();
                 self.held.lock_all();
+                self.check_turn()?;
                 self.now_ms = self.held.settle_now_ms(self.clock_ms);
             }
             Keys::Range { .. } => {
                 self.release();
                 let positions = keys.positions(args.len());
                 self.held.lock_names(positions.map(|at| store.name(args.get(at))));
+                self.check_turn()?;
                 self.now_ms = self.held.settle_now_ms(self.clock_ms);
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// Stripes were just taken: if a script is aside, they are let go, and the command waits.
+    #[inline]
+    fn check_turn(&mut self) -> Result {
+        if self.server.store.turn.is_free() {
+            return Ok(());
+        }
+        self.park()
+    }
+
+    #[cold]
+    fn park(&mut self) -> Result {
+        self.release();
+        self.is_parked = true;
+        Err(self.server.store.turn.busy())
     }
 
     #[inline]
@@ -398,7 +492,9 @@ impl<'s> Executor<'s> {
         self.release();
         let store = &self.server.store;
         // An overlay replays under all stripes, so it must not hold any.
-        let needs_all = queue.iter().any(|queued| queued.spec.keys == Keys::Every);
+        let needs_all = queue.iter().any(|queued| {
+            queued.spec.keys == Keys::Every || queued.spec.family.group == "scripting"
+        });
         if needs_all {
             self.held.lock_all();
         } else {
@@ -461,4 +557,17 @@ impl<'s> Executor<'s> {
         self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
         result
     }
+}
+
+/// A RESP2 client that has subscribed can not tell replies from messages.
+#[cold]
+fn check_subscribed(session: &Session, spec: &'static Spec) -> Result {
+    if spec.command.flags.subscribed || !session.client.is_subscriber() {
+        return Ok(());
+    }
+    let name = &spec.full_name;
+    Err(Error::plain(format!(
+        "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context"
+    )))
 }

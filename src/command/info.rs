@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Command, Family, REDIS_VERSION, table};
 use crate::dispatch::Context;
 use crate::error::Result;
+use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::metrics::{Counter, Metrics};
@@ -131,7 +132,7 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("maxclients", facts.server.config().maxclients);
     fields.add("blocked_clients", 0);
     fields.add("tracking_clients", 0);
-    fields.add("pubsub_clients", 0);
+    fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
     fields.add("total_watched_keys", watching.map(u64::from).sum::<u64>());
 }
@@ -237,8 +238,11 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("evicted_keys", server.store.evicted_names());
     fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
     fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
-    fields.add("pubsub_channels", 0);
-    fields.add("pubsub_patterns", 0);
+    fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
+    fields.add("pubsub_patterns", server.pubsub.count(Kind::Pattern));
+    fields.add("pubsubshard_channels", server.pubsub.count(Kind::Shard));
+    let disconnections = server.post.disconnections.load(Relaxed);
+    fields.add("client_output_buffer_limit_disconnections", disconnections);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }

@@ -1,16 +1,25 @@
 //! What can be configured: one struct, and (in [`directive`]) one table that names its fields.
 //!
-//! Flags, the configuration file and CONFIG GET/SET all go through the table. What a setting does is
-//! decided where it is used.
+//! Flags, the environment, the configuration file and CONFIG all go through the table. What a setting
+//! does is decided where it is used.
 
+mod accepted;
+mod applied;
 pub mod directive;
+mod file;
 pub mod format;
 mod load;
+mod output_limit;
+pub mod rewrite;
+mod shape;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use load::{Loaded, load, report};
+pub use load::{Loaded, load, load_with, report};
+pub use output_limit::{Class, OutputLimit, OutputLimits};
 
 use crate::store::Policy;
 
@@ -22,16 +31,16 @@ pub struct Config {
     /// Port of the HTTP door; 0: no door.
     pub http_port: u16,
     /// Addresses of the Redis door.
-    pub bind: Vec<IpAddr>,
+    pub bind: Vec<Bind>,
     /// Addresses of the HTTP door.
-    pub http_bind: Vec<IpAddr>,
+    pub http_bind: Vec<Bind>,
     /// Where data is kept.
     pub dir: PathBuf,
     /// Worker threads; 0: as many as there are cores.
     pub threads: usize,
     /// Password of the default user; empty: none.
     pub requirepass: String,
-    /// Whether to refuse listening beyond loopback without a password.
+    /// Whether to refuse clients from other machines while the default user has no password.
     pub protected_mode: bool,
     /// Whether changes are journaled.
     pub appendonly: bool,
@@ -43,7 +52,41 @@ pub struct Config {
     /// What the journal must have for that at least.
     pub auto_aof_rewrite_min_size_bytes: usize,
     /// Whether DEBUG may be used.
-    pub enable_debug_command: bool,
+    pub enable_debug_command: Allowed,
+    /// Whether CONFIG SET may change what is protected.
+    pub enable_protected_configs: Allowed,
+    /// The file with the users; empty: they are in the configuration file.
+    pub aclfile: String,
+    /// Whether a new user may use all channels.
+    pub acl_pubsub_default: bool,
+    /// Most entries of ACL LOG.
+    pub acllog_max_len: usize,
+    /// The users of the configuration file: their names and rules.
+    pub users: Vec<Vec<String>>,
+    /// Commands with other names: the old one and the new one; empty: there is no such command.
+    pub renamed_commands: Vec<(String, String)>,
+    /// Path of the unix socket; empty: none.
+    pub unixsocket: String,
+    /// Its permissions; 0: those that files of the process have.
+    pub unixsocketperm: u32,
+    /// The log's file; empty: standard output.
+    pub logfile: String,
+    /// File with the number of the process; empty: none.
+    pub pidfile: String,
+    /// Which service manager is told of the server's state.
+    pub supervised: Supervised,
+    /// Connections that may wait to be accepted.
+    pub tcp_backlog: u32,
+    /// RESP version before HELLO.
+    pub client_default_resp: u32,
+    /// Output that may wait for a client.
+    pub client_output_buffer_limit: OutputLimits,
+    /// Memory that all clients together may take.
+    pub maxmemory_clients: BytesOrPercent,
+    /// Whether clients may send scripts.
+    pub enable_scripting: bool,
+    /// Time after which who waits for a script is told that it is busy; 0: never.
+    pub busy_reply_threshold_ms: u64,
     /// What is logged.
     pub loglevel: LogLevel,
     /// Most clients at a time, both doors together.
@@ -62,6 +105,8 @@ pub struct Config {
     pub hash_max_listpack_entries: usize,
     /// Bytes of key or value up to which OBJECT ENCODING calls a namespace a listpack.
     pub hash_max_listpack_value_bytes: usize,
+    /// Bytes of a HyperLogLog up to which its layout is sparse.
+    pub hll_sparse_max_bytes: usize,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -90,6 +135,48 @@ pub struct Config {
     pub http_header_timeout_ms: u64,
     /// Time an HTTP client has to send a request's body.
     pub http_body_timeout_ms: u64,
+    /// Values of directives that have no effect, where they are not the default.
+    pub kept: BTreeMap<&'static str, String>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bind {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it is no matter if it can not be had.
+    pub is_optional: bool,
+}
+
+/// Who may do something dangerous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// Nobody.
+    No,
+    /// Everybody.
+    Yes,
+    /// Clients of this machine.
+    Local,
+}
+
+/// Which service manager is told of the server's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Redis's words")]
+pub enum Supervised {
+    No,
+    Systemd,
+    Upstart,
+    /// The one that the environment names.
+    Auto,
+}
+
+/// A number of bytes, or per cent of `maxmemory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BytesOrPercent {
+    /// Bytes.
+    Bytes(u64),
+    /// Per cent.
+    Percent(u8),
 }
 
 /// When the journal is flushed to the disk.
@@ -114,28 +201,28 @@ pub enum LogLevel {
     Nothing,
 }
 
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_optional { "-" } else { "" }, self.address)
+    }
+}
+
 impl Config {
-    /// Why these settings would lay data open: beyond loopback, both doors need a password, unless
-    /// `protected-mode` is off. `None` if they do not.
-    pub fn exposure(&self) -> Option<String> {
-        if !self.protected_mode || !self.requirepass.is_empty() {
-            return None;
-        }
-        let doors =
-            [("bind", &self.bind, self.port), ("http-bind", &self.http_bind, self.http_port)];
-        doors.into_iter().filter(|&(_, _, port)| port != 0).find_map(|(directive, addresses, _)| {
-            let address = addresses.iter().find(|address| !address.is_loopback())?;
-            Some(format!(
-                "{directive} {address} is reachable from other machines, and there is no password. \
-                 Set requirepass, bind to 127.0.0.1, or say protected-mode no."
-            ))
-        })
+    /// Most bytes that clients may take together; `None` for no limit.
+    pub fn maxmemory_clients_bytes(&self) -> Option<u64> {
+        let bytes = match self.maxmemory_clients {
+            BytesOrPercent::Bytes(bytes) => bytes,
+            BytesOrPercent::Percent(percent) => {
+                (self.maxmemory_bytes as u128 * u128::from(percent) / 100) as u64
+            }
+        };
+        (bytes > 0).then_some(bytes)
     }
 }
 
 impl Default for Config {
     fn default() -> Config {
-        let loopback = vec![IpAddr::from([127, 0, 0, 1])];
+        let loopback = vec![Bind { address: IpAddr::from([127, 0, 0, 1]), is_optional: false }];
         Config {
             port: 6379,
             http_port: 8080,
@@ -149,7 +236,24 @@ impl Default for Config {
             appendfsync: Fsync::EverySec,
             auto_aof_rewrite_percentage: 100,
             auto_aof_rewrite_min_size_bytes: 64 << 20,
-            enable_debug_command: false,
+            enable_debug_command: Allowed::No,
+            enable_protected_configs: Allowed::No,
+            aclfile: String::new(),
+            acl_pubsub_default: false,
+            acllog_max_len: 128,
+            users: Vec::new(),
+            renamed_commands: Vec::new(),
+            unixsocket: String::new(),
+            unixsocketperm: 0,
+            logfile: String::new(),
+            pidfile: String::new(),
+            supervised: Supervised::No,
+            tcp_backlog: 511,
+            client_default_resp: 2,
+            client_output_buffer_limit: OutputLimits::default(),
+            maxmemory_clients: BytesOrPercent::Bytes(0),
+            enable_scripting: true,
+            busy_reply_threshold_ms: 5000,
             loglevel: LogLevel::Notice,
             maxclients: 10_000,
             timeout_s: 0,
@@ -159,6 +263,7 @@ impl Default for Config {
             client_reply_max_bytes: 1 << 30,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
+            hll_sparse_max_bytes: 3000,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
@@ -173,6 +278,7 @@ impl Default for Config {
             http_trust_forwarded: false,
             http_header_timeout_ms: 30_000,
             http_body_timeout_ms: 30_000,
+            kept: BTreeMap::new(),
         }
     }
 }

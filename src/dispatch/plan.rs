@@ -33,6 +33,20 @@ impl<'a> Plan<'a> {
         Plan { spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
+    /// Whether it may add to what is published, and does nothing else.
+    pub(super) fn is_publish(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.family.group == "pubsub")
+    }
+
+    /// Its command, or the subcommand that the second argument names.
+    pub(super) fn subcommand(&self, args: Args<'_>) -> Option<&'static Spec> {
+        let spec = self.spec?;
+        match args.len() > 1 && !spec.subcommands.is_empty() {
+            true => command::table().find_subcommand(spec, args.get(1)),
+            false => Some(spec),
+        }
+    }
+
     fn is_brief(&self) -> bool {
         self.known.name.is_some() && self.spec.is_some_and(|spec| spec.is_brief)
     }
@@ -54,6 +68,10 @@ impl Executor<'_> {
         let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
         let names = plans.iter().filter_map(|plan| plan.known.name);
         let locked = self.held.lock_group(names, stripes_max);
+        if !self.server.store.turn.is_free() {
+            self.release();
+            return;
+        }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
         self.held.touch(session.db, plans[..locked].iter().map(|plan| plan.known));

@@ -4,6 +4,7 @@
 //! effect never says "add" or "in ten seconds". Where effects are kept is [`super::Journal`]'s matter.
 
 use super::varint;
+use crate::events::notes::{Note, Notes};
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,12 +105,27 @@ causes! {
     Evicted = "evicted",
     /// RESTORE, and what is imported.
     Restore = "restore",
+    /// SETBIT, BITFIELD.
+    Setbit = "setbit",
+    /// BITOP.
+    Bitop = "set",
+    /// PFADD, PFMERGE.
+    Pfadd = "pfadd",
+}
+
+impl Cause {
+    /// Whether it edits a string's bytes where they are, after which Redis calls it `raw`.
+    pub fn edits_bytes(self) -> bool {
+        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd)
+    }
 }
 
 /// Effects of one batch in their order, encoded.
 #[derive(Debug, Default)]
 pub struct Effects {
     bytes: Vec<u8>,
+    /// For those who listen.
+    pub notes: Notes,
 }
 
 const PUT_PAIR: u8 = 1;
@@ -164,6 +180,26 @@ impl Effects {
         }
     }
 
+    /// Appends one effect. If it puts a name that was not there for Redis clients, `is_new`.
+    #[inline]
+    pub fn push_put(&mut self, cause: Cause, effect: Effect<'_>, is_new: bool) {
+        if is_new {
+            self.notes.add(self.bytes.len(), || Note::New);
+        }
+        self.push(cause, effect);
+    }
+
+    /// What comes now is another command's.
+    #[inline]
+    pub fn end_command(&self) {
+        self.notes.end_command(self.bytes.len());
+    }
+
+    /// A command has looked for a name that is not there.
+    pub fn miss(&self, db: usize, name: &[u8]) {
+        self.notes.add(self.bytes.len(), || Note::Miss { db: db as u8, name: name.into() });
+    }
+
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -174,8 +210,14 @@ impl Effects {
         &self.bytes
     }
 
+    /// The encoding; nothing is left here.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     /// Forgets all; keeps up to 64 KiB of room.
     pub fn clear(&mut self) {
+        self.notes.clear();
         self.bytes.clear();
         self.bytes.shrink_to(64 * 1024);
     }
@@ -224,6 +266,11 @@ impl<'a> Decoder<'a> {
     /// Reads from the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Decoder { bytes }
+    }
+
+    /// Bytes that were not read yet.
+    pub fn left(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The bytes of each effect.

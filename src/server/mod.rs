@@ -4,12 +4,17 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod doors;
 pub mod http;
 pub mod listen;
 pub mod metrics;
 pub mod process;
 pub mod resp;
 mod signals;
+pub mod stream;
+mod supervisor;
+#[cfg(unix)]
+mod unix_socket;
 pub mod worker;
 
 use std::sync::Arc;
@@ -19,9 +24,14 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::events::feed::Feed;
 use crate::persistence::Persistence;
+use crate::push::post::Post;
+use crate::push::pubsub::PubSub;
+use crate::script::Scripts;
 use crate::store::Store;
 use clients::Clients;
+use doors::Doors;
 use metrics::{Counter, Metrics, Rate};
 
 /// What all connections of both doors share.
@@ -31,6 +41,12 @@ pub struct Server {
     pub store: Store,
     /// All connected clients.
     pub clients: Clients,
+    /// Brings them what they did not ask for.
+    pub post: Arc<Post>,
+    /// Channels and their subscribers.
+    pub pubsub: PubSub,
+    /// Changes as they happen, for doors that show them.
+    pub feed: Feed,
     /// One per worker thread, in their order.
     pub metrics: Vec<Arc<Metrics>>,
     /// Commands per second.
@@ -43,12 +59,16 @@ pub struct Server {
     pub stop: CancellationToken,
     /// False while the store is being loaded.
     pub is_ready: AtomicBool,
+    /// What all threads know of scripts.
+    pub scripts: Scripts,
     /// Whether expired pairs and names are freed in the background.
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
     /// The data directory.
     pub persistence: Persistence,
+    /// Listening sockets.
+    pub doors: Doors,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -59,18 +79,25 @@ impl Server {
     pub fn new(config: Config, store: Store, workers: usize) -> Server {
         let started_ms = store.clock.now_ms();
         store.limit_memory(config.maxmemory_bytes);
+        let post = Arc::new(Post::new(workers));
+        post.set_limits(config.client_output_buffer_limit);
         Server {
+            pubsub: PubSub::new(&post),
+            feed: Feed::new(&store, &post),
             store,
             clients: Clients::default(),
+            post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
             run_id: run_id(),
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
+            scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
             config_file: None,
             persistence: Persistence::default(),
+            doors: Doors::default(),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
@@ -107,6 +134,7 @@ impl Server {
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
         self.store.journal.set_policy(config.appendfsync);
+        self.post.set_limits(config.client_output_buffer_limit);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

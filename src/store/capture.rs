@@ -115,7 +115,7 @@ impl<'s> Capture<'s> {
     pub fn begin(store: &'s Store, slices: Slices) -> Option<Capture<'s>> {
         // Nobody may change anything unseen after its stripe was captured.
         let mut held = Held::new(store);
-        held.lock_all();
+        held.lock_all_in_turn();
         if store.capture.is_active.swap(true, SeqCst) {
             return None;
         }
@@ -147,7 +147,7 @@ impl<'s> Capture<'s> {
 
     /// Some names of one stripe.
     fn stripe_slice(&mut self, number: usize, to: &mut Vec<u8>) -> (Piece, Lsn) {
-        let stripe = self.store.stripes[number].stripe.lock();
+        let stripe = self.store.lock_in_turn(number);
         let mut progress = self.store.capture.progress.lock();
         if std::mem::take(&mut progress.is_stripe_void) {
             (progress.db, progress.from) = (0, 0);
@@ -189,7 +189,7 @@ impl<'s> Capture<'s> {
         let place = self.store.capture.progress.lock().pending.first().cloned()?;
         let (db, bytes) = &place;
         let name = self.store.name(bytes);
-        let stripe = self.store.stripes[stripe_of(name.hash)].stripe.lock();
+        let stripe = self.store.lock_in_turn(stripe_of(name.hash));
         let mut progress = self.store.capture.progress.lock();
         // SWAPDB may have added its twin, but nothing takes it out again.
         progress.pending.remove(&place);
@@ -226,7 +226,7 @@ impl<'s> Capture<'s> {
     /// Some pairs of the current namespace.
     fn pairs_slice(&mut self, place: Place, to: &mut Vec<u8>) -> (Piece, Lsn) {
         let name = self.store.name(&place.1);
-        let stripe = self.store.stripes[stripe_of(name.hash)].stripe.lock();
+        let stripe = self.store.lock_in_turn(stripe_of(name.hash));
         let mut progress = self.store.capture.progress.lock();
         if std::mem::take(&mut progress.is_current_void) {
             progress.current = None;

@@ -40,6 +40,7 @@ impl Store {
     ) -> (R, Lsn) {
         let now_ms = held.settle_now_ms(self.clock.now_ms());
         let mut effects = Effects::default();
+        effects.notes.begin(self.events.is_heard());
         let access = Access {
             db,
             now_ms,

@@ -28,6 +28,7 @@ mod segment;
 mod slice;
 mod table;
 mod touch;
+pub mod turn;
 mod usage;
 pub mod view;
 mod watch;
@@ -48,6 +49,7 @@ pub use view::{Access, Settings, View};
 pub use watch::Watched;
 
 use crate::clock::Clock;
+use crate::events::Events;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
 use pairs::PairsRef;
@@ -79,6 +81,10 @@ pub struct Store {
     pub journal: Journal,
     /// The time all deadlines are compared with.
     pub clock: Arc<Clock>,
+    /// Tells of what happens here.
+    pub events: Arc<Events>,
+    /// Whose turn it is while a script takes long.
+    pub turn: turn::Turn,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -170,6 +176,8 @@ impl Store {
             stripes: (0..STRIPES).map(stripe).collect(),
             journal,
             clock: Arc::new(clock),
+            events: Arc::default(),
+            turn: turn::Turn::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),

@@ -38,6 +38,9 @@ impl Store {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
         held.lock_number(stripe);
+        if !self.turn.is_free() {
+            return super::NEVER;
+        }
         let now_ms = held.settle_now_ms(now_ms);
         let mut slice = Slice {
             now_ms,

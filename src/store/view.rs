@@ -45,6 +45,8 @@ pub struct Settings {
     pub hash_max_listpack_entries: usize,
     /// Bytes of a key or value up to which it does.
     pub hash_max_listpack_value_bytes: usize,
+    /// Bytes of a HyperLogLog up to which its layout is sparse.
+    pub hll_sparse_max_bytes: usize,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
 }
@@ -63,6 +65,7 @@ impl Settings {
         reply_max_bytes: usize::MAX,
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
+        hll_sparse_max_bytes: usize::MAX,
         eviction: Eviction { policy: Policy::NoEviction, samples: 1, usage: Usage::Recency },
     };
 
