@@ -76,7 +76,10 @@ pub(super) fn set(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
 pub(super) fn delete(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let (namespace, key) = (ask.name("namespace")?, ask.required("key")?);
     let mut args: Vec<&[u8]> = vec![b"NAMESPACE", b"UNSET", namespace, key];
-    condition(ask, &mut args)?;
+    // Only what is there can be deleted.
+    if ask.text("if_match") != Some("*") {
+        condition(ask, &mut args)?;
+    }
     match call.run(&args)? {
         Captured::Null => Err(condition_failed()),
         Captured::Integer(0) => Err(no_key()),
@@ -167,11 +170,11 @@ pub(super) fn touch(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
     }
 }
 
+/// A pair's value and deadline in unix ms.
+type Value = (Vec<u8>, Option<u64>);
+
 /// What NAMESPACE PAIR answered. With a default, a missing namespace is a missing pair.
-fn value_and_deadline(
-    reply: Result<Captured, Error>,
-    ask: &Ask,
-) -> Result<Option<(Vec<u8>, Option<u64>)>, Refusal> {
+fn value_and_deadline(reply: Result<Captured, Error>, ask: &Ask) -> Result<Option<Value>, Refusal> {
     match reply {
         Ok(Captured::Array(items)) => match <[Captured; 2]>::try_from(items) {
             Ok([Captured::Bulk(value), Captured::Integer(at_ms)]) => {
@@ -219,10 +222,10 @@ fn condition<'a>(ask: &'a Ask, args: &mut Vec<&'a [u8]>) -> Result<(), Refusal> 
         .filter_map(|name| ask.text(name).map(|text| (name, text.trim())))
         .collect();
     match *given {
-        [] => Ok(()),
-        [("only_if", "missing") | ("if_none_match", "*")] => Ok(args.push(b"NX")),
-        [("only_if", "exists") | ("if_match", "*")] => Ok(args.push(b"XX")),
-        [("only_if", _)] => Err(invalid("only_if", "must be missing or exists")),
+        [] => {}
+        [("only_if", "missing") | ("if_none_match", "*")] => args.push(b"NX"),
+        [("only_if", "exists") | ("if_match", "*")] => args.push(b"XX"),
+        [("only_if", _)] => return Err(invalid("only_if", "must be missing or exists")),
         [(name, tag)] => {
             let bare = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(tag);
             if bare.contains([',', '"', '/']) {
@@ -230,10 +233,10 @@ fn condition<'a>(ask: &'a Ask, args: &mut Vec<&'a [u8]>) -> Result<(), Refusal> 
             }
             let word: &[u8] = if name == "if_match" { b"IFDEQ" } else { b"IFDNE" };
             args.extend([word, bare.as_bytes()]);
-            Ok(())
         }
-        _ => Err(invalid(given[1].0, "excludes other conditions")),
+        _ => return Err(invalid(given[1].0, "excludes other conditions")),
     }
+    Ok(())
 }
 
 /// Whether `tag` is in a list of ETags, weak or not.

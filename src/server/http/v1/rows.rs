@@ -101,7 +101,14 @@ impl Csv {
 
 fn row(columns: &[String], mut fields: Vec<Vec<u8>>) -> Result<Row<'static>, String> {
     if let Some(at) = columns.iter().position(|column| column == "base64") {
-        for encoded in std::mem::take(&mut fields[at]).split(|&b| b == b' ') {
+        let encoded = std::mem::take(&mut fields[at]);
+        if encoded.ends_with(b"none") {
+            // A namespace without pairs has no key, not an empty one.
+            let namespace = columns.iter().position(|column| column == "namespace");
+            let namespace = namespace.map(|at| Cow::Owned(std::mem::take(&mut fields[at])));
+            return Ok(Row { namespace, ..Row::default() });
+        }
+        for encoded in encoded.split(|&b| b == b' ') {
             let at = columns.iter().position(|column| column.as_bytes() == encoded);
             if let Some(at) = at {
                 fields[at] = base64::decode(&fields[at]).ok_or("a field is no base64")?;
