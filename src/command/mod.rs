@@ -24,6 +24,7 @@ mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
+mod latency;
 mod lcs;
 mod namespace;
 mod namespace_lock;
@@ -32,8 +33,10 @@ mod namespace_pair;
 mod persistence;
 mod pubsub;
 mod scripting;
+mod slowlog;
 mod string;
 pub mod syntax;
+mod token;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};
@@ -66,12 +69,15 @@ pub const FAMILIES: &[Family] = &[
     info::FAMILY,
     introspect::FAMILY,
     keyspace::FAMILY,
+    latency::FAMILY,
     lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,
     scripting::FAMILY,
+    slowlog::FAMILY,
     string::FAMILY,
+    token::FAMILY,
     transaction::FAMILY,
 ];
 
@@ -511,6 +517,12 @@ impl Table {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
         None
+    }
+
+    /// A command by its full name in any case, `config|get` for example.
+    pub fn find_full(&self, name: &[u8]) -> Option<&Spec> {
+        let Some(at) = name.iter().position(|&byte| byte == b'|') else { return self.find(name) };
+        self.find_subcommand(self.find(&name[..at])?, &name[at + 1..])
     }
 
     /// The subcommand of `container` with this name, in any case.
