@@ -145,7 +145,48 @@ impl Answer {
     }
 }
 
+/// A server-sent event.
+#[derive(Debug)]
+pub struct Event {
+    pub id: String,
+    pub event: String,
+    pub data: Value,
+}
+
 impl Client {
+    /// The next events of a stream; its head is skipped.
+    pub fn events(&mut self, count: usize) -> Vec<Event> {
+        if self.received.is_empty() || self.received.starts_with(b"HTTP/1.1") {
+            loop {
+                if let Some(at) = self.received.windows(4).position(|it| it == b"\r\n\r\n") {
+                    if self.received.starts_with(b"HTTP/1.1") {
+                        self.received.drain(..at + 4);
+                    }
+                    break;
+                }
+                if !self.received.is_empty() && !self.received.starts_with(b"HTTP/1.1") {
+                    break;
+                }
+                assert!(self.receive() > 0, "closed");
+            }
+        }
+        let mut events = Vec::new();
+        while events.len() < count {
+            let chunk = self.chunk().unwrap();
+            for block in std::str::from_utf8(&chunk).unwrap().split("\n\n") {
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+                if let Some(event) = field("event: ") {
+                    events.push(Event {
+                        id: field("id: ").unwrap().to_owned(),
+                        event: event.to_owned(),
+                        data: serde_json::from_str(field("data: ").unwrap()).unwrap(),
+                    });
+                }
+            }
+        }
+        events
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }

@@ -24,6 +24,7 @@ use super::stall::Stall;
 use super::{auth, body, host, target, v1, v4};
 use crate::config::Config;
 use crate::error::Error;
+use crate::events::feed::Feed;
 use crate::journal::{Passage, Seen};
 use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
@@ -37,6 +38,9 @@ use crate::session::Session;
 const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// What hyper may read ahead of what was asked for.
 const READ_AHEAD_MAX_BYTES: usize = 64 * 1024;
+
+/// Digits of the run id that tell one process from the next.
+const GENERATION_DIGITS: usize = 8;
 
 const METHOD_OVERRIDE: &str = "x-http-method-override";
 
@@ -101,7 +105,7 @@ impl Connection {
             return answer;
         }
         Worker::with(|worker| worker.metrics.http_requests.add(1));
-        let answer = if v1::is_here(&head.method, head.uri.path()) {
+        let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let answer = self.respond_v1(&config, &head, &mut body).await;
             let is_soft = || v1::asks_softly(head.uri.query().unwrap_or_default(), &head.headers);
             answer.unwrap_or_else(|refusal| refusal.answer(is_soft()))
@@ -229,6 +233,21 @@ impl Connection {
             Passage::Failed => Err(self.server.store.journal.outcome_unknown()),
             Passage::Open | Passage::Wait => Ok(()),
         })
+    }
+
+    /// What happens, for who watches.
+    pub(super) fn feed(&self) -> &Feed {
+        &self.server.feed
+    }
+
+    /// Names this process among all that serve this data, one after the other.
+    pub(super) fn generation(&self) -> &str {
+        self.server.run_id.get(..GENERATION_DIGITS).unwrap_or_default()
+    }
+
+    /// Whether the server is about to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.server.stop.is_cancelled()
     }
 
     /// Waits until the journal's writer has caught up enough to execute more.

@@ -294,11 +294,18 @@ impl Ask {
                     name.replace('-', "_").into()
                 };
                 self.add(&name, value.as_bytes())?;
-            } else if matches!(header, "if-match" | "if-none-match") {
-                let name = if header == "if-match" { "if_match" } else { "if_none_match" };
-                if self.operation.param(name).is_some() {
-                    self.add(name, value.as_bytes())?;
-                }
+                continue;
+            }
+            let name = match header {
+                "if-match" => "if_match",
+                "if-none-match" => "if_none_match",
+                "last-event-id" => "since",
+                _ => continue,
+            };
+            // A browser that comes back sends the target it began with.
+            if self.operation.param(name).is_some() {
+                self.params.retain(|(known, _)| *known != "since" || name != "since");
+                self.add(name, value.as_bytes())?;
             }
         }
         Ok(())

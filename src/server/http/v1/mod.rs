@@ -3,7 +3,7 @@
 //! - [`table`]: the operations; routing, parameters and the OpenAPI description follow from it.
 //! - [`ask`]: one request's parameters, from path, query, headers or body. [`rows`]: rows in a body.
 //!   [`when`]: TTLs and times. [`code`]: errors.
-//! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`lock`], [`command`], [`describe`] and
+//! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`lock`], [`command`], [`watch`], [`describe`] and
 //!   [`files`] are the operations. Each is one command of the table in [`crate::command`], or some.
 //! - [`link`]: absolute links for paging. [`show`]: how pairs look in answers. [`resp`]: reads replies.
 //!
@@ -26,6 +26,7 @@ mod resp;
 mod rows;
 mod show;
 mod table;
+mod watch;
 mod when;
 
 use std::borrow::Cow;
@@ -78,10 +79,15 @@ impl Call<'_> {
 }
 
 /// Whether this API answers for the path.
-pub(super) fn is_here(method: &Method, path: &str) -> bool {
-    path == "/v1"
-        || path.starts_with("/v1/")
-        || (*method == Method::POST && matches!(path, "/" | "/pipeline" | "/multi-exec"))
+pub(super) fn is_here(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let is_upstash = || {
+        let json = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        *method == Method::POST && json.is_some_and(|it| it.starts_with(b"application/json"))
+    };
+    match path {
+        "/" | "/pipeline" | "/multi-exec" => is_upstash(),
+        _ => path == "/v1" || path.starts_with("/v1/"),
+    }
 }
 
 /// Answers a request. `method` is the one to route.

@@ -11,7 +11,7 @@ use hyper::Method;
 use super::ask::Ask;
 use super::code::Refusal;
 use super::{Call, Later};
-use super::{bulk, command, describe, files, import, list, lock, namespace, pair};
+use super::{bulk, command, describe, files, import, list, lock, namespace, pair, watch};
 use crate::server::http::answer::Answer;
 
 /// One row of the table.
@@ -124,6 +124,8 @@ const ONLY_IF: &Param = &param(
     "Only if there is no such pair, or only if there is.",
 );
 const OWNER: &Param = &param("owner", Shape::Text, "Who holds the lock, for people to read.");
+const SINCE: &Param =
+    &param("since", Shape::Text, "The id of the last event that is known. Also as Last-Event-ID.");
 const SOFT: &Param = &param(
     "soft",
     Shape::Flag,
@@ -134,6 +136,10 @@ const TTL: &Param =
     &param("ttl", Shape::Text, "How long the pair lives: ms, an ISO 8601 duration, none, or keep.");
 const VALUE: &Param = &param("value", Shape::Bytes, "The value.");
 const VALUES: &Param = &param("values", Shape::Flag, "0: keys only.");
+
+const VALUES_TOO: &Param = &param("values", Shape::Flag, "1: with values.");
+const WAIT: &Param =
+    &param("wait", Shape::Text, "How long to wait if nothing happened: 30s, PT30S, 30000.");
 
 /// Parameters of every operation.
 const EVERYWHERE: &[&Param] = &[SOFT, ACK];
@@ -226,6 +232,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     now("describeLock", lock::describe, "Who holds a lock, and for how long.")
         .takes(&[LOCK, NAMESPACE])
         .at(&["GET /v1/locks/{lock}"]),
+    // ---- what happens
+    now("watch", watch::events, "Server-sent events: what happens to a key, a namespace or everything.")
+        .takes(&[NAMESPACE, KEY, VALUES_TOO, SINCE, ENCODING])
+        .at(&[
+            "GET /v1/watch",
+            "GET /v1/namespaces/{namespace}/watch",
+            "GET /v1/namespaces/{namespace}/pairs/{key}/watch",
+        ]),
+    later("changes", watch::changes, "What happened since then, by long poll.")
+        .takes(&[NAMESPACE, KEY, VALUES_TOO, SINCE, WAIT, LIMIT, ENCODING])
+        .at(&["GET /v1/changes", "POST /v1/changes", "GET /v1/namespaces/{namespace}/changes"]),
     // ---- any command
     now("command", command::one, "Runs one command, in the form of Upstash's REST API.")
         .reads(Input::Commands)
