@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::events::feed::Feed;
 use crate::journal::{Passage, Seen};
+use crate::output::Output;
 use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
 use crate::server::Server;
@@ -188,38 +189,40 @@ impl Connection {
     /// Runs one command and appends its reply as RESP2.
     pub(super) fn run_into(&self, args: &[&[u8]], reply: &mut Vec<u8>) {
         let request = OwnedRequest::new(args.iter().copied());
+        let mut output = Output::new();
         let mut session = self.session.lock();
         Worker::with(|worker| {
             worker.run(&mut session, |executor, session, _| {
-                executor.execute(session, request.args(), &mut Reply::resp(reply, false));
+                executor.execute(session, request.args(), &mut Reply::resp(&mut output, false));
             });
         });
+        append(reply, &output);
     }
 
     /// Runs commands as one transaction and appends the reply of EXEC, or the error that ended it.
     pub(super) fn run_transaction(&self, commands: &[Vec<&[u8]>], reply: &mut Vec<u8>) {
-        let request = |args: &[&[u8]]| OwnedRequest::new(args.iter().copied());
-        let (multi, exec) = (request(&[b"MULTI"]), request(&[b"EXEC"]));
+        let multi: &[&[u8]] = &[b"MULTI"];
+        let exec: &[&[u8]] = &[b"EXEC"];
+        let queued = commands.iter().map(Vec::as_slice);
+        let mut output = Output::new();
         let mut session = self.session.lock();
         Worker::with(|worker| {
             worker.run(&mut session, |executor, session, _| {
-                let mut queued = Vec::new();
-                executor.execute(session, multi.args(), &mut Reply::resp(&mut queued, false));
-                for command in commands {
-                    queued.clear();
-                    let mut answer = Reply::resp(&mut queued, false);
-                    executor.execute(session, request(command).args(), &mut answer);
-                    if queued.first() == Some(&b'-') && reply.is_empty() {
-                        reply.extend_from_slice(&queued);
+                for args in std::iter::once(multi).chain(queued).chain(std::iter::once(exec)) {
+                    output.clear();
+                    let request = OwnedRequest::new(args.iter().copied());
+                    let mut answer = Reply::resp(&mut output, false);
+                    executor.execute(session, request.args(), &mut answer);
+                    // The first refusal says more than what EXEC makes of it.
+                    if reply.is_empty() && output.to_vec().starts_with(b"-") {
+                        append(reply, &output);
                     }
-                }
-                queued.clear();
-                executor.execute(session, exec.args(), &mut Reply::resp(&mut queued, false));
-                if reply.is_empty() {
-                    reply.extend_from_slice(&queued);
                 }
             });
         });
+        if reply.is_empty() {
+            append(reply, &output);
+        }
     }
 
     /// What the replies so far depend on, for who waits for it himself.
@@ -299,6 +302,13 @@ struct Commands<'a>(&'a Connection);
 impl v4::Commands for Commands<'_> {
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
         self.0.run(args)
+    }
+}
+
+fn append(reply: &mut Vec<u8>, output: &Output) {
+    match output.without_values() {
+        Some(bytes) => reply.extend_from_slice(bytes),
+        None => reply.append(&mut output.to_vec()),
     }
 }
 
