@@ -188,7 +188,11 @@ impl Feed {
     /// Begins to watch: what happens from now on, or after the place `after`. Must be called on a
     /// worker thread.
     pub fn watch(&self, filter: Filter, after: Option<Place>) -> Watch {
-        self.watch_on(Worker::with(|worker| worker.index), filter, after)
+        let index = Worker::with(|worker| {
+            worker.employ_porter();
+            worker.index
+        });
+        self.watch_on(index, filter, after)
     }
 
     fn watch_on(&self, worker: usize, filter: Filter, after: Option<Place>) -> Watch {

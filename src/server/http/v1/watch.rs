@@ -70,7 +70,7 @@ pub(super) fn changes(ask: Ask, later: Later<'_>) -> Pending<'_> {
                     Poll::Ready(Next::Gap) => is_reset = true,
                     Poll::Ready(Next::Change(change)) => {
                         place = change.place;
-                        shown.push(change);
+                        shown.extend(Some(change).filter(|change| is_news(change)));
                     }
                 }
             }
@@ -183,6 +183,7 @@ impl Source for Stream {
         while out.len() < PIECE_BYTES {
             match self.watch.poll_next(cx) {
                 Poll::Pending => break,
+                Poll::Ready(Next::Change(change)) if !is_news(&change) => {}
                 Poll::Ready(Next::Change(change)) => {
                     let row = self.view.row(&change, false);
                     self.view.event(&mut out, change.place, event_of(&change), &row);
@@ -205,6 +206,11 @@ impl Source for Stream {
         let _ = self.heartbeat.as_mut().poll(cx);
         Poll::Ready(Some(Ok(Bytes::from(out))))
     }
+}
+
+/// That a kept namespace is empty follows from what came before.
+fn is_news(change: &Change) -> bool {
+    change.what != What::Kept || change.cause != Cause::Emptied
 }
 
 /// The name of an event.
