@@ -29,10 +29,10 @@ use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
-use crate::server::Server;
 use crate::server::clients::{Address, Client};
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
+use crate::server::{Server, exposition};
 use crate::session::Session;
 
 /// Longest request line and headers together; hyper takes at most 100 headers.
@@ -130,6 +130,9 @@ impl Connection {
             return Ok(answer);
         }
         let method = self.admit(config, head)?;
+        if let Some(answer) = self.metrics(head) {
+            return Ok(answer);
+        }
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
         if !takes_body && !matches!(head.method, Method::GET | Method::HEAD) {
@@ -287,6 +290,13 @@ impl Connection {
         let mut body = Object::default();
         body.text("status", text);
         Some(answer::json(status, body.end()))
+    }
+
+    /// What Prometheus asks for.
+    fn metrics(&self, head: &Parts) -> Option<Answer> {
+        let is_asked =
+            matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() == "/metrics";
+        is_asked.then(|| answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server)))
     }
 
     /// Waits until nothing that was shown can be lost in a crash.
