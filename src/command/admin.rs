@@ -6,11 +6,16 @@ use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::clients::Flag;
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
 
 const COMMANDS: &[Command] = &[
+    Command::session("MONITOR", "", monitor)
+        .about("1.0.0", "Shows every command that is run.")
+        .admin()
+        .while_loading(),
     Command::session("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", shutdown)
         .about("1.0.0", "Stops the server.")
         .admin()
@@ -21,6 +26,21 @@ const COMMANDS: &[Command] = &[
         .fast()
         .while_loading(),
 ];
+
+/// Commands from the next batch on are shown.
+fn monitor(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if context.executor.is_in_transaction() {
+        return Err(Error::plain("MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    let session = &mut *context.session;
+    if !session.client.has(Flag::Monitor) {
+        session.is_listening = true;
+        session.client.set(Flag::Monitor, true);
+        context.executor.server.monitors.add(&session.client);
+    }
+    reply.ok();
+    Ok(())
+}
 
 /// Answers nothing: the connection ends. SAVE and NOSAVE make no difference, since the journal is all
 /// there is to be saved, and it is always complete; NOW and FORCE neither, since nothing is waited for.

@@ -29,6 +29,9 @@ mod latency;
 mod lcs;
 mod memory;
 mod namespace;
+mod namespace_lock;
+mod namespace_many;
+mod namespace_pair;
 mod persistence;
 mod pubsub;
 mod replication;
@@ -37,6 +40,7 @@ mod slowlog;
 mod string;
 pub mod syntax;
 mod token;
+mod tracking;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};

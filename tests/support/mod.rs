@@ -71,7 +71,8 @@ impl Harness {
         self.random += 1;
         let metrics = server.metrics[0].clone();
         let mut executor =
-            Executor::new(server, &metrics, &settings, Effects::default(), self.random);
+            Executor::new(server, &metrics, &settings, Effects::default(), self.random)
+                .of_client(session.client.id);
         if self.over_overlay {
             executor = executor.over_overlay();
         }
@@ -79,6 +80,9 @@ impl Harness {
         let request = OwnedRequest::new(words.iter().map(Vec::as_slice));
         let resp3 = session.resp3;
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
+        while session.is_in_script {
+            executor.go_on(session, &mut Reply::resp(&mut out, resp3));
+        }
         executor.finish(session);
         out.to_vec()
     }
