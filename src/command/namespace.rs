@@ -19,34 +19,43 @@ pub const FAMILY: Family = Family { group: "namespace", category: "hash", comman
 const COMMANDS: &[Command] = &[
     Command::container("NAMESPACE").about("0.1.0", "Has the commands with Butler's semantics."),
     Command::write("NAMESPACE CREATE", "namespace", create)
+        .like("HSETEX")
         .about("0.1.0", "Makes a namespace that stays until it is dropped, even when empty.")
         .fast()
         .denies_oom(),
     Command::write("NAMESPACE DROP", "namespace", drop)
+        .like("DEL")
         .about("0.1.0", "Removes a namespace and its pairs; 0 if there is none.")
         .fast(),
     Command::read("NAMESPACE EXISTS", "namespace key", exists)
+        .like("HEXISTS")
         .about("0.1.0", "Whether a pair exists; an error if the namespace does not.")
         .fast(),
     Command::read("NAMESPACE GET", "namespace key", get)
+        .like("HGET")
         .about("0.1.0", "The value of a pair, or null; an error if the namespace does not exist.")
         .fast(),
     Command::session("NAMESPACE HELP", "", help::help)
         .about("0.1.0", "Returns what the subcommands do.")
         .while_loading(),
     Command::read("NAMESPACE INFO", "namespace", info)
+        .like("HLEN")
         .about("0.1.0", "Pairs, bytes, kept mark and remaining lifetime of a namespace.")
         .fast(),
     Command::read("NAMESPACE KEYS", "namespace", keys)
+        .like("HKEYS")
         .about("0.1.0", "The keys of a namespace; an error if it does not exist."),
     Command::read("NAMESPACE LIST", "", list)
+        .like("SCAN")
         .about("0.1.0", "All namespaces of the database, empty ones that are kept included.")
         .every_name(),
     Command::write("NAMESPACE SET", "namespace key value [PX milliseconds]", set)
+        .like("HSETEX")
         .about("0.1.0", "Sets a pair of a namespace that stays until it is dropped.")
         .fast()
         .denies_oom(),
     Command::write("NAMESPACE UNSET", "namespace key", unset)
+        .like("HDEL")
         .about("0.1.0", "Deletes a pair; 0 if there is none, an error without the namespace.")
         .fast(),
 ];

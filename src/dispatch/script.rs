@@ -99,7 +99,7 @@ impl Executor<'_> {
                 return Err(error);
             }
         }
-        let mut inner = Session::new(session.client.clone(), true);
+        let mut inner = Session::new(session.client.clone(), session.identity.clone());
         inner.db = session.db;
         let script = Script {
             engine,
@@ -272,6 +272,7 @@ impl Executor<'_> {
         let args = request.args();
         let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
         let result = self.check_call(script, args).and_then(|spec| {
+            self.check_script_rights(&mut script.session, spec, args)?;
             if script.is_aside {
                 self.held.lock_again(&script.stripes);
                 self.effects = std::mem::take(&mut script.effects);

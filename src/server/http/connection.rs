@@ -22,6 +22,7 @@ use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
 use super::{auth, body, host, target, v4};
+use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
 use crate::journal::Passage;
@@ -55,7 +56,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let connection = Arc::new(Connection {
         server: server.clone(),
         local,
-        session: Mutex::new(Session::new(client.clone(), false)),
+        session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
     });
     let service = service_fn(move |request| {
         let connection = connection.clone();
@@ -117,11 +118,8 @@ impl Connection {
         if let Some(answer) = self.health(head) {
             return Ok(answer);
         }
-        let is_authenticated = auth::is_authenticated(&head.headers, &config.requirepass);
-        self.session.lock().is_authenticated = is_authenticated;
-        if !is_authenticated {
-            return Err(Error::NoAuth.into());
-        }
+        let identity = auth::identity(&head.headers, &self.server.acl).ok_or(Error::NoAuth)?;
+        self.session.lock().become_user(identity);
         let method = overridden(&head.method, &head.headers)?;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
