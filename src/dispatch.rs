@@ -5,8 +5,10 @@
 //! It is made for a batch and dropped before any await.
 
 mod plan;
+pub mod redact;
 mod rights;
 pub mod script;
+mod timing;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,6 +28,9 @@ use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Held, Name, Overlay, Settings, View};
 
 pub use plan::Plan;
+pub use timing::Thresholds;
+
+use timing::Stopwatch;
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -51,6 +56,7 @@ pub struct Executor<'s> {
     outbox: Vec<Publication>,
     /// A command ran that may change something.
     may_have_changed: bool,
+    stopwatch: Stopwatch,
     /// The last command did not run: it has to wait for a script that takes long.
     pub is_parked: bool,
 }
@@ -84,7 +90,7 @@ impl<'s> Executor<'s> {
         effects: Effects,
         random: u64,
     ) -> Executor<'s> {
-        let clock_ms = server.store.clock.now_ms();
+        let (clock_ms, at_ns) = server.store.clock.moment();
         let mut effects = effects;
         effects.notes.begin(server.store.events.is_heard());
         Executor {
@@ -102,6 +108,7 @@ impl<'s> Executor<'s> {
             seen: Seen::default(),
             outbox: Vec::new(),
             may_have_changed: false,
+            stopwatch: Stopwatch::start(&server.thresholds, at_ns),
             is_parked: false,
         }
     }
@@ -162,6 +169,7 @@ impl<'s> Executor<'s> {
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
         let plan = Plan::new(&self.server.store, args);
         self.execute_planned(session, args, &plan, reply);
+        self.lap(session, std::iter::once(args));
     }
 
     /// The same for a request that was looked at ahead.
@@ -223,6 +231,8 @@ impl<'s> Executor<'s> {
         self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
+        let is_grouped = self.stopwatch.groups(spec);
+        let began_ns = if is_grouped { 0 } else { self.begin_timed() };
         if let Err(error) = self.run(session, spec, args, known, reply) {
             if self.is_parked {
                 return;
@@ -230,7 +240,12 @@ impl<'s> Executor<'s> {
             reply.rewind(mark);
             reply.error(&error);
             self.metrics.failed[spec.index].add(1);
-            self.metrics.total_error_replies.add(1);
+            self.metrics.count_error(error.code());
+        }
+        if is_grouped {
+            self.ran_in_group(spec);
+        } else {
+            self.end_timed(session, spec, args, began_ns);
         }
         self.effects.end_command();
     }
@@ -356,12 +371,13 @@ impl<'s> Executor<'s> {
         error: Error,
         reply: &mut Reply<'_>,
     ) {
-        self.metrics.total_error_replies.add(1);
         if !is(args.get(0), "EXEC") {
+            self.metrics.count_error(error.code());
             session.abort_transaction();
             reply.error(&error);
             return;
         }
+        self.metrics.count_error("EXECABORT");
         session.take_transaction();
         self.unwatch(session);
         let code = Some(error.code()).filter(|&code| code != "ERR");
@@ -388,7 +404,7 @@ impl<'s> Executor<'s> {
             Some(error) => {
                 session.abort_transaction();
                 self.metrics.rejected[spec.index].add(1);
-                self.metrics.total_error_replies.add(1);
+                self.metrics.count_error(error.code());
                 reply.error(&error);
             }
         }

@@ -69,6 +69,8 @@ pub mod script;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tls;
+pub mod token;
 pub mod tools;
 pub mod transfer;
 

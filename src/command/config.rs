@@ -106,6 +106,7 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
             change(config, directive, value, may_change_protected)
                 .map_err(|reason| failed(directive, &reason))?;
         }
+        renew_tls(server, config, &changes)?;
         move_door(server, config, &changes)
     })?;
     let appendonly = server.config().appendonly;
@@ -122,15 +123,26 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-/// Follows `port` and `bind`, which are not always changed alone.
-fn move_door(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
-    let is_changed = |name| changes.iter().find(|(directive, _)| directive.name == name);
-    let Some((directive, _)) = is_changed("port").or_else(|| is_changed("bind")) else {
+/// Follows what concerns TLS, which is not always changed alone.
+fn renew_tls(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
+    let mut changed = changes.iter().map(|(directive, _)| *directive);
+    let Some(directive) = changed.find(|directive| directive.name.contains("tls-")) else {
         return Ok(());
     };
+    server.tls.load(config).map_err(|error| {
+        tracing::warn!("{error:#}");
+        failed(directive, &"Unable to update TLS configuration. Check server logs.".into())
+    })
+}
+
+/// Follows `port`, `tls-port` and `bind`, which are not always changed alone.
+fn move_door(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
+    let is_changed = |name| changes.iter().find(|(directive, _)| directive.name == name);
+    let door = ["port", "tls-port", "bind"].into_iter().find_map(is_changed);
+    let Some((directive, _)) = door else { return Ok(()) };
     server.doors.move_redis(config).map_err(|error| {
         tracing::warn!("{error:#}");
-        let what = if directive.name == "port" { "this port" } else { "the addresses" };
+        let what = if directive.name == "bind" { "the addresses" } else { "this port" };
         failed(directive, &format!("Unable to listen on {what}. Check server logs.").into())
     })
 }

@@ -1,6 +1,7 @@
 //! INFO: what the server says of itself, in Redis's sections and fields. A field of Redis's that has
 //! no meaning here is left out, unless clients are known to need it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,6 +42,8 @@ const SECTIONS: &[Section] = &[
     Section { title: "CPU", is_default: true, write: cpu },
     Section { title: "Modules", is_default: true, write: |_, _| {} },
     Section { title: "Commandstats", is_default: false, write: commandstats },
+    Section { title: "Errorstats", is_default: true, write: errorstats },
+    Section { title: "Latencystats", is_default: false, write: latencystats },
     Section { title: "Cluster", is_default: true, write: cluster },
     Section { title: "Keyspace", is_default: true, write: keyspace },
     Section { title: "Pantry", is_default: true, write: pantry },
@@ -263,8 +266,7 @@ fn cpu(fields: &mut Fields, _facts: &Facts<'_>) {
     }
 }
 
-/// Commands are counted, not timed: `usec` is there, as 0, because programs that read this line want
-/// all of its fields.
+/// Short commands are timed together with those next to them; see [`crate::dispatch`].
 fn commandstats(fields: &mut Fields, facts: &Facts<'_>) {
     for spec in &table().specs {
         let sum = |counters: fn(&Metrics) -> &[Counter]| -> u64 {
@@ -273,11 +275,42 @@ fn commandstats(fields: &mut Fields, facts: &Facts<'_>) {
         let (calls, failed) = (sum(|of| &of.calls), sum(|of| &of.failed));
         let rejected = sum(|of| &of.rejected);
         if calls + rejected > 0 {
+            let times = facts.server.metrics.iter().map(|of| of.times[spec.index].sum_ns.get());
+            let usec = times.sum::<u64>() / 1000;
+            let per_call = usec as f64 / calls.max(1) as f64;
             let line = format_args!(
-                "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},\
+                "calls={calls},usec={usec},usec_per_call={per_call:.2},rejected_calls={rejected},\
                  failed_calls={failed}"
             );
             fields.add(&format!("cmdstat_{}", spec.full_name), line);
+        }
+    }
+}
+
+fn errorstats(fields: &mut Fields, facts: &Facts<'_>) {
+    let mut errors = BTreeMap::<Box<str>, u64>::new();
+    for metrics in &facts.server.metrics {
+        for (code, count) in &*metrics.errors.lock() {
+            *errors.entry(code.clone()).or_default() += count;
+        }
+    }
+    for (code, count) in errors {
+        fields.add(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latencystats(fields: &mut Fields, facts: &Facts<'_>) {
+    let config = facts.server.config();
+    if !config.latency_tracking {
+        return;
+    }
+    for spec in &table().specs {
+        let times = super::latency::times(facts.server, spec);
+        if times.total() > 0 {
+            let percentiles = config.latency_tracking_info_percentiles.iter();
+            let parts = percentiles.map(|&p| format!("p{p}={:.3}", times.percentile_us(p)));
+            let name = format!("latency_percentiles_usec_{}", spec.full_name);
+            fields.add(&name, parts.collect::<Vec<_>>().join(","));
         }
     }
 }

@@ -25,14 +25,17 @@ mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
+mod latency;
 mod lcs;
 mod namespace;
 mod persistence;
 mod pubsub;
 pub mod redis;
 mod scripting;
+mod slowlog;
 mod string;
 pub mod syntax;
+mod token;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};
@@ -67,12 +70,15 @@ pub const FAMILIES: &[Family] = &[
     info::FAMILY,
     introspect::FAMILY,
     keyspace::FAMILY,
+    latency::FAMILY,
     lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,
     scripting::FAMILY,
+    slowlog::FAMILY,
     string::FAMILY,
+    token::FAMILY,
     transaction::FAMILY,
 ];
 
@@ -520,6 +526,12 @@ impl Table {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
         None
+    }
+
+    /// A command by its full name in any case, `config|get` for example.
+    pub fn find_full(&self, name: &[u8]) -> Option<&Spec> {
+        let Some(at) = name.iter().position(|&byte| byte == b'|') else { return self.find(name) };
+        self.find_subcommand(self.find(&name[..at])?, &name[at + 1..])
     }
 
     /// The subcommand of `container` with this name, in any case.

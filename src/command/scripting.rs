@@ -153,7 +153,9 @@ fn run(
             return Err(error);
         }
     };
-    context.executor.server.scripts.touch(&compiled.script);
+    if let Some(script) = &compiled.script {
+        context.executor.server.scripts.touch(script);
+    }
     let call = Call { compiled, args, keys, is_read_only };
     context.executor.run_script(context.session, engine, &call, reply)
 }
@@ -206,14 +208,16 @@ fn debug(_: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resu
     Ok(())
 }
 
-fn check_enabled(context: &Context<'_, '_>) -> Result {
+/// Refuses if `enable-scripting` says so.
+pub(super) fn check_enabled(context: &Context<'_, '_>) -> Result {
     match context.executor.server.config().enable_scripting {
         true => Ok(()),
         false => Err(Error::plain("scripting is turned off by enable-scripting")),
     }
 }
 
-fn engine(context: &Context<'_, '_>) -> Result<Box<Engine>> {
+/// This thread's Lua.
+pub(super) fn engine(context: &Context<'_, '_>) -> Result<Box<Engine>> {
     Engine::take().ok_or_else(|| context.executor.server.store.turn.busy())
 }
 

@@ -5,9 +5,10 @@
 
 use super::directive::{Access, Directive};
 use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, Memory, Octal};
-use super::format::{OneOf, Text, Words, YesNo};
+use super::format::{OneOf, Percentiles, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
 use crate::store::Policy;
+use crate::tls::ClientAuth;
 
 /// Longest password, in bytes; Redis's limit.
 pub const PASSWORD_BYTES_MAX: usize = 512;
@@ -161,6 +162,29 @@ pub const APPLIED: &[Directive] = &[
     .about("Time an HTTP client has to send headers, idle time included"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
+    row("http-tls-auth-clients", "yes|no|optional", field!(http_tls_auth_clients, CLIENT_AUTH))
+        .live()
+        .about("Whether HTTP clients must show a certificate of tls-ca-cert-file"),
+    row("http-tls-port", "PORT", field!(http_tls_port, Integer { min: 0, max: 65_535 }))
+        .about("Port of the HTTP door with TLS; 0 for none"),
+    row(
+        "latency-monitor-threshold",
+        "MS",
+        field!(latency_monitor_threshold_ms, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Time from which LATENCY watches an event; 0 for never"),
+    row("latency-tracking", "yes|no", field!(latency_tracking, YesNo))
+        .live()
+        .about("Whether each command has a histogram of its times"),
+    row(
+        "latency-tracking-info-percentiles",
+        "PERCENT",
+        field!(latency_tracking_info_percentiles, Percentiles),
+    )
+    .live()
+    .list()
+    .about("What INFO latencystats shows of those histograms"),
     row(
         "lfu-decay-time",
         "MINUTES",
@@ -209,6 +233,16 @@ pub const APPLIED: &[Directive] = &[
     row("requirepass", "PASSWORD", field!(requirepass, Text { max_bytes: PASSWORD_BYTES_MAX }))
         .live()
         .about("Password of the default user; empty for none"),
+    row(
+        "slowlog-log-slower-than",
+        "MICROSECONDS",
+        field!(slowlog_log_slower_than_us, Integer { min: -1, max: i64::MAX }),
+    )
+    .live()
+    .about("Time from which the slow log has a command; 0 for every one, -1 for none"),
+    row("slowlog-max-len", "COUNT", field!(slowlog_max_len, Integer { min: 0, max: i64::MAX }))
+        .live()
+        .about("Commands that the slow log remembers"),
     row("supervised", "no|systemd|auto", field!(supervised, SUPERVISED))
         .about("Whether a service manager is told that the server is ready"),
     row("tcp-backlog", "COUNT", field!(tcp_backlog, Integer { min: 0, max: INT_MAX }))
@@ -221,6 +255,27 @@ pub const APPLIED: &[Directive] = &[
     row("timeout", "SECONDS", field!(timeout_s, Integer { min: 0, max: SECONDS_MAX }))
         .live()
         .about("Idle time after which a Redis client is closed; 0 for never"),
+    row("tls-auth-clients", "yes|no|optional", field!(tls_auth_clients, CLIENT_AUTH))
+        .live()
+        .about("Whether Redis clients must show a certificate of tls-ca-cert-file"),
+    row("tls-ca-cert-dir", "DIRECTORY", field!(tls_ca_cert_dir, PATH))
+        .live()
+        .about("Directory of authorities that issue clients' certificates, PEM"),
+    row("tls-ca-cert-file", "FILE", field!(tls_ca_cert_file, PATH))
+        .live()
+        .about("Authorities that issue clients' certificates, PEM"),
+    row("tls-cert-file", "FILE", field!(tls_cert_file, PATH))
+        .live()
+        .about("The server's certificate and those behind it, PEM; read again on SIGHUP"),
+    row("tls-key-file", "FILE", field!(tls_key_file, PATH))
+        .live()
+        .about("The private key of tls-cert-file, unencrypted PEM"),
+    row("tls-port", "PORT", field!(tls_port, Integer { min: 0, max: 65_535 }))
+        .live()
+        .about("Port of the Redis door with TLS; 0 for none"),
+    row("tls-protocols", "VERSIONS", field!(tls_protocols, Text { max_bytes: 128 }))
+        .live()
+        .about("Versions of TLS: TLSv1.2, TLSv1.3 or both; empty for both"),
     row("unixsocket", "FILE", field!(unixsocket, Text { max_bytes: PATH_BYTES_MAX }))
         .about("Unix socket of the Redis door; empty for none"),
     row("unixsocketperm", "MODE", field!(unixsocketperm, Octal { max: 0o777 }))
@@ -240,6 +295,11 @@ const POLICY: OneOf<Policy> = OneOf(&[
     ("allkeys-random", Policy::AllkeysRandom),
     ("noeviction", Policy::NoEviction),
 ]);
+
+const CLIENT_AUTH: OneOf<ClientAuth> =
+    OneOf(&[("no", ClientAuth::No), ("yes", ClientAuth::Yes), ("optional", ClientAuth::Optional)]);
+
+const PATH: Text = Text { max_bytes: PATH_BYTES_MAX };
 
 const LOG_LEVEL: OneOf<LogLevel> = OneOf(&[
     ("debug", LogLevel::Debug),

@@ -70,6 +70,9 @@ pub struct Addresses;
 /// Words between blanks; one empty text for none.
 pub struct Words;
 
+/// Numbers from 0 to 100 between blanks; one empty text for none.
+pub struct Percentiles;
+
 impl Format<bool> for YesNo {
     fn show(&self, value: &bool) -> String {
         if *value { "yes" } else { "no" }.to_owned()
@@ -222,6 +225,21 @@ impl Format<Vec<String>> for Words {
 
     fn read(&self, words: &[&str]) -> Result<Vec<String>, Reason> {
         Ok(split(words).map(str::to_owned).collect())
+    }
+}
+
+impl Format<Vec<f64>> for Percentiles {
+    fn show(&self, value: &Vec<f64>) -> String {
+        value.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    fn read(&self, words: &[&str]) -> Result<Vec<f64>, Reason> {
+        let percent = |word: &str| match word.parse() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+            Ok(_) => Err("percentiles must be between 0.0 and 100.0".into()),
+            Err(_) => Err(format!("'{word}' is not a number").into()),
+        };
+        split(words).map(percent).collect()
     }
 }
 

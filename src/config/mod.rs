@@ -22,6 +22,7 @@ pub use load::{Loaded, load, load_with, report};
 pub use output_limit::{Class, OutputLimit, OutputLimits};
 
 use crate::store::Policy;
+use crate::tls::ClientAuth;
 
 /// Every setting. Names follow the directives.
 #[derive(Debug, Clone)]
@@ -30,6 +31,24 @@ pub struct Config {
     pub port: u16,
     /// Port of the HTTP door; 0: no door.
     pub http_port: u16,
+    /// Port of the Redis door with TLS; 0: no such door.
+    pub tls_port: u16,
+    /// Port of the HTTP door with TLS; 0: no such door.
+    pub http_tls_port: u16,
+    /// Server's certificates, private key, and authorities of clients' certificates, all PEM.
+    pub tls_cert_file: String,
+    /// See [`Config::tls_cert_file`].
+    pub tls_key_file: String,
+    /// See [`Config::tls_cert_file`].
+    pub tls_ca_cert_file: String,
+    /// A directory of such files.
+    pub tls_ca_cert_dir: String,
+    /// Versions of TLS, in Redis's words; empty: all that are spoken here.
+    pub tls_protocols: String,
+    /// Whether Redis clients must show a certificate.
+    pub tls_auth_clients: ClientAuth,
+    /// Whether HTTP clients must show a certificate.
+    pub http_tls_auth_clients: ClientAuth,
     /// Addresses of the Redis door.
     pub bind: Vec<Bind>,
     /// Addresses of the HTTP door.
@@ -107,6 +126,16 @@ pub struct Config {
     pub hash_max_listpack_value_bytes: usize,
     /// Bytes of a HyperLogLog up to which its layout is sparse.
     pub hll_sparse_max_bytes: usize,
+    /// Commands that take at least so many µs are in the slow log; -1: none.
+    pub slowlog_log_slower_than_us: i64,
+    /// Commands that the slow log remembers.
+    pub slowlog_max_len: usize,
+    /// Events that take at least so many ms are watched by the latency monitor; 0: none.
+    pub latency_monitor_threshold_ms: u64,
+    /// Whether there is a histogram of each command's times.
+    pub latency_tracking: bool,
+    /// What INFO latencystats shows of them.
+    pub latency_tracking_info_percentiles: Vec<f64>,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -218,6 +247,15 @@ impl Default for Config {
         Config {
             port: 6379,
             http_port: 8080,
+            tls_port: 0,
+            http_tls_port: 0,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
+            tls_ca_cert_file: String::new(),
+            tls_ca_cert_dir: String::new(),
+            tls_protocols: String::new(),
+            tls_auth_clients: ClientAuth::Yes,
+            http_tls_auth_clients: ClientAuth::Optional,
             bind: loopback.clone(),
             http_bind: loopback,
             dir: PathBuf::from("pantry-data"),
@@ -256,6 +294,11 @@ impl Default for Config {
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
             hll_sparse_max_bytes: 3000,
+            slowlog_log_slower_than_us: 10_000,
+            slowlog_max_len: 128,
+            latency_monitor_threshold_ms: 0,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,

@@ -17,7 +17,7 @@ use mlua::Value;
 use super::{Context, Executor};
 use crate::command::{self, Run, Spec};
 use crate::error::{Error, Result};
-use crate::journal::effect::Effects;
+use crate::journal::effect::{Cause, Effect, Effects};
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::script::convert;
@@ -25,8 +25,12 @@ use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
+use crate::store::libraries;
 use crate::store::turn::{Running, State, Turn};
 use crate::store::view::Known;
+
+/// Words of a client's command that FUNCTION STATS shows.
+const COMMAND_SHOWN_MAX: usize = 32;
 
 thread_local! {
     /// The script of this thread that is aside.
@@ -105,14 +109,14 @@ impl Executor<'_> {
             engine,
             compiled: call.compiled.clone(),
             session: inner,
-            flags: call.compiled.script.flags,
+            flags: call.compiled.flags,
             is_read_only: call.is_read_only,
             is_short_of_memory,
             began: Instant::now(),
             running: Arc::new(Running {
-                name: String::from_utf8_lossy(&call.compiled.script.sha).into_owned(),
-                command: Vec::new(),
-                is_eval: true,
+                name: call.compiled.name.clone(),
+                command: call.args.iter().take(COMMAND_SHOWN_MAX).map(<[u8]>::to_vec).collect(),
+                is_eval: call.compiled.script.is_some(),
                 started_ms: self.clock_ms,
                 has_written: AtomicBool::new(false),
                 is_killed: AtomicBool::new(false),
@@ -124,6 +128,38 @@ impl Executor<'_> {
         };
         self.drive(session, Box::new(script), reply);
         Ok(())
+    }
+
+    /// Changes the libraries of functions: all or nothing, and nobody sees anything between.
+    ///
+    /// # Errors
+    /// Those of `change`, or when it has to wait for a script.
+    pub fn change_libraries(&mut self, change: impl FnOnce(&mut Engine) -> Result) -> Result {
+        if !self.is_in_exec {
+            self.release();
+            self.held.lock_all();
+            self.check_turn()?;
+        }
+        let kept = &self.server.store.libraries;
+        let mut engine = Engine::take().ok_or_else(|| self.server.store.turn.busy())?;
+        let changed = engine.sync(kept).and_then(|()| change(&mut engine));
+        if changed.is_ok() {
+            let codes = engine.libraries.by_name.values().map(|library| &*library.code);
+            let all = libraries::encode(codes);
+            let set = kept.set(&all);
+            debug_assert!(set.is_ok());
+            engine.libraries.version = kept.version();
+            self.effects.push(Cause::Function, Effect::Libraries { all: &all });
+            self.may_have_changed = true;
+        } else {
+            // What was changed here is not what is kept.
+            engine.libraries.version = u64::MAX;
+        }
+        engine.put_back();
+        if !self.is_in_exec {
+            self.release();
+        }
+        changed
     }
 
     /// Goes on with the script of this session that is aside, for a slice.
@@ -181,7 +217,7 @@ impl Executor<'_> {
             }
             self.server.store.turn.leave(&script.running);
         }
-        let texts = &script.compiled.script;
+        let compiled = script.compiled.clone();
         if script.is_stray && self.effects.is_empty() && !self.is_in_exec {
             // Nothing was changed: it runs again, with all stripes.
             self.release();
@@ -189,13 +225,13 @@ impl Executor<'_> {
             self.is_parked = true;
             return;
         }
-        texts.is_known.store(true, Relaxed);
+        compiled.habits.is_known.store(true, Relaxed);
         let mark = reply.mark();
         let written = match outcome {
             Ok(value) => convert::to_reply(&value, is_resp3, reply),
             Err(error) => {
-                let error = Error::coded(explain(&error, &texts.sha));
-                self.metrics.total_error_replies.add(1);
+                let error = Error::coded(explain(&error, &compiled.name));
+                self.metrics.count_error(error.code());
                 reply.error(&error);
                 Ok(())
             }
@@ -209,7 +245,7 @@ impl Executor<'_> {
 
     /// Checks whether a script may run, and prepares Lua. Returns whether memory is used up.
     fn prepare(&mut self, _: &Session, engine: &mut Engine, call: &Call<'_>) -> Result<bool> {
-        let flags = call.compiled.script.flags;
+        let flags = call.compiled.flags;
         let store = &self.server.store;
         if flags.is_declared && !flags.no_writes {
             if store.journal.refuses() {
@@ -240,9 +276,9 @@ impl Executor<'_> {
 
     /// Takes the stripes that a script needs.
     fn lock_for_script(&mut self, call: &Call<'_>) -> Result {
-        let script = &call.compiled.script;
+        let habits = &call.compiled.habits;
         let store = &self.server.store;
-        let needs_all = script.strays.load(Relaxed) || !script.is_known.load(Relaxed);
+        let needs_all = habits.strays.load(Relaxed) || !habits.is_known.load(Relaxed);
         match (needs_all, call.keys) {
             (true, _) => {
                 self.release();
@@ -342,7 +378,7 @@ impl Executor<'_> {
         if is_held {
             return Ok(());
         }
-        script.compiled.script.strays.store(true, Relaxed);
+        script.compiled.habits.strays.store(true, Relaxed);
         self.expand(script)
     }
 
@@ -450,7 +486,7 @@ impl Call<'_> {
 }
 
 /// What a client is told of the error that ended a script.
-fn explain(error: &Value, name: &[u8]) -> String {
+fn explain(error: &Value, name: &str) -> String {
     let Some(table) = error.as_table() else {
         let text = error.to_string().unwrap_or_default();
         return convert::error_text(&text);
@@ -462,7 +498,6 @@ fn explain(error: &Value, name: &[u8]) -> String {
     let error = text("err").unwrap_or_else(|| "ERR unknown error".to_owned());
     match (text("source"), text("line")) {
         (Some(source), Some(line)) => {
-            let name = String::from_utf8_lossy(name);
             format!("{error} script: {name}, on {source}:{line}.")
         }
         _ => error,

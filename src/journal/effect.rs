@@ -34,6 +34,8 @@ pub enum Effect<'a> {
     Flush { db: u8 },
     /// The namespace stays when its last pair is gone; it is created if need be.
     Keep { db: u8, name: &'a [u8] },
+    /// These are all libraries of functions, as [`crate::store::libraries`] encodes them.
+    Libraries { all: &'a [u8] },
 }
 
 macro_rules! causes {
@@ -111,6 +113,8 @@ causes! {
     Bitop = "set",
     /// PFADD, PFMERGE.
     Pfadd = "pfadd",
+    /// FUNCTION LOAD and its relatives. Nobody is notified.
+    Function = "function",
 }
 
 impl Cause {
@@ -141,6 +145,7 @@ const SWAP_DB: u8 = 10;
 const FLUSH: u8 = 11;
 const KEEP: u8 = 12;
 const DELETE_LAST_PAIR: u8 = 13;
+const LIBRARIES: u8 = 14;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -177,6 +182,7 @@ impl Effects {
             Effect::SwapDb { a, b } => self.write(head(SWAP_DB, a), [&[b]], NEVER),
             Effect::Flush { db } => self.write(head(FLUSH, db), [], NEVER),
             Effect::Keep { db, name } => self.write(head(KEEP, db), [name], NEVER),
+            Effect::Libraries { all } => self.write(head(LIBRARIES, 0), [all], NEVER),
         }
     }
 
@@ -328,6 +334,7 @@ impl<'a> Decoder<'a> {
             SWAP_DB => Effect::SwapDb { a: db, b: one_byte(self.field()?)? },
             FLUSH => Effect::Flush { db },
             KEEP => Effect::Keep { db, name: self.field()? },
+            LIBRARIES => Effect::Libraries { all: self.field()? },
             _ => return Err(Damaged),
         };
         Ok((cause, effect))

@@ -99,7 +99,8 @@ fn of_script(frame: &mlua::debug::Debug<'_>) -> Option<(String, usize)> {
     Some((name.into_owned(), frame.current_line()?))
 }
 
-fn table_error(text: &str) -> mlua::Error {
+/// An error as a table.
+pub fn table_error(text: &str) -> mlua::Error {
     mlua::Error::external(ScriptError::Table(error_text(text), false))
 }
 
@@ -119,6 +120,12 @@ pub fn redis(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     }
     replies(lua, &redis)?;
     settings(lua, &redis, host)?;
+    log_and_version(lua, &redis)?;
+    Ok(redis)
+}
+
+/// `log` with its levels, and the version.
+pub fn log_and_version(lua: &Lua, redis: &Table) -> mlua::Result<()> {
     redis.raw_set("log", lua.create_function(|_, args: MultiValue| log(&args))?)?;
     for (level, name) in
         ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate()
@@ -126,8 +133,7 @@ pub fn redis(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         redis.raw_set(*name, level)?;
     }
     redis.raw_set("REDIS_VERSION", REDIS_VERSION)?;
-    redis.raw_set("REDIS_VERSION_NUM", version_number())?;
-    Ok(redis)
+    redis.raw_set("REDIS_VERSION_NUM", version_number())
 }
 
 fn replies(lua: &Lua, redis: &Table) -> mlua::Result<()> {

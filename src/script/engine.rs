@@ -6,14 +6,20 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
+use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
 
+use super::api::message;
+use super::flags::Flags;
 use super::host::{Answer, Ask, Host, Job, LEAVE};
-use super::{Script, Scripts, Sha, api, sandbox};
+use super::library::{self, Libraries, Library};
+use super::{Habits, Script, Scripts, Sha, api, flags, sandbox};
 use crate::error::{Error, Result};
+use crate::store::libraries::Kept;
 
 /// Bytes of a script's own stack. Lua nests at most 200 calls through Rust, each of a few KiB.
 const STACK_BYTES: usize = 4 << 20;
@@ -23,6 +29,8 @@ const MEMORY_MAX_BYTES: usize = 256 << 20;
 const INSTRUCTIONS: u32 = 10_000;
 /// What user code is called in errors, behind the sign that it is a name.
 const CHUNK: &str = "@user_script";
+/// The same for libraries.
+const LIBRARY_CHUNK: &str = "@user_function";
 
 thread_local! {
     static ENGINE: RefCell<Slot> = const { RefCell::new(Slot::Unmade) };
@@ -49,13 +57,29 @@ pub struct Engine {
     globals: Table,
     keys: LuaString,
     argv: LuaString,
+    /// Libraries that are loaded here, and their functions.
+    pub libraries: Libraries,
+    /// Lets code see what libraries find while they are loaded, or not.
+    set_loading: Function,
 }
 
-/// A script that this thread can run.
+/// A script or function that this thread can run.
 pub struct Compiled {
-    /// What all threads know of it.
-    pub script: Arc<Script>,
-    function: Function,
+    /// What it is called in errors: its SHA-1, or the function's name.
+    pub name: Box<str>,
+    /// What it says of itself.
+    pub flags: Flags,
+    /// What was learned of it.
+    pub habits: Arc<Habits>,
+    /// What all threads know of it, if it is a script.
+    pub script: Option<Arc<Script>>,
+    pub(super) function: Function,
+}
+
+impl Compiled {
+    fn is_alive(&self) -> bool {
+        self.script.as_ref().is_some_and(|script| script.is_alive())
+    }
 }
 
 impl Engine {
@@ -85,9 +109,11 @@ impl Engine {
         let host = Rc::<Host>::default();
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new()).map_err(anyhow_of)?;
-        let sandbox = api::redis(&lua, &host)
-            .and_then(|redis| sandbox::build(&lua, redis))
-            .map_err(anyhow_of)?;
+        let build = || {
+            let loading = library::redis(&lua, &host)?;
+            sandbox::build(&lua, api::redis(&lua, &host)?, loading)
+        };
+        let sandbox = build().map_err(anyhow_of)?;
         set_hook(&lua, &host).map_err(anyhow_of)?;
         lua.set_memory_limit(MEMORY_MAX_BYTES).map_err(anyhow_of)?;
         let names = [lua.create_string("KEYS"), lua.create_string("ARGV")];
@@ -103,6 +129,8 @@ impl Engine {
             globals: sandbox.globals,
             keys: keys?,
             argv: argv?,
+            libraries: Libraries::default(),
+            set_loading: sandbox.set_loading,
         })
     }
 
@@ -111,7 +139,7 @@ impl Engine {
     /// # Errors
     /// When it can not be compiled.
     pub fn by_text(&mut self, scripts: &Scripts, text: &[u8]) -> Result<Rc<Compiled>> {
-        if let Some(compiled) = self.by_text.get(text).filter(|it| it.script.is_alive()) {
+        if let Some(compiled) = self.by_text.get(text).filter(|it| it.is_alive()) {
             return Ok(compiled.clone());
         }
         self.forget_dead();
@@ -124,7 +152,7 @@ impl Engine {
     /// # Errors
     /// When there is none.
     pub fn by_sha(&mut self, scripts: &Scripts, sha: &Sha) -> Result<Rc<Compiled>> {
-        if let Some(compiled) = self.by_sha.get(sha).filter(|it| it.script.is_alive()) {
+        if let Some(compiled) = self.by_sha.get(sha).filter(|it| it.is_alive()) {
             return Ok(compiled.clone());
         }
         self.forget_dead();
@@ -138,26 +166,32 @@ impl Engine {
     /// When it can not be compiled.
     pub fn load(&mut self, scripts: &Scripts, text: &[u8]) -> Result<Sha> {
         let script = scripts.add(text, true)?;
-        self.compile(scripts, script).map(|compiled| compiled.script.sha)
+        let sha = script.sha;
+        self.compile(scripts, script).map(|_| sha)
     }
 
     fn compile(&mut self, scripts: &Scripts, script: Arc<Script>) -> Result<Rc<Compiled>> {
-        let chunk =
-            self.lua.load(script.code()).set_name(CHUNK).set_mode(mlua::chunk::ChunkMode::Text);
+        let chunk = self.lua.load(script.code()).set_name(CHUNK).set_mode(ChunkMode::Text);
         let function = chunk.into_function().map_err(|error| {
             scripts.remove(&script);
             let text = format!("Error compiling script (new function): {}", message(&error));
             Error::plain(text)
         })?;
-        let compiled = Rc::new(Compiled { script: script.clone(), function });
+        let compiled = Rc::new(Compiled {
+            name: String::from_utf8_lossy(&script.sha).into(),
+            flags: script.flags,
+            habits: script.habits.clone(),
+            script: Some(script.clone()),
+            function,
+        });
         self.by_text.insert(script.text.clone(), compiled.clone());
         self.by_sha.insert(script.sha, compiled.clone());
         Ok(compiled)
     }
 
     fn forget_dead(&mut self) {
-        self.by_text.retain(|_, compiled| compiled.script.is_alive());
-        self.by_sha.retain(|_, compiled| compiled.script.is_alive());
+        self.by_text.retain(|_, compiled| compiled.is_alive());
+        self.by_sha.retain(|_, compiled| compiled.is_alive());
     }
 
     /// Prepares a script to be run by the next [`Engine::go`].
@@ -170,17 +204,98 @@ impl Engine {
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
         args: impl ExactSizeIterator<Item = &'a [u8]>,
     ) -> Result {
-        let prepared = || -> mlua::Result<()> {
-            self.globals.raw_set(&self.keys, list(&self.lua, keys)?)?;
-            self.globals.raw_set(&self.argv, list(&self.lua, args)?)
+        let prepared = || -> mlua::Result<Vec<Value>> {
+            let lists = [list(&self.lua, keys)?, list(&self.lua, args)?];
+            let [keys, args] = lists.map(Value::Table);
+            let function = Value::Function(compiled.function.clone());
+            if compiled.script.is_some() {
+                self.globals.raw_set(&self.keys, keys)?;
+                self.globals.raw_set(&self.argv, args)?;
+                return Ok(vec![function]);
+            }
+            // Functions get them as arguments, and must not see those of the last script.
+            self.globals.raw_set(&self.keys, Value::Nil)?;
+            self.globals.raw_set(&self.argv, Value::Nil)?;
+            Ok(vec![function, keys, args])
         };
-        prepared().map_err(|error| Error::plain(message(&error)))?;
-        let args = vec![Value::Function(compiled.function.clone())];
+        let args = prepared().map_err(|error| Error::plain(message(&error)))?;
+        self.begin(args);
+        Ok(())
+    }
+
+    fn begin(&mut self, args: Vec<Value>) {
         *self.host.job.borrow_mut() = Some(Job { run: self.run.clone(), args });
         self.host.is_resp3.set(false);
         self.host.is_ended.set(false);
         self.host.begin_slice();
-        Ok(())
+    }
+
+    /// Brings this thread's libraries up to date.
+    ///
+    /// # Errors
+    /// When one can not be loaded; those that can are.
+    pub fn sync(&mut self, kept: &Kept) -> Result {
+        if self.libraries.version == kept.version() {
+            return Ok(());
+        }
+        let (version, codes) = kept.codes();
+        let mut old = std::mem::take(&mut self.libraries);
+        self.libraries.version = version;
+        let mut result = Ok(());
+        for code in codes {
+            let loaded = match old.take(&code) {
+                Some(library) => Ok(library),
+                None => self.load_library(&code),
+            };
+            result = result.and(loaded.map(|library| self.libraries.insert(library)));
+        }
+        result
+    }
+
+    /// The function with this name, compiled.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn by_name(&mut self, kept: &Kept, name: &[u8]) -> Result<Rc<Compiled>> {
+        // One that can not be loaded leaves the others.
+        let synced = self.sync(kept);
+        match self.libraries.find(name) {
+            Some(compiled) => Ok(compiled),
+            None => synced.and(Err(Error::plain("Function not found"))),
+        }
+    }
+
+    /// Runs a library's code, which registers its functions. They are not to be called yet.
+    ///
+    /// # Errors
+    /// When its first line or its code is wrong.
+    pub fn load_library(&mut self, code: &[u8]) -> Result<Library> {
+        const TIME_MAX: Duration = Duration::from_millis(500);
+        let name = library::name_of(code)?;
+        let body = &code[flags::shebang_len(code)..];
+        let chunk = self.lua.load(body).set_name(LIBRARY_CHUNK);
+        let function = chunk.set_mode(ChunkMode::Text).into_function().map_err(|error| {
+            Error::plain(format!("Error compiling function: {}", message(&error)))
+        })?;
+        let swapped = self.set_loading.call::<()>(true);
+        swapped.map_err(|error| Error::plain(message(&error)))?;
+        *self.host.loading.borrow_mut() = Some(Vec::new());
+        self.begin(vec![Value::Function(function)]);
+        let began = Instant::now();
+        let mut answer = Answer::Go;
+        while self.go(answer) != Ask::Job {
+            answer = if began.elapsed() > TIME_MAX { Answer::End } else { Answer::Go };
+        }
+        let is_late = answer == Answer::End;
+        let outcome = self.outcome();
+        let registered = self.host.loading.borrow_mut().take().unwrap_or_default();
+        let _ = self.set_loading.call::<()>(false);
+        match outcome {
+            Err(_) if is_late => Err(registering("ERR FUNCTION LOAD timeout")),
+            Err(error) => Err(registering(&library::error_text(&error))),
+            Ok(_) if registered.is_empty() => Err(Error::plain("No functions registered")),
+            Ok(_) => Ok(Library::new(name, code, registered)),
+        }
     }
 
     /// Runs the prepared script, or goes on with it, until it asks for something.
@@ -256,15 +371,8 @@ fn list<'a>(lua: &Lua, items: impl ExactSizeIterator<Item = &'a [u8]>) -> mlua::
     Ok(table)
 }
 
-/// The text of an error that is not a script's own.
-fn message(error: &mlua::Error) -> String {
-    match error {
-        mlua::Error::SyntaxError { message, .. } | mlua::Error::RuntimeError(message) => {
-            message.clone()
-        }
-        mlua::Error::MemoryError(_) => "not enough memory".to_owned(),
-        error => error.to_string(),
-    }
+fn registering(text: &str) -> Error {
+    Error::plain(format!("Error registering functions: {text}"))
 }
 
 fn anyhow_of(error: mlua::Error) -> anyhow::Error {

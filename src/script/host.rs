@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use corosensei::Yielder;
 use mlua::{Function, Value};
 
+use super::library::Registered;
+
 use crate::resp::owned::OwnedRequest;
 
 /// Time a script may run before its thread looks after others.
@@ -47,8 +49,8 @@ pub struct Host {
     pub reply: RefCell<Vec<u8>>,
     /// The script has asked for RESP3's types.
     pub is_resp3: Cell<bool>,
-    /// A library is being loaded: no command may be called.
-    pub is_loading: Cell<bool>,
+    /// What the library that is being loaded has registered.
+    pub loading: RefCell<Option<Vec<Registered>>>,
     /// The script must end.
     pub is_ended: Cell<bool>,
     slice_end: Cell<Option<Instant>>,

@@ -7,6 +7,7 @@
 //!              engine.rs one thread's Lua: compiles, starts, stops, goes on
 //!              host.rs   between a script and the thread that runs it
 //!              sandbox.rs, prelude.lua   what scripts find, and what they can not change
+//!              library.rs   functions, which are kept with the data
 //!              api.rs    redis.*             convert.rs   values <-> replies
 //!              cjson.rs, cmsgpack.rs, pack.rs (struct), bit.rs
 //! ```
@@ -16,10 +17,16 @@
 //! without anyone's help, and Lua never sees a lock.
 
 mod api;
+mod args;
+mod bit;
+mod cjson;
+mod cmsgpack;
 pub mod convert;
 pub mod engine;
 pub mod flags;
 pub mod host;
+pub mod library;
+mod pack;
 mod sandbox;
 
 use std::collections::HashMap;
@@ -56,15 +63,22 @@ pub struct Script {
     pub text: Box<[u8]>,
     /// What its first line says.
     pub flags: Flags,
-    /// It was seen to touch names that it had not declared: it needs all stripes.
-    pub strays: AtomicBool,
-    /// It has run to its end before, so what is known of it is worth something.
-    pub is_known: AtomicBool,
+    /// What was learned of it.
+    pub habits: Arc<Habits>,
     /// SCRIPT FLUSH or too many others made it forgotten.
     is_forgotten: AtomicBool,
     /// It came with SCRIPT LOAD, so only SCRIPT FLUSH removes it.
     is_loaded: AtomicBool,
     used: AtomicU64,
+}
+
+/// What is learned of a script or function when it runs.
+#[derive(Debug, Default)]
+pub struct Habits {
+    /// It was seen to touch names that it had not declared: it needs all stripes.
+    pub strays: AtomicBool,
+    /// It has run to its end before, so what is known of it is worth something.
+    pub is_known: AtomicBool,
 }
 
 impl Script {
@@ -105,8 +119,7 @@ impl Scripts {
                 sha,
                 text: text.into(),
                 flags,
-                strays: AtomicBool::new(false),
-                is_known: AtomicBool::new(false),
+                habits: Arc::default(),
                 is_forgotten: AtomicBool::new(false),
                 is_loaded: AtomicBool::new(is_loaded),
                 used: AtomicU64::new(0),

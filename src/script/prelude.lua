@@ -198,12 +198,22 @@ for name in pairs(real) do
   rawset(proxy, name, nil)
 end
 globals._G = proxy
-setmetatable(globals, {
+local missing = {
   __index = function(_, name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
   end,
-})
-protect(globals, proxy)
+}
+setmetatable(globals, missing)
+local proxy_metatable = { __index = globals, __newindex = refuse, __metatable = false }
+hidden[proxy] = globals
+setmetatable(proxy, proxy_metatable)
+
+-- What libraries find while they are loaded: nothing but their own `redis`.
+local loading = setmetatable({ redis = protect(setmetatable(native.loading, missing)) }, missing)
+
+local function set_loading(is_loading)
+  proxy_metatable.__index = is_loading and loading or globals
+end
 
 local handler = native.handler
 
@@ -217,4 +227,4 @@ local function run(f, keys, args)
   end, handler)
 end
 
-return run, globals
+return run, globals, set_loading

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use mlua::{Function, Lua, Table, Value, Variadic};
 
 use super::api::{self, ScriptError};
+use super::{bit, cjson, cmsgpack, pack};
 
 /// What a new Lua is run with.
 pub struct Sandbox {
@@ -16,22 +17,31 @@ pub struct Sandbox {
     pub run: Function,
     /// The table behind the globals, which scripts can not reach.
     pub globals: Table,
+    /// `set_loading(true)` until `set_loading(false)`: code sees only what libraries find while they
+    /// are loaded.
+    pub set_loading: Function,
 }
 
 /// The name of the prelude in errors, which is never shown.
 const PRELUDE: &str = "=prelude";
 
-/// Builds the sandbox. `redis` is the table of that name.
-pub fn build(lua: &Lua, redis: Table) -> mlua::Result<Sandbox> {
+/// Builds the sandbox. `redis` is the table of that name, `loading` the one that libraries find while
+/// they are loaded.
+pub fn build(lua: &Lua, redis: Table, loading: Table) -> mlua::Result<Sandbox> {
     let globals = lua.globals();
     globals.raw_set("redis", redis)?;
+    globals.raw_set("bit", bit::library(lua)?)?;
+    globals.raw_set("cjson", cjson::library(lua)?)?;
+    globals.raw_set("cmsgpack", cmsgpack::library(lua)?)?;
+    globals.raw_set("struct", pack::library(lua)?)?;
     let native = lua.create_table()?;
     native.raw_set("plain", lua.create_function(|lua, error| plain(lua, error))?)?;
     native.raw_set("handler", lua.create_function(|lua, error| explain(lua, error))?)?;
     native.raw_set("math", math(lua)?)?;
+    native.raw_set("loading", loading)?;
     let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
-    let (run, globals) = prelude.into_function()?.call((globals, native))?;
-    Ok(Sandbox { run, globals })
+    let (run, globals, set_loading) = prelude.into_function()?.call((globals, native))?;
+    Ok(Sandbox { run, globals, set_loading })
 }
 
 /// An error as scripts see it: those that Rust raised become a string or a table.

@@ -21,8 +21,19 @@ use crate::config::{Bind, Config};
 pub enum Door {
     /// RESP.
     Redis,
+    /// RESP under TLS.
+    RedisTls,
     /// HTTP.
     Http,
+    /// HTTP under TLS.
+    HttpTls,
+}
+
+impl Door {
+    /// Whether it speaks RESP.
+    pub fn is_redis(self) -> bool {
+        matches!(self, Door::Redis | Door::RedisTls)
+    }
 }
 
 /// The sockets that are open. Nothing before the server serves, and in tests without sockets.
@@ -48,12 +59,14 @@ impl Doors {
         let config = server.config();
         let mut open =
             Open { server: server.clone(), pool, handle: Handle::current(), sockets: Vec::new() };
-        open.open(Door::Redis, &config.bind, config.port, &config)?;
+        open.server.tls.load(&config)?;
+        open.open_redis(&config)?;
         open.open(Door::Http, &config.http_bind, config.http_port, &config)?;
+        open.open(Door::HttpTls, &config.http_bind, config.http_tls_port, &config)?;
         #[cfg(unix)]
         open.open_unix(&config)?;
         if open.sockets.is_empty() && config.unixsocket.is_empty() {
-            bail!("port and http-port are both 0: there is no door to listen on");
+            bail!("all ports are 0: there is no door to listen on");
         }
         *server.doors.0.lock() = Some(open);
         Ok(())
@@ -65,7 +78,7 @@ impl Doors {
     /// When an address can not be listened on; then nothing is changed.
     pub fn move_redis(&self, config: &Config) -> Result<()> {
         match &mut *self.0.lock() {
-            Some(open) => open.open(Door::Redis, &config.bind, config.port, config),
+            Some(open) => open.open_redis(config),
             None => Ok(()),
         }
     }
@@ -83,6 +96,11 @@ impl Doors {
 }
 
 impl Open {
+    fn open_redis(&mut self, config: &Config) -> Result<()> {
+        self.open(Door::Redis, &config.bind, config.port, config)?;
+        self.open(Door::RedisTls, &config.bind, config.tls_port, config)
+    }
+
     /// Opens the sockets that a door needs and does not have, then closes those it has and does not
     /// need.
     fn open(&mut self, door: Door, bind: &[Bind], port: u16, config: &Config) -> Result<()> {

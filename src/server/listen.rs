@@ -20,6 +20,8 @@ use super::{Server, http, process, resp, signals, supervisor};
 
 /// Time that connections have to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Time a client has to begin TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after accept failed, so that a lack of file descriptors is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -74,7 +76,7 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     Doors::open(&server, &pool)?;
     process::write_pid(&config.pidfile);
     tokio::spawn(mind_time(server.clone()));
-    tokio::spawn(signals::mind_hangup(crate::log::reopen));
+    tokio::spawn(mind_hangup(server.clone()));
     tracing::info!("Ready to accept connections");
     supervisor::notify(config.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     tokio::select! {
@@ -89,6 +91,20 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     process::remove_pid(&config.pidfile);
     tracing::info!("bye");
     Ok(())
+}
+
+/// What SIGHUP asks for: the log file and the certificates are opened anew.
+async fn mind_hangup(server: Arc<Server>) {
+    let renew = || {
+        crate::log::reopen();
+        match server.tls.load(&server.config()) {
+            Ok(()) => tracing::info!("certificates were read again"),
+            Err(error) => tracing::warn!("certificates stay what they were: {error:#}"),
+        }
+    };
+    if let Err(error) = signals::mind_hangup(renew).await {
+        tracing::warn!(%error, "SIGHUP is not heard");
+    }
 }
 
 fn run_worker(runtime: &Runtime, server: Arc<Server>, index: usize, workers: usize) {
@@ -213,7 +229,7 @@ impl Pool {
             refuse(door, stream, PROTECTED);
             return;
         }
-        let resp = if door == Door::Redis { 2 } else { 0 };
+        let resp = if door.is_redis() { 2 } else { 0 };
         let registered = server.clients.connect((addr, laddr), resp, now_ms, config.maxclients);
         let Some(client) = registered else {
             metrics.rejected_connections.add(1);
@@ -266,10 +282,16 @@ async fn serve_one(
             socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
         }
     }
-    let stream = accepted.into_stream()?;
-    match door {
-        Door::Redis => resp::serve(stream, client, server).await,
-        Door::Http => http::serve(stream, client, server).await,
+    let mut stream = accepted.into_stream()?;
+    if let Door::RedisTls | Door::HttpTls = door {
+        let acceptor = if door.is_redis() { server.tls.redis() } else { server.tls.http() };
+        let acceptor = acceptor.ok_or_else(|| io::Error::other("TLS was turned off"))?;
+        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.under_tls(&acceptor)).await;
+        stream = shaken.map_err(|_| io::ErrorKind::TimedOut)??;
+    }
+    match door.is_redis() {
+        true => resp::serve(stream, client, server).await,
+        false => http::serve(stream, client, server).await,
     }
     Ok(())
 }
@@ -294,7 +316,7 @@ const PROTECTED: Refusal = (
 
 /// Says why before it closes; whether the client hears it is the client's matter.
 fn refuse(door: Door, mut stream: Accepted, (resp, status, json): Refusal) {
-    if door == Door::Redis {
+    if door.is_redis() {
         stream.say(resp.as_bytes());
         return;
     }

@@ -5,12 +5,15 @@
 
 pub mod clients;
 pub mod doors;
+pub mod histogram;
 pub mod http;
+pub mod latency;
 pub mod listen;
 pub mod metrics;
 pub mod process;
 pub mod resp;
 mod signals;
+pub mod slowlog;
 pub mod stream;
 mod supervisor;
 #[cfg(unix)]
@@ -25,15 +28,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::acl::Acl;
 use crate::config::Config;
+use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
 use crate::persistence::Persistence;
 use crate::push::post::Post;
 use crate::push::pubsub::PubSub;
 use crate::script::Scripts;
 use crate::store::Store;
+use crate::tls::Tls;
+use crate::token::{self, Tokens};
 use clients::Clients;
 use doors::Doors;
+use latency::LatencyMonitor;
 use metrics::{Counter, Metrics, Rate};
+use slowlog::Slowlog;
 
 /// What all connections of both doors share.
 #[derive(Debug)]
@@ -52,6 +60,12 @@ pub struct Server {
     pub metrics: Vec<Arc<Metrics>>,
     /// Commands per second.
     pub rate: Rate,
+    /// From when on a command is slow.
+    pub thresholds: Thresholds,
+    /// The last commands that were.
+    pub slowlog: Slowlog,
+    /// What else was.
+    pub latency: LatencyMonitor,
     /// Forty hexadecimal digits, new at every start.
     pub run_id: String,
     /// When the process started, in unix ms.
@@ -66,6 +80,10 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
+    /// Certificates of both doors.
+    pub tls: Tls,
+    /// Tokens of the HTTP door.
+    pub tokens: Tokens,
     /// The data directory.
     pub persistence: Persistence,
     /// Listening sockets.
@@ -82,6 +100,8 @@ impl Server {
     pub fn new(config: Config, store: Store, workers: usize) -> Server {
         let started_ms = store.clock.now_ms();
         store.limit_memory(config.maxmemory_bytes);
+        let thresholds = Thresholds::default();
+        thresholds.follow(&config);
         let post = Arc::new(Post::new(workers));
         post.set_limits(config.client_output_buffer_limit);
         Server {
@@ -92,6 +112,9 @@ impl Server {
             post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
+            thresholds,
+            slowlog: Slowlog::default(),
+            latency: LatencyMonitor::default(),
             run_id: run_id(),
             started_ms,
             stop: CancellationToken::new(),
@@ -99,6 +122,8 @@ impl Server {
             scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
             config_file: None,
+            tls: Tls::default(),
+            tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             doors: Doors::default(),
             acl: Acl::new(&config.requirepass),
@@ -163,6 +188,8 @@ impl Server {
         }
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
+        self.thresholds.follow(&config);
+        self.slowlog.shorten(config.slowlog_max_len);
         self.store.journal.set_policy(config.appendfsync);
         self.post.set_limits(config.client_output_buffer_limit);
         *self.config.write() = Arc::new(config);

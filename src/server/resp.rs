@@ -261,6 +261,8 @@ impl Connection {
             self.sent +=
                 ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]))?;
         }
+        // TLS may hold back what the socket did not take.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         let output = std::mem::take(&mut self.output);
         Worker::with(|worker| worker.keep_output(output));
         self.sent = 0;
@@ -322,6 +324,8 @@ impl Batch<'_, '_> {
             }
             let found = self.find(used);
             let is_done = self.run_ahead(&mut used);
+            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
+            self.executor.lap(self.session, requests);
             if self.session.should_close {
                 break;
             }

@@ -30,7 +30,7 @@ pub async fn stop_requested() -> std::io::Result<&'static str> {
 /// # Errors
 /// When the handler can not be installed.
 #[cfg(unix)]
-pub async fn mind_hangup(then: fn()) -> std::io::Result<()> {
+pub async fn mind_hangup(mut then: impl FnMut()) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup())?;
     while hangup.recv().await.is_some() {
@@ -44,7 +44,7 @@ pub async fn mind_hangup(then: fn()) -> std::io::Result<()> {
 /// # Errors
 /// None.
 #[cfg(not(unix))]
-pub async fn mind_hangup(_then: fn()) -> std::io::Result<()> {
+pub async fn mind_hangup(_then: impl FnMut()) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A socket that was accepted and belongs to no event loop yet.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub enum Accepted {
 pub enum Stream {
     /// From an address.
     Tcp(tokio::net::TcpStream),
+    /// The same under TLS.
+    Tls(Box<TlsStream<tokio::net::TcpStream>>),
     /// From this machine.
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
@@ -62,11 +66,31 @@ impl Accepted {
     }
 }
 
+impl Stream {
+    /// Shakes hands, if it is a TCP connection.
+    ///
+    /// # Errors
+    /// When the client speaks no TLS, or none that the server wants.
+    pub async fn under_tls(self, acceptor: &TlsAcceptor) -> io::Result<Stream> {
+        match self {
+            Stream::Tcp(stream) => Ok(Stream::Tls(Box::new(acceptor.accept(stream).await?))),
+            other => Ok(other),
+        }
+    }
+
+    /// The common name in the certificate that the client has shown, if it has.
+    pub fn certified_name(&self) -> Option<String> {
+        let Stream::Tls(stream) = self else { return None };
+        crate::tls::common_name(stream.get_ref().1.peer_certificates()?.first()?)
+    }
+}
+
 /// Calls the method of the socket that it is.
 macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Stream::Tcp($stream) => $call,
+            Stream::Tls($stream) => $call,
             #[cfg(unix)]
             Stream::Unix($stream) => $call,
         }

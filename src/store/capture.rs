@@ -311,7 +311,8 @@ impl Progress {
             Effect::DeletePair { .. }
             | Effect::PutPair { .. }
             | Effect::PairDeadline { .. }
-            | Effect::NameDeadline { .. } => {}
+            | Effect::NameDeadline { .. }
+            | Effect::Libraries { .. } => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod group;
 mod hash;
 mod heap;
 mod held;
+pub mod libraries;
 mod name;
 mod names;
 mod overlay;
@@ -85,6 +86,8 @@ pub struct Store {
     pub events: Arc<Events>,
     /// Whose turn it is while a script takes long.
     pub turn: turn::Turn,
+    /// Functions, which are kept with the names.
+    pub libraries: libraries::Kept,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -178,6 +181,7 @@ impl Store {
             clock: Arc::new(clock),
             events: Arc::default(),
             turn: turn::Turn::default(),
+            libraries: libraries::Kept::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),

@@ -14,6 +14,9 @@ impl Store {
         held.lock_all();
         let mut recorded = Effects::default();
         for (cause, effect) in effects {
+            if let Effect::Libraries { all } = effect {
+                self.libraries.set(all)?;
+            }
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),
@@ -57,6 +60,7 @@ impl Effect<'_> {
             | Effect::SwapDb { a: db, .. }
             | Effect::Flush { db }
             | Effect::Keep { db, .. } => db,
+            Effect::Libraries { .. } => 0,
         })
     }
 }
@@ -94,6 +98,8 @@ impl View<'_> {
             Effect::Keep { name, .. } => {
                 self.keep(name, cause)?;
             }
+            // They are no names: who applies effects has set them.
+            Effect::Libraries { .. } => self.effects.push(cause, effect),
         }
         Ok(())
     }

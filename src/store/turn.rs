@@ -33,7 +33,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Running {
     /// Its SHA-1, or the name of the function.
-    pub name: String,
+    pub name: Box<str>,
     /// Its client's command, for FUNCTION STATS.
     pub command: Vec<Vec<u8>>,
     /// Whether it came with EVAL, not FCALL.
