@@ -23,7 +23,7 @@ const LOG_SHOWN: usize = 10;
 
 const COMMANDS: &[Command] = &[
     Command::container("ACL").about("6.0.0", "Has the commands for users and their rights."),
-    Command::session("ACL CAT", "[category]", cat)
+    Command::session("ACL CAT", "[categoryname]", cat)
         .about("6.0.0", "Returns the categories, or the commands of one.")
         .while_loading(),
     Command::session("ACL DELUSER", "username [username ...]", deluser)
