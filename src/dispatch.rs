@@ -434,7 +434,10 @@ impl<'s> Executor<'s> {
         };
         match spec.command.run {
             Run::Read(handler) => {
-                let view = View::live(&mut self.held, &mut self.effects, access, known);
+                let mut view = View::live(&mut self.held, &mut self.effects, access, known);
+                if !spec.is_subcommand() {
+                    view = view.noting_misses();
+                }
                 let result = handler(&view, args, reply);
                 let Lookups { hits, misses } = view.lookups();
                 self.metrics.keyspace_hits.add(u64::from(hits));
@@ -578,15 +581,20 @@ impl<'s> Executor<'s> {
             settings: self.settings,
         };
         let mut effects = Effects::default();
+        effects.notes.begin(self.effects.notes.are_taken());
         let mut overlay = Overlay::new(&self.held);
         let mut view = View::overlay(&mut overlay, &mut effects, access);
         let result = match spec.command.run {
-            Run::Read(handler) => handler(&view, args, reply),
+            Run::Read(handler) if spec.is_subcommand() => handler(&view, args, reply),
+            Run::Read(handler) => handler(&view.noting_misses(), args, reply),
             Run::Write(handler) => handler(&mut view, args, reply),
             Run::Session(_) | Run::Container => Ok(()),
         };
         self.release();
-        self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
+        effects.notes.set_client(session.client.id);
+        let notes = std::mem::take(&mut effects.notes);
+        let replayed = self.server.store.replay_noting(notes, effects.as_bytes());
+        replayed.map_err(|_| Error::plain("damaged effect"))?;
         result
     }
 }

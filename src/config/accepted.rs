@@ -269,8 +269,6 @@ pub const ACCEPTED: &[(&str, &[Directive])] = &[
             row("req-res-logfile", Text, "").fixed().hidden(),
         ],
     ),
-    ("no keyspace events are sent", &[row("notify-keyspace-events", Text, "")]),
-    ("clients are not tracked", &[row("tracking-table-max-keys", Integer(0, i64::MAX), "1000000")]),
 ];
 
 const fn row(name: &'static str, shape: Shape, default: &'static str) -> Directive {

@@ -7,6 +7,7 @@ use super::directive::{Access, Directive};
 use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, Memory, Octal};
 use super::format::{OneOf, Percentiles, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
+use crate::push::keyspace::Classes;
 use crate::store::Policy;
 use crate::tls::ClientAuth;
 
@@ -215,6 +216,19 @@ pub const APPLIED: &[Directive] = &[
     row("maxmemory-samples", "COUNT", field!(maxmemory_samples, Integer { min: 1, max: 64 }))
         .live()
         .about("Names looked at for each that is evicted"),
+    row(
+        "notify-keyspace-events",
+        "CLASSES",
+        Access::Field {
+            show: |config| config.notify_keyspace_events.show(),
+            read: |config, words| {
+                config.notify_keyspace_events = Classes::read(&words.concat())?;
+                Ok(())
+            },
+        },
+    )
+    .live()
+    .about("Which events of names are published; letters, none for none"),
     row("pidfile", "FILE", field!(pidfile, Text { max_bytes: PATH_BYTES_MAX }))
         .about("File with the number of the process; empty for none"),
     row("port", "PORT", field!(port, Integer { min: 0, max: 65_535 }))
@@ -276,6 +290,13 @@ pub const APPLIED: &[Directive] = &[
     row("tls-protocols", "VERSIONS", field!(tls_protocols, Text { max_bytes: 128 }))
         .live()
         .about("Versions of TLS: TLSv1.2, TLSv1.3 or both; empty for both"),
+    row(
+        "tracking-table-max-keys",
+        "COUNT",
+        field!(tracking_table_max_keys, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Keys of which is remembered who keeps a copy; 0 for no limit"),
     row("unixsocket", "FILE", field!(unixsocket, Text { max_bytes: PATH_BYTES_MAX }))
         .about("Unix socket of the Redis door; empty for none"),
     row("unixsocketperm", "MODE", field!(unixsocketperm, Octal { max: 0o777 }))

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 pub use load::{Loaded, load, load_with, report};
 pub use output_limit::{Class, OutputLimit, OutputLimits};
 
+use crate::push::keyspace::Classes;
 use crate::store::Policy;
 use crate::tls::ClientAuth;
 
@@ -98,6 +99,10 @@ pub struct Config {
     pub tcp_backlog: u32,
     /// RESP version before HELLO.
     pub client_default_resp: u32,
+    /// Which keyspace notifications are published.
+    pub notify_keyspace_events: Classes,
+    /// Keys that tracking clients may be remembered to keep; 0: no limit.
+    pub tracking_table_max_keys: usize,
     /// Output that may wait for a client.
     pub client_output_buffer_limit: OutputLimits,
     /// Memory that all clients together may take.
@@ -281,6 +286,8 @@ impl Default for Config {
             tcp_backlog: 511,
             client_default_resp: 2,
             client_output_buffer_limit: OutputLimits::default(),
+            notify_keyspace_events: Classes::default(),
+            tracking_table_max_keys: 1_000_000,
             maxmemory_clients: BytesOrPercent::Bytes(0),
             enable_scripting: true,
             busy_reply_threshold_ms: 5000,

@@ -18,6 +18,7 @@ use super::{Context, Executor};
 use crate::command::{self, Run, Spec};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect, Effects};
+use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::script::convert;
@@ -29,6 +30,8 @@ use crate::store::libraries;
 use crate::store::turn::{Running, State, Turn};
 use crate::store::view::Known;
 
+/// What the buffer of a command's reply may keep for the next.
+const REPLY_KEPT_BYTES: usize = 64 * 1024;
 /// Words of a client's command that FUNCTION STATS shows.
 const COMMAND_SHOWN_MAX: usize = 32;
 
@@ -304,7 +307,9 @@ impl Executor<'_> {
         let host = script.engine.host.clone();
         let (request, mut out) = (host.request.borrow(), host.reply.borrow_mut());
         out.clear();
-        out.shrink_to(64 * 1024);
+        if out.capacity() > REPLY_KEPT_BYTES {
+            *out = Output::new();
+        }
         let args = request.args();
         let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
         let result = self.check_call(script, args).and_then(|spec| {
@@ -467,7 +472,7 @@ pub fn abandon(context: &mut Context<'_, '_>) {
             script.running.is_killed.store(true, Relaxed);
         }
     });
-    let mut out = Vec::new();
+    let mut out = Output::new();
     while context.session.is_in_script {
         context.executor.go_on(context.session, &mut Reply::resp(&mut out, false));
     }

@@ -68,12 +68,30 @@ impl Notes {
         }
     }
 
+    /// Takes a note that a command has looked for a name in vain; one, however often it has.
+    pub fn miss(&self, at: usize, db: u8, name: &[u8]) {
+        let is_it =
+            |note: &Note| matches!(note, Note::Miss { db: d, name: n } if *d == db && **n == *name);
+        if self.is_on && !self.list.borrow().last().is_some_and(|(_, note)| is_it(note)) {
+            self.list.borrow_mut().push((at, Note::Miss { db, name: name.into() }));
+        }
+    }
+
     /// Takes a note before the effect that begins at `at`, if notes are taken.
     #[inline]
     pub fn add(&self, at: usize, note: impl FnOnce() -> Note) {
         if self.is_on {
             self.list.borrow_mut().push((at, note()));
         }
+    }
+
+    /// The same without those that say where in effects they stand.
+    #[must_use]
+    pub fn misses(mut self) -> Notes {
+        let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
+        self.list.get_mut().retain(|(_, note)| is_miss(note));
+        self.list.get_mut().iter_mut().for_each(|(at, _)| *at = 0);
+        self
     }
 
     /// The client, and the notes, which are forgotten here.

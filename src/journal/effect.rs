@@ -5,6 +5,7 @@
 
 use super::varint;
 use crate::events::notes::{Note, Notes};
+use crate::short::append;
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,10 @@ causes! {
     Pfadd = "pfadd",
     /// FUNCTION LOAD and its relatives. Nobody is notified.
     Function = "function",
+    /// SET with a deadline and its relatives, which to clients is `set` and then `expire`.
+    Setex = "set",
+    /// The last pair of a namespace that stays has expired: to Redis clients the name is gone.
+    Emptied = "del",
 }
 
 impl Cause {
@@ -203,7 +208,7 @@ impl Effects {
 
     /// A command has looked for a name that is not there.
     pub fn miss(&self, db: usize, name: &[u8]) {
-        self.notes.add(self.bytes.len(), || Note::Miss { db: db as u8, name: name.into() });
+        self.notes.miss(self.bytes.len(), db as u8, name);
     }
 
     /// Whether nothing happened.
@@ -236,6 +241,14 @@ impl Effects {
         fields: [&[u8]; N],
         deadline_ms: u64,
     ) {
+        const SHORT_LEN_MAX: usize = 0x7f;
+        if deadline_ms == NEVER && fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
+            self.bytes.reserve(3 + N + N * SHORT_LEN_MAX);
+            self.bytes.extend_from_slice(&[kind, cause, db]);
+            self.bytes.extend_from_slice(&fields.map(|field| field.len() as u8));
+            fields.iter().for_each(|field| append(&mut self.bytes, field));
+            return;
+        }
         let mut front = [0; 3 + 3 * varint::LEN_MAX + 8];
         let mut end = 3;
         for field in fields {

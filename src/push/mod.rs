@@ -5,6 +5,7 @@
 //! - [`mailbox`]: what one connection has not been sent yet, within its limit.
 //! - [`post`]: puts messages into mailboxes and wakes their connections, each thread once for all.
 //! - [`pubsub`]: channels and patterns, who has subscribed to them, publishing.
+//! - [`keyspace`]: keyspace notifications.
 //!
 //! # How a message travels
 //!
@@ -20,6 +21,7 @@
 //! Who does not read is cut: what waits for a client counts against `client-output-buffer-limit`,
 //! and a client over it is closed. Nobody else waits for it.
 
+pub mod keyspace;
 pub mod mailbox;
 pub mod message;
 pub mod post;

@@ -208,7 +208,7 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
     if host.call() == Answer::End {
         return Err(ended());
     }
-    convert::from_reply(lua, &host.reply.borrow())
+    convert::from_reply(lua, &host.reply.borrow().to_vec())
 }
 
 fn fill(request: &mut OwnedRequest, args: &MultiValue) -> Result<(), &'static str> {

@@ -11,6 +11,7 @@ use mlua::{Function, Value};
 
 use super::library::Registered;
 
+use crate::output::Output;
 use crate::resp::owned::OwnedRequest;
 
 /// Time a script may run before its thread looks after others.
@@ -46,7 +47,7 @@ pub struct Host {
     /// The command that a script calls.
     pub request: RefCell<OwnedRequest>,
     /// What it answered.
-    pub reply: RefCell<Vec<u8>>,
+    pub reply: RefCell<Output>,
     /// The script has asked for RESP3's types.
     pub is_resp3: Cell<bool>,
     /// What the library that is being loaded has registered.

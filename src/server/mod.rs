@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod doors;
+pub mod exposition;
 pub mod histogram;
 pub mod http;
 pub mod latency;
@@ -31,6 +32,7 @@ use crate::config::Config;
 use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
 use crate::persistence::Persistence;
+use crate::push::keyspace::Notifications;
 use crate::push::post::Post;
 use crate::push::pubsub::PubSub;
 use crate::script::Scripts;
@@ -53,7 +55,9 @@ pub struct Server {
     /// Brings them what they did not ask for.
     pub post: Arc<Post>,
     /// Channels and their subscribers.
-    pub pubsub: PubSub,
+    pub pubsub: Arc<PubSub>,
+    /// Keyspace notifications.
+    pub notifications: Notifications,
     /// Changes as they happen, for doors that show them.
     pub feed: Feed,
     /// One per worker thread, in their order.
@@ -104,8 +108,12 @@ impl Server {
         thresholds.follow(&config);
         let post = Arc::new(Post::new(workers));
         post.set_limits(config.client_output_buffer_limit);
+        let pubsub = Arc::new(PubSub::new(&post));
+        let notifications = Notifications::new(&store, &pubsub);
+        notifications.set(config.notify_keyspace_events);
         Server {
-            pubsub: PubSub::new(&post),
+            notifications,
+            pubsub,
             feed: Feed::new(&store, &post),
             store,
             clients: Clients::default(),
@@ -192,6 +200,7 @@ impl Server {
         self.slowlog.shorten(config.slowlog_max_len);
         self.store.journal.set_policy(config.appendfsync);
         self.post.set_limits(config.client_output_buffer_limit);
+        self.notifications.set(config.notify_keyspace_events);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

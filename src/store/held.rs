@@ -293,7 +293,7 @@ impl<'s> Held<'s> {
 
     /// The held stripe of a hash. A name whose stripe is not held is a mistake in the command's
     /// row; it must not read or change anything unlocked.
-    #[inline]
+    #[inline(always)]
     pub(super) fn stripe(&self, hash: u64) -> &Stripe {
         let wanted = stripe_of(hash);
         match &self.guards {
@@ -310,7 +310,7 @@ impl<'s> Held<'s> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn stripe_mut(&mut self, hash: u64) -> &mut Stripe {
         let wanted = stripe_of(hash);
         match &mut self.guards {
@@ -341,6 +341,17 @@ impl Names for Held<'_> {
     #[inline]
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
         self.stripe(name.hash).dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
+    }
+
+    #[inline]
+    fn overwrite(
+        &mut self,
+        db: usize,
+        name: Name<'_>,
+        change: &mut dyn FnMut(&mut NameEntry) -> bool,
+    ) -> bool {
+        let names = &mut self.stripe_mut(name.hash).dbs[db].names;
+        names.get_mut(name.hash, name.bytes).is_some_and(|entry| change(entry))
     }
 
     #[inline]

@@ -154,7 +154,7 @@ impl Slice<'_> {
         match (is_empty, entry.kept) {
             (true, false) => self.effects.push(Cause::Del, Effect::DropName { db, name }),
             // That it is empty now is said like this, too: the pairs' effects do not say it.
-            (true, true) => self.effects.push(Cause::Kept, Effect::Keep { db, name }),
+            (true, true) => self.effects.push(Cause::Emptied, Effect::Keep { db, name }),
             (false, _) => {}
         }
         is_empty && !entry.kept

@@ -16,6 +16,7 @@ use super::table::NEVER;
 use super::{CURSOR_BITS, Eviction, Held, Overlay, Policy, Usage};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
+use crate::shared::{Shared, Value};
 
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +90,8 @@ pub struct View<'a> {
     pub(super) access: Access<'a>,
     random: Cell<u64>,
     lookups: Cell<Lookups>,
+    /// Whether listeners are told of names that are not there.
+    notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
 }
@@ -120,6 +123,15 @@ pub struct Pair<'v> {
     pub value: &'v [u8],
     /// When it expires, in unix ms.
     pub deadline_ms: Option<u64>,
+    shared: Option<&'v Shared>,
+}
+
+impl<'v> Pair<'v> {
+    /// Its value, to be sent.
+    #[inline]
+    pub fn sendable(&self) -> Value<'v> {
+        Value { bytes: self.value, shared: self.shared }
+    }
 }
 
 /// The pairs of one namespace.
@@ -133,6 +145,7 @@ pub struct Pairs<'v> {
 
 impl<'a> View<'a> {
     /// Over the live store, edited in place. The names must be held.
+    #[inline]
     pub fn live(
         held: &'a mut Held<'_>,
         effects: &'a mut Effects,
@@ -153,6 +166,7 @@ impl<'a> View<'a> {
         View::new(overlay, effects, hasher, access, None)
     }
 
+    #[inline]
     fn new(
         names: &'a mut dyn Names,
         effects: &'a mut Effects,
@@ -161,7 +175,23 @@ impl<'a> View<'a> {
         known: Option<Name<'a>>,
     ) -> View<'a> {
         let random = Cell::new(access.random_seed);
-        View { names, effects, hasher, access, random, lookups: Cell::default(), known }
+        View {
+            names,
+            effects,
+            hasher,
+            access,
+            random,
+            lookups: Cell::default(),
+            notes_misses: false,
+            known,
+        }
+    }
+
+    /// Lets listeners know of every name that is looked for in vain.
+    #[must_use]
+    pub fn noting_misses(mut self) -> Self {
+        self.notes_misses = self.effects.notes.are_taken();
+        self
     }
 
     /// How often names that were asked for were there, so far.
@@ -196,6 +226,12 @@ impl<'a> View<'a> {
         ((u128::from(z) * bound as u128) >> 64) as usize
     }
 
+    /// Lets listeners know that a command has looked for a name to read it, in vain. Commands that only
+    /// read need not do this.
+    pub fn note_miss(&self, name: &[u8]) {
+        self.effects.miss(self.access.db, name);
+    }
+
     /// What the name holds, for Redis clients: an empty namespace does not exist.
     pub fn kind(&self, name: &[u8]) -> Option<Kind> {
         self.kind_in(self.access.db, name)
@@ -212,10 +248,17 @@ impl<'a> View<'a> {
     }
 
     /// The string a name holds.
+    #[inline]
     pub fn string(&self, name: &[u8]) -> Result<Option<&[u8]>> {
+        Ok(self.sendable_string(name)?.map(|string| string.bytes))
+    }
+
+    /// The same, to be sent.
+    #[inline]
+    pub fn sendable_string(&self, name: &[u8]) -> Result<Option<Value<'_>>> {
         match self.entry(self.access.db, name) {
             None => Ok(None),
-            Some(entry) => match entry.string() {
+            Some(entry) => match entry.sendable_string() {
                 None if entry.kind().is_some() => Err(Error::WrongType),
                 string => Ok(string),
             },
@@ -235,7 +278,7 @@ impl<'a> View<'a> {
     }
 
     /// The pairs under a header.
-    #[inline]
+    #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let pairs = entry.pairs()?;
         Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry })
@@ -350,7 +393,12 @@ impl<'a> View<'a> {
         let entry = self.peek(db, name);
         match entry.and_then(NameEntry::kind) {
             Some(_) => lookups.hits += 1,
-            None => lookups.misses += 1,
+            None => {
+                lookups.misses += 1;
+                if self.notes_misses {
+                    self.effects.miss(db, name);
+                }
+            }
         }
         self.lookups.set(lookups);
         entry
@@ -365,7 +413,7 @@ impl<'a> View<'a> {
 
 impl<'v> Pairs<'v> {
     /// The pair with this key.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
         self.alive(self.pairs.get(self.hasher, key)?)
     }
@@ -437,9 +485,9 @@ impl<'v> Pairs<'v> {
 
     #[inline(always)]
     fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
-        let PairRef { key, value, deadline_ms } = pair;
+        let PairRef { key, value, deadline_ms, shared } = pair;
         let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
-        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline })
+        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline, shared })
     }
 }
 
