@@ -39,6 +39,7 @@ mod slowlog;
 mod string;
 pub mod syntax;
 mod token;
+mod tracking;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};
