@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod doors;
+pub mod exposition;
 pub mod histogram;
 pub mod http;
 pub mod latency;
