@@ -251,7 +251,7 @@ async fn mind_doors(server: Arc<Server>, index: usize, gate: Arc<Gate>, call: Ar
             () = server.post.rung(index) => server.post.wake(index),
             () = call.notified() => {
                 Worker::with(|worker| worker.is_called = false);
-                server.store.journal.kick();
+                server.store.journal.kick(server.store.clock.now_ms());
             }
         }
     }

@@ -79,6 +79,9 @@ impl Harness {
         let request = OwnedRequest::new(words.iter().map(Vec::as_slice));
         let resp3 = session.resp3;
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
+        while session.is_in_script {
+            executor.go_on(session, &mut Reply::resp(&mut out, resp3));
+        }
         executor.finish(session);
         out.to_vec()
     }
