@@ -37,6 +37,7 @@ mod slowlog;
 mod string;
 pub mod syntax;
 mod token;
+mod tracking;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};
