@@ -5,7 +5,7 @@
 //!   [`when`]: TTLs and times. [`code`]: errors.
 //! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`lock`], [`command`], [`watch`], [`describe`] and
 //!   [`files`] are the operations. Each is one command of the table in [`crate::command`], or some.
-//! - [`link`]: absolute links for paging. [`show`]: how pairs look in answers. [`resp`]: reads replies.
+//! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`]: reads replies.
 //!
 //! Answers about one thing are one flat object, about many an array of them; names are never members
 //! of JSON. A write that a browser page of another origin could send without asking is refused.
@@ -19,6 +19,7 @@ mod files;
 mod import;
 mod link;
 mod list;
+mod list_rows;
 mod lock;
 mod namespace;
 mod pair;
