@@ -250,6 +250,10 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("tracking_total_prefixes", tracking.prefixes);
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
+    for (reason, count) in server.acl.denied() {
+        let field = if reason == "command" { "cmd" } else { reason };
+        fields.add(&format!("acl_access_denied_{field}"), count);
+    }
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }

@@ -4,6 +4,7 @@
 //! Everything else about a command follows from its row: arity and keys from the syntax line, what
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
+mod acl;
 mod admin;
 pub mod args;
 mod bitfield;
@@ -32,6 +33,7 @@ mod namespace_many;
 mod namespace_pair;
 mod persistence;
 mod pubsub;
+pub mod redis;
 mod scripting;
 mod slowlog;
 mod string;
@@ -50,10 +52,12 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::store::View;
 
+pub use client::client_line;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
+    acl::FAMILY,
     admin::FAMILY,
     bitfield::FAMILY,
     bitmap::FAMILY,
@@ -113,6 +117,8 @@ pub struct Command {
     pub flags: Flags,
     /// ACL categories beyond the family's and the derived ones.
     pub also: &'static [&'static str],
+    /// The command of Redis whose rights are needed; empty: this one's own.
+    pub like: &'static str,
 }
 
 /// A handler. Its type says what it may touch.
@@ -217,7 +223,7 @@ impl Command {
             subscribed: false,
             touches: Touches::Nothing,
         };
-        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
+        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[], like: "" }
     }
 
     /// The version of Redis it came with, and one sentence.
@@ -297,6 +303,12 @@ impl Command {
     /// Reads data, or changes it, though its handler is one for sessions.
     pub const fn touching(mut self, touches: Touches) -> Command {
         self.flags.touches = touches;
+        self
+    }
+
+    /// Needs the rights of this command of Redis.
+    pub const fn like(mut self, command: &'static str) -> Command {
+        self.like = command;
         self
     }
 

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use crate::acl::Acl;
 use crate::config::Config;
 use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
@@ -97,6 +98,8 @@ pub struct Server {
     pub persistence: Persistence,
     /// Listening sockets.
     pub doors: Doors,
+    /// Who may do what.
+    pub acl: Acl,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -141,10 +144,33 @@ impl Server {
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             doors: Doors::default(),
+            acl: Acl::new(&config.requirepass),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
         }
+    }
+
+    /// Reads the users of the configuration.
+    ///
+    /// # Errors
+    /// Redis's texts.
+    pub fn load_users(&self) -> anyhow::Result<()> {
+        let config = self.config();
+        if !config.users.is_empty() && !config.aclfile.is_empty() {
+            anyhow::bail!(
+                "Configuring users with user lines and at the same time with an aclfile is invalid: \
+                 define either an ACL file or users in the configuration file, not both"
+            );
+        }
+        let all_channels = config.acl_pubsub_default;
+        if !config.aclfile.is_empty() {
+            return self
+                .acl
+                .load(config.aclfile.as_ref(), all_channels)
+                .map_err(anyhow::Error::msg);
+        }
+        self.acl.add_configured(&config.users, all_channels).map_err(anyhow::Error::msg)
     }
 
     /// One counter, over all worker threads.
@@ -173,7 +199,11 @@ impl Server {
     ) -> Result<(), E> {
         let _one_at_a_time = self.config_change.lock();
         let mut config = Config::clone(&self.config());
+        let requirepass = config.requirepass.clone();
         change(&mut config)?;
+        if config.requirepass != requirepass {
+            self.acl.set_default_password(&config.requirepass);
+        }
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
         self.thresholds.follow(&config);
