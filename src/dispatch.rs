@@ -6,6 +6,7 @@
 
 mod plan;
 pub mod redact;
+mod rights;
 pub mod script;
 mod timing;
 
@@ -17,6 +18,7 @@ use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
+use crate::push::monitor;
 use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -51,6 +53,9 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// Whether somebody is shown all commands, and what is to be shown.
+    is_monitored: bool,
+    monitored: String,
     /// What was published and not sent yet.
     outbox: Vec<Publication>,
     /// A command ran that may change something.
@@ -105,6 +110,8 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            is_monitored: server.monitors.are_there(),
+            monitored: String::new(),
             outbox: Vec::new(),
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
@@ -137,6 +144,11 @@ impl<'s> Executor<'s> {
         self.effects
     }
 
+    /// Whether a transaction's or a script's commands are run.
+    pub fn is_in_transaction(&self) -> bool {
+        self.is_in_exec
+    }
+
     /// Sends a message when nothing is held any more, and before what later commands do is heard of.
     pub fn publish(&mut self, publication: Publication) {
         self.outbox.push(publication);
@@ -155,6 +167,11 @@ impl<'s> Executor<'s> {
             let lsn = session.seen.max(self.seen).touched;
             self.server.pubsub.publish(lsn, self.clock_ms, &self.outbox);
             self.outbox.clear();
+        }
+        if !self.monitored.is_empty() {
+            let lsn = session.seen.max(self.seen).touched;
+            self.server.monitors.show(lsn, self.clock_ms, &self.monitored);
+            self.monitored.clear();
         }
     }
 
@@ -202,6 +219,9 @@ impl<'s> Executor<'s> {
             }
             Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
+        if session.is_listening && !plan.is("CLIENT") {
+            session.end_caching();
+        }
         if session.reply_mode != ReplyMode::On
             && !plan.spec.is_some_and(|spec| spec.command.flags.pushes)
         {
@@ -246,6 +266,16 @@ impl<'s> Executor<'s> {
         } else {
             self.end_timed(session, spec, args, began_ns);
         }
+        if let (Some(mode), Run::Read(_)) = (&session.tracking, spec.command.run)
+            && mode.remembers()
+        {
+            let names = spec.keys.positions(args.len()).map(|at| args.get(at));
+            self.server.tracking.remember(session.client.id, names);
+        }
+        if self.is_monitored {
+            let now_us = self.server.store.clock.now_us();
+            monitor::add_line(&mut self.monitored, session, spec, args, now_us);
+        }
         self.effects.end_command();
     }
 
@@ -275,6 +305,14 @@ impl<'s> Executor<'s> {
             self.is_in_exec = true;
             for queued in &transaction.queue {
                 let args = queued.request.args();
+                if !session.identity.is_free(&self.server.acl)
+                    && let Err(error) = self.check_queued_rights(session, queued.spec, args)
+                {
+                    self.metrics.rejected[queued.spec.index].add(1);
+                    self.metrics.total_error_replies.add(1);
+                    reply.error(&error);
+                    continue;
+                }
                 self.call(session, queued.spec, args, Known::default(), reply);
             }
             self.is_in_exec = false;
@@ -297,7 +335,12 @@ impl<'s> Executor<'s> {
 
     /// Looks the command up and checks what can be checked before it runs.
     #[inline]
-    fn resolve(&self, session: &Session, args: Args<'_>, plan: &Plan<'_>) -> Result<&'static Spec> {
+    fn resolve(
+        &self,
+        session: &mut Session,
+        args: Args<'_>,
+        plan: &Plan<'_>,
+    ) -> Result<&'static Spec> {
         let Some(mut spec) = plan.spec else { return Err(Error::unknown_command(args.iter())) };
         if !spec.subcommands.is_empty() && args.len() > 1 {
             spec = match command::table().find_subcommand(spec, args.get(1)) {
@@ -309,9 +352,11 @@ impl<'s> Executor<'s> {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::arity(&spec.full_name));
         }
-        if !session.is_authenticated && !spec.command.flags.no_auth {
+        if !session.identity.is_free(&self.server.acl)
+            && let Err(error) = self.check_rights(session, spec, args)
+        {
             self.metrics.rejected[spec.index].add(1);
-            return Err(Error::NoAuth);
+            return Err(error);
         }
         if session.is_listening && !session.resp3 {
             check_subscribed(session, spec)?;
@@ -435,6 +480,33 @@ impl<'s> Executor<'s> {
             }
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
+        }
+    }
+
+    /// All names of a database, for a handler for sessions whose row says that it touches every name.
+    pub fn view<R>(
+        &mut self,
+        db: usize,
+        session: &Session,
+        work: impl FnOnce(&mut View<'_>) -> R,
+    ) -> R {
+        self.may_have_changed = true;
+        let access = Access {
+            db,
+            now_ms: self.now_ms,
+            random_seed: self.random,
+            touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
+            settings: self.settings,
+        };
+        let (held, effects) = (&mut self.held, &mut self.effects);
+        work(&mut View::live(held, effects, access, Known::default()))
+    }
+
+    /// Lets all stripes go, unless a transaction needs them.
+    pub fn let_others(&mut self) {
+        if !self.is_in_exec {
+            self.release();
         }
     }
 

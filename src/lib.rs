@@ -15,6 +15,7 @@
 //!             journal/                               how a change is remembered, and who orders changes
 //! ```
 //!
+//! - [`acl`]: users, and what they may do.
 //! - [`config`]: every setting, and the one table of directives behind flags, file and CONFIG.
 //! - [`server`]: what all connections share; [`server::listen`] starts and stops, [`server::worker`]
 //!   is one thread's loop, [`server::resp`] and [`server::http`] are the doors.
@@ -31,7 +32,7 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
+//! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
 //!   [`short`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
@@ -46,10 +47,12 @@
 //! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
 //! - An error is answered; only broken framing closes a connection.
 
+pub mod acl;
 pub mod base64;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod digest;
 pub mod dispatch;
 pub mod error;
 pub mod events;
@@ -110,6 +113,7 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
         (Store::new(journal, clock), None)
     };
     let mut server = Server::new(config, store, threads);
+    server.load_users()?;
     server.config_file = file;
     let server = Arc::new(server);
     Persistence::start(&server, disk)?;

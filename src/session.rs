@@ -8,14 +8,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::acl::Identity;
 use crate::command::Spec;
 use crate::journal::Seen;
 use crate::output::Output;
 use crate::push::pubsub::Kind;
+use crate::push::tracking::Mode;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::Server;
-use crate::server::clients::Client;
+use crate::server::clients::{Client, Flag};
 use crate::store::Watched;
 
 /// Most bytes of commands that MULTI queues.
@@ -32,8 +34,8 @@ pub struct Session {
     pub db: usize,
     /// Whether it speaks RESP3.
     pub resp3: bool,
-    /// Whether it has given the password, or none is needed.
-    pub is_authenticated: bool,
+    /// Its user.
+    pub identity: Identity,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Close the connection when what was written has been sent.
@@ -42,6 +44,10 @@ pub struct Session {
     pub seen: Seen,
     /// Whether it may be sent what it did not ask for.
     pub is_listening: bool,
+    /// How it wants to be told of changes of what it has read.
+    pub tracking: Option<Box<Mode>>,
+    /// Whether it is a script's.
+    pub is_script: bool,
     /// What it has subscribed to.
     pub subscriptions: Subscriptions,
     /// Set by MULTI.
@@ -111,16 +117,18 @@ pub struct Watch {
 
 impl Session {
     /// A new client's session.
-    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Session {
+    pub fn new(client: Arc<Client>, identity: Identity) -> Session {
         Session {
             client,
             db: 0,
             resp3: false,
-            is_authenticated,
+            identity,
             reply_mode: ReplyMode::On,
             should_close: false,
             seen: Seen::default(),
             is_listening: false,
+            tracking: None,
+            is_script: false,
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,
@@ -146,6 +154,29 @@ impl Session {
                 server.pubsub.unsubscribe(kind, &name, self.client.id);
             }
             self.client.subscriptions[kind as usize].store(0, Relaxed);
+        }
+        self.stop_tracking(server);
+        if self.client.has(Flag::Monitor) {
+            server.monitors.remove(self.client.id);
+            self.client.set(Flag::Monitor, false);
+        }
+    }
+
+    /// Ends CLIENT TRACKING.
+    pub fn stop_tracking(&mut self, server: &Server) {
+        if self.tracking.take().is_some() {
+            server.tracking.disable(self.client.id);
+            self.client.redirect.store(-1, Relaxed);
+            for flag in [Flag::Tracking, Flag::Broadcast, Flag::BrokenRedirect] {
+                self.client.set(flag, false);
+            }
+        }
+    }
+
+    /// CLIENT CACHING is for one command, or one transaction.
+    pub fn end_caching(&mut self) {
+        if let Some(mode) = self.tracking.as_mut().filter(|_| self.transaction.is_none()) {
+            mode.caching = false;
         }
     }
 
@@ -175,6 +206,12 @@ impl Session {
         self.client.queued.store(u32::MAX, Relaxed);
         self.client.queued_bytes.store(0, Relaxed);
         self.transaction.take()
+    }
+
+    /// Makes it somebody else's.
+    pub fn become_user(&mut self, identity: Identity) {
+        self.client.names.lock().user.clone_from(&identity.user().name);
+        self.identity = identity;
     }
 
     /// Selects a database.

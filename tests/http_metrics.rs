@@ -84,3 +84,33 @@ fn metrics_need_the_password() {
     let answer = pantry.request("POST", "/metrics", &["Authorization: Bearer secret"], b"");
     assert_eq!(answer.status, 404);
 }
+
+/// Names that stand in the dashboard's expressions.
+fn names(expression: &str) -> impl Iterator<Item = &str> {
+    let words = expression.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+    words.filter(|word| word.starts_with("pantry_"))
+}
+
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let text = std::fs::read_to_string("docs/grafana.json").unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let pantry = Pantry::start(&[]);
+    pantry.get("/v4/keyvaluesnamespaces");
+    pantry.get("/v4/keyvalues/none?key=none");
+    let mut redis = std::net::TcpStream::connect(pantry.redis).unwrap();
+    redis.write_all(b"HGET\r\n").unwrap();
+    redis.read_exact(&mut [0; 10]).unwrap();
+    let samples = scrape(&pantry);
+    let there: BTreeSet<&str> = samples.keys().map(|key| key.split('{').next().unwrap()).collect();
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            for name in names(target["expr"].as_str().unwrap()) {
+                assert!(there.contains(name), "{}: there is no {name}", panel["title"]);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 20, "{asked}");
+}

@@ -134,7 +134,7 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("http_connected_clients", http.count());
     fields.add("maxclients", facts.server.config().maxclients);
     fields.add("blocked_clients", 0);
-    fields.add("tracking_clients", 0);
+    fields.add("tracking_clients", facts.server.tracking.counts().clients);
     fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
     fields.add("total_watched_keys", watching.map(u64::from).sum::<u64>());
@@ -147,6 +147,7 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     if let Some(resident) = resident {
         fields.add_bytes("used_memory_rss", resident);
     }
+    fields.add_bytes("used_memory_peak", facts.server.peak_bytes(facts.store.bytes) as u64);
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
@@ -244,15 +245,29 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
     fields.add("pubsub_patterns", server.pubsub.count(Kind::Pattern));
     fields.add("pubsubshard_channels", server.pubsub.count(Kind::Shard));
+    let tracking = server.tracking.counts();
+    fields.add("tracking_total_keys", tracking.names);
+    fields.add("tracking_total_items", tracking.items);
+    fields.add("tracking_total_prefixes", tracking.prefixes);
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
+    for (reason, count) in server.acl.denied() {
+        let field = if reason == "command" { "cmd" } else { reason };
+        fields.add(&format!("acl_access_denied_{field}"), count);
+    }
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }
 
-fn replication(fields: &mut Fields, _facts: &Facts<'_>) {
+/// A server by itself, whose offset is the number of its last change.
+fn replication(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("role", "master");
     fields.add("connected_slaves", 0);
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_replid", &facts.server.run_id);
+    fields.add("master_repl_offset", facts.server.store.journal.last());
+    fields.add("second_repl_offset", -1);
+    fields.add("repl_backlog_active", 0);
 }
 
 fn cpu(fields: &mut Fields, _facts: &Facts<'_>) {

@@ -4,6 +4,7 @@
 //! Everything else about a command follows from its row: arity and keys from the syntax line, what
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
+mod acl;
 mod admin;
 pub mod args;
 mod bitfield;
@@ -12,6 +13,7 @@ mod client;
 mod config;
 mod connection;
 mod deadline;
+mod debug;
 mod dump;
 mod expire;
 mod function;
@@ -26,14 +28,21 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod lcs;
+mod memory;
 mod namespace;
+mod namespace_lock;
+mod namespace_many;
+mod namespace_pair;
 mod persistence;
 mod pubsub;
+mod replication;
+pub mod redis;
 mod scripting;
 mod slowlog;
 mod string;
 pub mod syntax;
 mod token;
+mod tracking;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};
@@ -46,16 +55,19 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::store::View;
 
+pub use client::client_line;
 pub use syntax::Keys;
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
+    acl::FAMILY,
     admin::FAMILY,
     bitfield::FAMILY,
     bitmap::FAMILY,
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
+    debug::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
     function::FAMILY,
@@ -68,9 +80,11 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     latency::FAMILY,
     lcs::FAMILY,
+    memory::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,
+    replication::FAMILY,
     scripting::FAMILY,
     slowlog::FAMILY,
     string::FAMILY,
@@ -109,6 +123,8 @@ pub struct Command {
     pub flags: Flags,
     /// ACL categories beyond the family's and the derived ones.
     pub also: &'static [&'static str],
+    /// The command of Redis whose rights are needed; empty: this one's own.
+    pub like: &'static str,
 }
 
 /// A handler. Its type says what it may touch.
@@ -213,7 +229,7 @@ impl Command {
             subscribed: false,
             touches: Touches::Nothing,
         };
-        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
+        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[], like: "" }
     }
 
     /// The version of Redis it came with, and one sentence.
@@ -293,6 +309,12 @@ impl Command {
     /// Reads data, or changes it, though its handler is one for sessions.
     pub const fn touching(mut self, touches: Touches) -> Command {
         self.flags.touches = touches;
+        self
+    }
+
+    /// Needs the rights of this command of Redis.
+    pub const fn like(mut self, command: &'static str) -> Command {
+        self.like = command;
         self
     }
 

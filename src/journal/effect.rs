@@ -37,6 +37,8 @@ pub enum Effect<'a> {
     Keep { db: u8, name: &'a [u8] },
     /// These are all libraries of functions, as [`crate::store::libraries`] encodes them.
     Libraries { all: &'a [u8] },
+    /// A library of functions has this code; none: it is gone.
+    Library { name: &'a [u8], code: &'a [u8] },
 }
 
 macro_rules! causes {
@@ -151,6 +153,7 @@ const FLUSH: u8 = 11;
 const KEEP: u8 = 12;
 const DELETE_LAST_PAIR: u8 = 13;
 const LIBRARIES: u8 = 14;
+const LIBRARY: u8 = 15;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -188,6 +191,7 @@ impl Effects {
             Effect::Flush { db } => self.write(head(FLUSH, db), [], NEVER),
             Effect::Keep { db, name } => self.write(head(KEEP, db), [name], NEVER),
             Effect::Libraries { all } => self.write(head(LIBRARIES, 0), [all], NEVER),
+            Effect::Library { name, code } => self.write(head(LIBRARY, 0), [name, code], NEVER),
         }
     }
 
@@ -226,11 +230,11 @@ impl Effects {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Forgets all; keeps up to 64 KiB of room.
+    /// Forgets all; keeps up to 256 KiB of room, so that values of usual size find it.
     pub fn clear(&mut self) {
         self.notes.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(64 * 1024);
+        self.bytes.shrink_to(256 * 1024);
     }
 
     /// Kind, cause and database; the fields' lengths; the deadline if there is one; the fields.
@@ -348,6 +352,10 @@ impl<'a> Decoder<'a> {
             FLUSH => Effect::Flush { db },
             KEEP => Effect::Keep { db, name: self.field()? },
             LIBRARIES => Effect::Libraries { all: self.field()? },
+            LIBRARY => {
+                let [name, code] = self.fields()?;
+                Effect::Library { name, code }
+            }
             _ => return Err(Damaged),
         };
         Ok((cause, effect))

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 
+use crate::acl::DEFAULT_USER;
 use crate::push::mailbox::Mailbox;
 
 /// All connected clients by id.
@@ -51,6 +54,9 @@ pub struct Client {
     pub query_bytes: AtomicUsize,
     /// Bytes of its output that were not sent yet.
     pub output_bytes: AtomicUsize,
+    /// Who is told in its stead of what it keeps copies of; 0: itself; -1: it keeps none.
+    pub redirect: AtomicI64,
+    flags: AtomicU32,
     /// What it is to be sent beside its replies.
     pub mailbox: Mailbox,
     /// Subscriptions to channels, patterns and shard channels.
@@ -76,14 +82,32 @@ pub enum Address {
 }
 
 /// What a client says of itself.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct ClientNames {
+    /// Its user.
+    pub user: String,
     /// CLIENT SETNAME.
     pub name: String,
     /// CLIENT SETINFO LIB-NAME.
     pub lib_name: String,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: String,
+}
+
+/// Something that is so of a client or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Flag {
+    /// It is told when what it has read changes.
+    Tracking = 1,
+    /// It is told of all names with its prefixes.
+    Broadcast = 2,
+    /// Who was to be told in its stead is gone.
+    BrokenRedirect = 4,
+    /// It is shown all commands.
+    Monitor = 8,
+    /// Its connection has ended.
+    Gone = 16,
 }
 
 impl Clients {
@@ -108,6 +132,7 @@ impl Clients {
     pub fn disconnect(&self, client: &Client) {
         if self.by_id.lock().remove(&client.id).is_some() {
             self.connected.fetch_sub(1, Relaxed);
+            client.set(Flag::Gone, true);
         }
     }
 
@@ -148,15 +173,28 @@ impl Client {
             watching: AtomicU32::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            redirect: AtomicI64::new(-1),
+            flags: AtomicU32::new(0),
             mailbox: Mailbox::default(),
             subscriptions: Default::default(),
             worker: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            names: Mutex::default(),
+            names: Mutex::new(ClientNames {
+                user: DEFAULT_USER.to_owned(),
+                name: String::new(),
+                lib_name: String::new(),
+                lib_ver: String::new(),
+            }),
             is_killed: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
+    }
+
+    /// Bytes that wait in its buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        let buffers = [&self.query_bytes, &self.output_bytes, &self.queued_bytes];
+        buffers.iter().map(|bytes| bytes.load(Relaxed)).sum()
     }
 
     /// Asks the connection to close, without another word.
@@ -176,6 +214,25 @@ impl Client {
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.is_killed.load(Relaxed)
+    }
+
+    /// Whether this is so.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags.load(Relaxed) & flag as u32 != 0
+    }
+
+    /// Says whether this is so.
+    pub fn set(&self, flag: Flag, is_so: bool) {
+        if is_so {
+            self.flags.fetch_or(flag as u32, Relaxed);
+        } else {
+            self.flags.fetch_and(!(flag as u32), Relaxed);
+        }
+    }
+
+    /// Whether its connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.has(Flag::Gone)
     }
 
     /// The worker thread that serves it.

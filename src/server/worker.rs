@@ -28,7 +28,7 @@ use crate::store::{Eviction, Settings, Usage};
 /// How often a worker looks for what has expired.
 const REAP_INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes read from a socket at once.
-pub const INPUT_BYTES: usize = 64 * 1024;
+pub const INPUT_BYTES: usize = 128 * 1024;
 /// Output buffers that are kept for the next connections, and memory that each of them may keep.
 const OUTPUTS_KEPT_MAX: usize = 64;
 const OUTPUT_KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -265,6 +265,9 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
         tokio::select! {
             () = server.stop.cancelled() => return,
             () = tokio::time::sleep(REAP_INTERVAL) => {}
+        }
+        if server.cron_is_paused.load(Relaxed) {
+            continue;
         }
         // Without a disk that takes it, nothing may be changed.
         let may_change = server.is_ready.load(Relaxed) && !store.journal.refuses();

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pantry::acl::Identity;
 use pantry::clock::Clock;
 use pantry::config::{Allowed, Config};
 use pantry::dispatch::Executor;
@@ -66,12 +67,13 @@ impl Harness {
         let session = self.sessions.entry(client.to_owned()).or_insert_with(|| {
             let addr = SocketAddr::from(([127, 0, 0, 1], 1000 + next_id as u16));
             let client = server.clients.connect((addr, addr), 2, now_ms, 1000).unwrap();
-            Session::new(client, server.config().requirepass.is_empty())
+            Session::new(client, Identity::new(&server.acl))
         });
         self.random += 1;
         let metrics = server.metrics[0].clone();
         let mut executor =
-            Executor::new(server, &metrics, &settings, Effects::default(), self.random);
+            Executor::new(server, &metrics, &settings, Effects::default(), self.random)
+                .of_client(session.client.id);
         if self.over_overlay {
             executor = executor.over_overlay();
         }
@@ -79,6 +81,9 @@ impl Harness {
         let request = OwnedRequest::new(words.iter().map(Vec::as_slice));
         let resp3 = session.resp3;
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
+        while session.is_in_script {
+            executor.go_on(session, &mut Reply::resp(&mut out, resp3));
+        }
         executor.finish(session);
         out.to_vec()
     }
