@@ -49,7 +49,7 @@ mod tests {
             let mut out = b"before".to_vec();
             append(&mut out, &bytes[..len]);
             assert_eq!(out, [b"before", &bytes[..len]].concat(), "{len}");
-            assert!(same(&bytes[..len], &bytes[..len].to_vec()));
+            assert!(same(&bytes[..len], &bytes.clone()[..len]));
             for at in 0..len {
                 let mut other = bytes[..len].to_vec();
                 other[at] ^= 1;

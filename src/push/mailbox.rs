@@ -137,10 +137,11 @@ mod tests {
     fn who_does_not_read_is_over_the_limit() {
         let one = message(1, b"x");
         let len = one.len() as u64;
+        // At the limit is over it, as in Redis.
         let hard = OutputLimit { hard_bytes: 3 * len, ..NO_LIMIT };
         let mailbox = Mailbox::default();
         assert_eq!(mailbox.put(&one, 0, hard, 0), Put::First);
-        assert_eq!(mailbox.put(&one, one.len(), hard, 0), Put::Behind);
+        assert_eq!(mailbox.put(&one, 0, hard, 0), Put::Behind);
         assert_eq!(mailbox.put(&one, one.len(), hard, 0), Put::Over);
         assert_eq!(mailbox.put(&one, 0, hard, 0), Put::Closed);
         assert!(!mailbox.has_mail());
