@@ -215,7 +215,13 @@ fn setname(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
 
 /// No command here blocks its connection, so there is never a wait to end.
 fn unblock(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    if args.len() > 3 && !is(args.get(3), "TIMEOUT") && !is(args.get(3), "ERROR") {
+    if args.len() > 4 {
+        let name = String::from_utf8_lossy(args.get(1));
+        return Err(Error::plain(format!(
+            "unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."
+        )));
+    }
+    if args.len() == 4 && !is(args.get(3), "TIMEOUT") && !is(args.get(3), "ERROR") {
         return Err(Error::plain("CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
     integer(args.get(2))?;
