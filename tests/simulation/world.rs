@@ -66,7 +66,8 @@ pub struct World {
     writer: Writer,
     generator: Generator,
     random: Random,
-    waiting: Vec<Seen>,
+    /// Replies that have not left, and the last batch that each shows for sure.
+    waiting: Vec<(Seen, Lsn)>,
     is_queueing: [bool; 2],
     history: History,
 }
@@ -197,7 +198,18 @@ impl World {
                 command.push(format!("{}", self.random.below(1000)).into_bytes());
             }
         }
+        let (before, name) = (self.journal.last(), command[1].clone());
         self.execute(0, &command);
+        let last = self.journal.last();
+        if last != before && !self.is_queueing[1] {
+            // Somebody else is shown it.
+            self.execute(1, &vec![b"HLEN".to_vec(), name]);
+            if let Some((_, shows)) =
+                self.waiting.last_mut().filter(|_| self.journal.last() == last)
+            {
+                *shows = last;
+            }
+        }
     }
 
     fn execute(&mut self, who: usize, command: &Words) {
@@ -209,7 +221,7 @@ impl World {
         let shown: Vec<u8> = crate::generate::agree::shown(command).bytes().take(200).collect();
         self.log(format!("{} {}", CLIENTS[who], String::from_utf8_lossy(&shown)));
         self.note(before);
-        self.waiting.push(seen);
+        self.waiting.push((seen, 0));
     }
 
     fn reap(&mut self) {
@@ -241,12 +253,12 @@ impl World {
     fn settle(&mut self) {
         let journal = &self.journal;
         let shown = &mut self.history.shown;
-        self.waiting.retain(|&seen| match journal.passage(seen) {
+        self.waiting.retain(|&(seen, shows)| match journal.passage(seen) {
             Passage::Wait => true,
             Passage::Failed => false,
             Passage::Open if journal.refuses() => false,
             Passage::Open => {
-                *shown = (*shown).max(seen.touched);
+                *shown = (*shown).max(seen.touched).max(shows);
                 false
             }
         });
