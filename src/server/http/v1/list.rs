@@ -431,8 +431,9 @@ fn read_next(token: &str) -> Option<(u64, Option<Vec<u8>>)> {
     let unhex = |text: &str| {
         let digits = text.as_bytes().chunks(2);
         let byte = |pair: &[u8]| {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-            u8::from_str_radix(pair, 16).ok()
+            let &[high, low] = pair else { return None };
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
         };
         digits.map(byte).collect::<Option<Vec<u8>>>()
     };
