@@ -50,6 +50,15 @@ fn the_password_is_wanted_everywhere_but_at_health() {
 }
 
 #[test]
+fn an_unknown_token_is_refused() {
+    let pantry = Pantry::start(&["--requirepass", "secret"]);
+    let unknown = "pt_0123456789ab_00";
+    for header in [format!("Authorization: Bearer {unknown}"), format!("X-API-Key: {unknown}")] {
+        assert_eq!(pantry.request("GET", "/v4/butlerping", &[&header], b"").status, 401);
+    }
+}
+
+#[test]
 fn each_request_brings_its_own_password() {
     let pantry = Pantry::start(&["--requirepass", "secret"]);
     let mut client = pantry.connect();
