@@ -121,6 +121,13 @@ pub fn thread_cpu_ns() -> u64 {
     0
 }
 
+/// Now, to measure how long something takes.
+#[inline]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
 fn wall_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64

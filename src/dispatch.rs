@@ -460,6 +460,7 @@ impl<'s> Executor<'s> {
             touch: !session.client.no_touch.load(Relaxed),
             used_ms: self.now_ms,
             settings: self.settings,
+            user: Some(session.identity.user()),
         };
         match spec.command.run {
             Run::Read(handler) => {
@@ -498,6 +499,7 @@ impl<'s> Executor<'s> {
             touch: !session.client.no_touch.load(Relaxed),
             used_ms: self.now_ms,
             settings: self.settings,
+            user: Some(session.identity.user()),
         };
         let (held, effects) = (&mut self.held, &mut self.effects);
         work(&mut View::live(held, effects, access, Known::default()))
@@ -635,6 +637,7 @@ impl<'s> Executor<'s> {
             touch: !session.client.no_touch.load(Relaxed),
             used_ms: self.now_ms,
             settings: self.settings,
+            user: Some(session.identity.user()),
         };
         let mut effects = Effects::default();
         effects.notes.begin(self.effects.notes.are_taken());

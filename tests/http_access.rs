@@ -50,6 +50,15 @@ fn the_password_is_wanted_everywhere_but_at_health() {
 }
 
 #[test]
+fn an_unknown_token_is_refused() {
+    let pantry = Pantry::start(&["--requirepass", "secret"]);
+    let unknown = "pt_0123456789ab_00";
+    for header in [format!("Authorization: Bearer {unknown}"), format!("X-API-Key: {unknown}")] {
+        assert_eq!(pantry.request("GET", "/v4/butlerping", &[&header], b"").status, 401);
+    }
+}
+
+#[test]
 fn each_request_brings_its_own_password() {
     let pantry = Pantry::start(&["--requirepass", "secret"]);
     let mut client = pantry.connect();
@@ -225,4 +234,26 @@ fn an_http_client_can_be_killed() {
     kill.arg("KILL").arg("ADDR").arg(address);
     assert_eq!(kill.query::<i64>(&mut redis).unwrap(), 1);
     assert!(client.is_closed());
+}
+
+#[test]
+fn a_user_sees_only_the_namespaces_it_may_read() {
+    let user = "alice on >secret %R~app:* %W~log:* +@all";
+    let users = std::env::temp_dir().join(format!("pantry-{}-users.acl", std::process::id()));
+    let text =
+        "user default on nopass ~* &* +@all\nuser alice on >secret %R~app:* %W~log:* +@all\n";
+    std::fs::write(&users, text).unwrap();
+    let pantry = Pantry::start(&["--aclfile", users.to_str().unwrap()]);
+    std::fs::remove_file(&users).unwrap();
+    for namespace in ["app:1", "log:1"] {
+        let target = format!("/v4/keyvalues/{namespace}");
+        assert!(pantry.post(&target, r#"{"key":"k","value":"v"}"#).status < 300);
+    }
+    assert_eq!(pantry.get("/v4/keyvaluesnamespaces").json(), json!(["app:1", "log:1"]));
+
+    let alice = ["Authorization: Basic YWxpY2U6c2VjcmV0"];
+    let seen = pantry.request("GET", "/v4/keyvaluesnamespaces", &alice, b"");
+    assert_eq!(seen.json(), json!(["app:1"]));
+    let seen = pantry.request("GET", "/v1/namespaces", &alice, b"");
+    assert!(seen.text().contains("app:1") && !seen.text().contains("log:1"), "{}", seen.text());
 }

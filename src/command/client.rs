@@ -88,6 +88,10 @@ const COMMANDS: &[Command] = &[
     Command::session("CLIENT TRACKINGINFO", "", tracking::trackinginfo)
         .about("6.2.0", "Returns how the connection is told of changes.")
         .while_loading(),
+    Command::session("CLIENT UNBLOCK", "client-id [TIMEOUT | ERROR]", unblock)
+        .about("5.0.0", "Ends the wait of a connection that a command blocks; 0 if none does.")
+        .admin()
+        .while_loading(),
 ];
 
 fn getname(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -142,9 +146,8 @@ fn list(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
     let mut options = Cursor::new(args, 2);
     let mut all: Vec<Arc<Client>> = context.executor.server.clients.list();
     if options.left() == 2 && options.accept("TYPE") {
-        if !is_normal(options.required()?)? {
-            all.clear();
-        }
+        let kind = Kind::parse(options.required()?)?;
+        all.retain(|client| kind.is_of(client));
     } else if options.left() >= 2 && options.accept("ID") {
         let mut ids = Vec::new();
         while let Some(id) = options.optional() {
@@ -210,6 +213,23 @@ fn setname(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
+/// No command here blocks its connection, so there is never a wait to end.
+fn unblock(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if args.len() > 4 {
+        let name = String::from_utf8_lossy(args.get(1));
+        return Err(Error::plain(format!(
+            "unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."
+        )));
+    }
+    if args.len() == 4 && !is(args.get(3), "TIMEOUT") && !is(args.get(3), "ERROR") {
+        return Err(Error::plain("CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+    }
+    integer(args.get(2))?;
+
+    reply.integer(0);
+    Ok(())
+}
+
 /// A name for a connection. Blanks and the like would break CLIENT LIST.
 ///
 /// # Errors
@@ -240,8 +260,7 @@ struct Filter<'a> {
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     user: Option<String>,
-    /// `TYPE NORMAL`, or another type, which no connection is of.
-    normal: Option<bool>,
+    kind: Option<Kind>,
     age_min_s: u64,
     skip_me: bool,
 }
@@ -254,7 +273,7 @@ impl<'a> Filter<'a> {
             let value = options.required()?;
             match option.to_ascii_uppercase().as_slice() {
                 b"ID" => filter.id = Some(positive(value, NO_ID)?.ok_or(Error::plain(NO_ID))?),
-                b"TYPE" => filter.normal = Some(is_normal(value)?),
+                b"TYPE" => filter.kind = Some(Kind::parse(value)?),
                 b"ADDR" => filter.addr = Some(value),
                 b"LADDR" => filter.laddr = Some(value),
                 b"USER" => {
@@ -286,8 +305,41 @@ impl<'a> Filter<'a> {
             && is_at(self.addr, &client.addr)
             && is_at(self.laddr, &client.laddr)
             && self.user.as_ref().is_none_or(|user| client.names.lock().user == *user)
-            && self.normal.unwrap_or(true)
+            && self.kind.is_none_or(|kind| kind.is_of(client))
             && seconds(client.since_ms, now_ms) >= self.age_min_s
+    }
+}
+
+/// The types of client of CLIENT KILL and LIST.
+#[derive(Clone, Copy)]
+enum Kind {
+    Normal,
+    PubSub,
+    /// MASTER and REPLICA, which no connection is.
+    Replication,
+}
+
+impl Kind {
+    fn parse(word: &[u8]) -> Result<Kind> {
+        match word {
+            _ if is(word, "NORMAL") => Ok(Kind::Normal),
+            _ if is(word, "PUBSUB") => Ok(Kind::PubSub),
+            _ if ["MASTER", "SLAVE", "REPLICA"].iter().any(|known| is(word, known)) => {
+                Ok(Kind::Replication)
+            }
+            _ => {
+                let word = String::from_utf8_lossy(word);
+                Err(Error::plain(format!("Unknown client type '{word}'")))
+            }
+        }
+    }
+
+    fn is_of(self, client: &Client) -> bool {
+        match self {
+            Kind::Normal => !client.is_subscriber(),
+            Kind::PubSub => client.is_subscriber(),
+            Kind::Replication => false,
+        }
     }
 }
 
@@ -297,17 +349,6 @@ const NO_ID: &str = "client-id should be greater than 0";
 fn positive(arg: &[u8], error: &'static str) -> Result<Option<u64>> {
     let number = integer(arg).map_err(|_| Error::plain(error))?;
     Ok(u64::try_from(number).ok().filter(|&number| number > 0))
-}
-
-/// Whether `word` is the only type of client there is here, or another one that Redis knows.
-fn is_normal(word: &[u8]) -> Result<bool> {
-    if is(word, "NORMAL") {
-        return Ok(true);
-    }
-    if ["MASTER", "SLAVE", "REPLICA", "PUBSUB"].iter().any(|known| is(word, known)) {
-        return Ok(false);
-    }
-    Err(Error::plain(format!("Unknown client type '{}'", String::from_utf8_lossy(word))))
 }
 
 fn on_or_off(word: &[u8]) -> Result<bool> {

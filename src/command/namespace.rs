@@ -72,7 +72,7 @@ const COMMANDS: &[Command] = &[
         .about("0.1.0", "The keys of a namespace; an error if it does not exist."),
     Command::read("NAMESPACE LIST", "", list)
         .like("SCAN")
-        .about("0.1.0", "All namespaces of the database, empty ones that are kept included.")
+        .about("0.1.0", "All namespaces that the user may read, empty ones that are kept included.")
         .every_name(),
     Command::write("NAMESPACE LOCK", "namespace key milliseconds [owner]", lock)
         .like("HSETEX")
@@ -98,7 +98,10 @@ const COMMANDS: &[Command] = &[
         .fast(),
     Command::read("NAMESPACE NAMES", "cursor [MATCH pattern] [COUNT count]", names)
         .like("SCAN")
-        .about("0.1.0", "Iterates over namespaces: name, pairs, bytes, kept mark and deadline.")
+        .about(
+            "0.1.0",
+            "Iterates over what LIST shows: name, pairs, bytes, kept mark and deadline.",
+        )
         .every_name(),
     Command::read("NAMESPACE PAIR", "namespace key", pair)
         .like("HGET")
@@ -179,7 +182,7 @@ fn keys(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 fn list(view: &View<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let mut names = Vec::new();
     view.each_name(|entry| {
-        if entry.is_namespace() {
+        if entry.is_namespace() && view.may_show(entry.name()) {
             names.push(entry.name());
         }
     });
@@ -198,7 +201,8 @@ fn names(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let mut found = Vec::new();
     let next = view.scan_all(cursor, options.count, |entry| {
         let is_wanted = |pattern| glob_match(pattern, entry.name(), false);
-        if entry.is_namespace() && options.pattern.is_none_or(is_wanted) {
+        let is_shown = entry.is_namespace() && view.may_show(entry.name());
+        if is_shown && options.pattern.is_none_or(is_wanted) {
             found.push(entry);
         }
     });

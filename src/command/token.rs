@@ -57,6 +57,9 @@ fn create(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
         }
     }
     let user = user.unwrap_or_else(|| DEFAULT_USER.to_owned());
+    if context.executor.server.acl.user(&user).is_none() {
+        return Err(Error::plain("there is no such user"));
+    }
 
     let new = NewToken { name, user, expires_ms };
     let (word, token) = context.executor.server.tokens.create(new, now_ms).map_err(failed)?;

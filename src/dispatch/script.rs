@@ -112,11 +112,12 @@ impl Executor<'_> {
                 return Err(error);
             }
         };
-        if !self.is_in_exec && !self.over_overlay {
-            if let Err(error) = self.lock_for_script(call) {
-                engine.put_back();
-                return Err(error);
-            }
+        if !self.is_in_exec
+            && !self.over_overlay
+            && let Err(error) = self.lock_for_script(call)
+        {
+            engine.put_back();
+            return Err(error);
         }
         let began = engine.host.slice_began();
         let mut inner = Session::new(session.client.clone(), session.identity.clone());

@@ -98,7 +98,7 @@ fn write_number(out: &mut Vec<u8>, number: f64) {
 fn write_integer(out: &mut Vec<u8>, number: i64) {
     let (kind, bytes) = match number {
         -32..=127 => return out.push(number as u8),
-        0..=0xff => (0xcc, 1),
+        0x80..=0xff => (0xcc, 1),
         0..=0xffff => (0xcd, 2),
         0..=0xffff_ffff => (0xce, 4),
         0.. => (0xcf, 8),

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
@@ -18,6 +18,7 @@ use super::flags::Flags;
 use super::host::{Answer, Ask, Host, Job, LEAVE, Limited, Stored};
 use super::library::{self, Libraries, Library};
 use super::{Habits, Script, Scripts, Sha, api, flags, sandbox};
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::store::libraries::Kept;
 
@@ -288,7 +289,7 @@ impl Engine {
         swapped.map_err(|error| Error::plain(message(&error)))?;
         *self.host.loading.borrow_mut() = Some(Vec::new());
         self.begin(vec![Value::Function(function)]);
-        let began = Instant::now();
+        let began = clock::instant();
         let mut answer = Answer::Go;
         while self.go(answer) != Ask::Job {
             answer = if began.elapsed() > TIME_MAX { Answer::End } else { Answer::Go };

@@ -78,7 +78,7 @@ pub fn of_script(text: &[u8]) -> Result<Flags> {
         return Err(Error::plain("Invalid script shebang"));
     }
     let line = OwnedRequest::from_line(&text[..shebang_len(text)]);
-    let line = line.filter(|line| line.args().len() > 0);
+    let line = line.filter(|line| !line.args().is_empty());
     let line = line.ok_or(Error::plain("Invalid engine in script shebang"))?;
     let mut words = line.args().iter().map(String::from_utf8_lossy);
     let engine = words.next().unwrap_or_default();

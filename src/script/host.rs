@@ -189,14 +189,14 @@ impl Host {
             loading: RefCell::default(),
             is_ended: Cell::default(),
             command: RefCell::default(),
-            slice_began: Cell::new(Instant::now()),
+            slice_began: Cell::new(crate::clock::instant()),
             functions: Functions::new(lua)?,
         })
     }
 
     /// Begins a slice of the thread's time.
     pub fn begin_slice(&self) {
-        self.slice_began.set(Instant::now());
+        self.slice_began.set(crate::clock::instant());
     }
 
     /// When the slice began.

@@ -152,7 +152,7 @@ pub fn name_of(code: &[u8]) -> Result<String> {
         return Err(Error::plain("Invalid library metadata"));
     }
     let line = OwnedRequest::from_line(&code[..shebang_len(code)]);
-    let line = line.filter(|line| line.args().len() > 0);
+    let line = line.filter(|line| !line.args().is_empty());
     let line = line.ok_or(Error::plain("Invalid library metadata"))?;
     let mut words = line.args().iter().map(String::from_utf8_lossy);
     let engine = words.next().unwrap_or_default();

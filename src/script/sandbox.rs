@@ -35,8 +35,8 @@ pub fn build(lua: &Lua, redis: Table, loading: Table) -> mlua::Result<Sandbox> {
     globals.raw_set("cmsgpack", cmsgpack::library(lua)?)?;
     globals.raw_set("struct", pack::library(lua)?)?;
     let native = lua.create_table()?;
-    native.raw_set("plain", lua.create_function(|lua, error| plain(lua, error))?)?;
-    native.raw_set("handler", lua.create_function(|lua, error| explain(lua, error))?)?;
+    native.raw_set("plain", lua.create_function(plain)?)?;
+    native.raw_set("handler", lua.create_function(explain)?)?;
     native.raw_set("math", math(lua)?)?;
     native.raw_set("loading", loading)?;
     let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);

@@ -138,7 +138,9 @@ async fn no_clients(server: &Server) {
 
 /// Once a second: follows the wall clock, and closes Redis clients that idle beyond `timeout`.
 async fn mind_time(server: Arc<Server>) {
+    let mut token_trouble = String::new();
     loop {
+        refresh_tokens(&server, &mut token_trouble);
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.store.clock.slew();
         crate::log::reopen_if_moved();
@@ -155,6 +157,16 @@ async fn mind_time(server: Arc<Server>) {
         };
         server.clients.list().iter().filter(|client| is_idle(client)).for_each(|c| c.kill());
     }
+}
+
+/// Reads changed tokens. What goes wrong is logged once, not again until it has changed.
+fn refresh_tokens(server: &Server, trouble: &mut String) {
+    let found = server.tokens.refresh(server.store.clock.now_ms());
+    let found = found.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    if !found.is_empty() && found != *trouble {
+        tracing::warn!("tokens stay what they were: {found}");
+    }
+    *trouble = found;
 }
 
 /// Accepts from a TCP socket until the server stops or the task is aborted.

@@ -48,6 +48,7 @@ impl Store {
             touch: false,
             used_ms: now_ms,
             settings: &Settings::NONE,
+            user: None,
         };
         let mut view = View::live(&mut held, &mut effects, access, Known::default());
         let result = run(&mut view);

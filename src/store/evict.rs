@@ -240,6 +240,7 @@ impl Store {
             touch: false,
             used_ms: now_ms,
             settings: &Settings::NONE,
+            user: None,
         };
         let known = Known { name: Some(name), key: None };
         let mut view = View::live(&mut held, &mut effects, access, known);

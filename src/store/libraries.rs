@@ -15,10 +15,13 @@ use crate::journal::varint;
 /// A library's name and code.
 pub type Named = (Box<[u8]>, Arc<[u8]>);
 
+/// Code by name.
+type Codes = BTreeMap<Box<[u8]>, Arc<[u8]>>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Kept {
-    codes: RwLock<BTreeMap<Box<[u8]>, Arc<[u8]>>>,
+    codes: RwLock<Codes>,
     version: AtomicU64,
 }
 

@@ -182,6 +182,7 @@ impl Restore<'_> {
             touch: false,
             used_ms: 0,
             settings: &Settings::NONE,
+            user: None,
         };
         let mut view = View::live(&mut self.held, &mut self.recorded, access, Known::default());
         let applied = view.apply(cause, effect).map_err(|_| Damaged);

@@ -30,6 +30,7 @@ impl Store {
                 touch: true,
                 used_ms: self.clock.now_ms(),
                 settings: &Settings::NONE,
+                user: None,
             };
             let mut view = View::live(&mut held, &mut recorded, access, Known::default());
             view.apply(cause, effect).map_err(|_| Damaged)?;

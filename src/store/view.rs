@@ -14,9 +14,14 @@ use super::packed::PairRef;
 use super::pairs::PairsRef;
 use super::table::NEVER;
 use super::{CURSOR_BITS, Eviction, Held, Overlay, Policy, Usage};
+use crate::acl::User;
+use crate::command::redis;
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
 use crate::shared::{Shared, Value};
+
+/// What listing a name takes.
+const READS: redis::Access = redis::Access { read: true, write: false };
 
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +38,8 @@ pub struct Access<'a> {
     pub used_ms: u64,
     /// Limits and thresholds.
     pub settings: &'a Settings,
+    /// On whose behalf; `None` for the server's own work, which sees everything.
+    pub user: Option<&'a User>,
 }
 
 /// What of the configuration concerns names and pairs.
@@ -202,6 +209,11 @@ impl<'a> View<'a> {
     /// Limits and thresholds.
     pub fn settings(&self) -> &Settings {
         self.access.settings
+    }
+
+    /// Whether the user may know of a name: it may read it.
+    pub fn may_show(&self, name: &[u8]) -> bool {
+        self.access.user.is_none_or(|user| user.may_access(name, READS))
     }
 
     /// The selected database.

@@ -24,7 +24,7 @@ pub const TOKENS_MAX: usize = 10_000;
 /// Longest name of a token, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// What every token begins with.
-const PREFIX: &str = "pt_";
+pub const PREFIX: &str = "pt_";
 /// Bytes of a token that find it, and random bytes that prove it.
 const ID_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;

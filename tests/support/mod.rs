@@ -147,7 +147,7 @@ pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
     for db in 0..pantry::store::DATABASES {
         let mut effects = Effects::default();
         let (touch, used_ms, settings) = (false, now_ms, &Settings::NONE);
-        let access = Access { db, now_ms, random_seed: 0, touch, used_ms, settings };
+        let access = Access { db, now_ms, random_seed: 0, touch, used_ms, settings, user: None };
         let view = View::live(&mut held, &mut effects, access, Known::default());
         let mut names = Vec::new();
         view.each_name(|entry| names.push(entry.name().to_vec()));

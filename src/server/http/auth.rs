@@ -1,16 +1,28 @@
-//! `Authorization`: whose request it is: `Basic` with a user and a password, or `Bearer` with the
-//! password of the default user. Without it the request is the default user's, if that needs no password.
+//! Whose request it is: `Authorization: Basic` with a user and a password, or `Bearer` with a token or the
+//! password of the default user; `X-API-Key` with a token. Without any the request is the default user's,
+//! if that needs no password. A word that looks like a token is never taken for a password.
 //!
 //! Connectors that know no headers send `Basic` with the user name `default` or none. Passwords are
 //! compared in constant time and never logged.
 
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderValue};
 
 use crate::acl::{Acl, DEFAULT_USER, Identity};
 use crate::base64;
+use crate::token;
 
-/// Whose request it is; `None` if that was not shown.
-pub(super) fn identity(headers: &HeaderMap, acl: &Acl) -> Option<Identity> {
+const API_KEY: &str = "x-api-key";
+
+/// Whose request it is; `None` if that was not shown. `user_of` knows the users of tokens.
+pub(super) fn identity(
+    headers: &HeaderMap,
+    acl: &Acl,
+    user_of: impl FnOnce(&[u8]) -> Option<String>,
+) -> Option<Identity> {
+    if let Some(token) = token_of(headers) {
+        let user = acl.user(&user_of(token?)?).filter(|user| user.is_enabled)?;
+        return Some(Identity::of(acl, user));
+    }
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let credentials = match (values.next(), values.next()) {
         (Some(value), None) => credentials(value.as_bytes()),
@@ -20,6 +32,21 @@ pub(super) fn identity(headers: &HeaderMap, acl: &Acl) -> Option<Identity> {
         return Some(Identity::new(acl)).filter(Identity::is_authenticated);
     };
     Some(Identity::of(acl, acl.authenticate(&user, &password)?))
+}
+
+/// The token among the credentials, if there is one; `Some(None)` if there is more than that.
+fn token_of(headers: &HeaderMap) -> Option<Option<&[u8]>> {
+    let bearer = |value: &'_ HeaderValue| {
+        let (scheme, _) = value.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(7)
+    };
+    let authorization = headers.get_all(header::AUTHORIZATION).iter();
+    let words = authorization.filter_map(|v| Some(v.as_bytes()[bearer(v)?..].trim_ascii()));
+    let keys = headers.get_all(API_KEY).iter().map(|value| value.as_bytes().trim_ascii());
+    let token = words.chain(keys).find(|word| word.starts_with(token::PREFIX.as_bytes()))?;
+    let shown = headers.get_all(header::AUTHORIZATION).iter().count()
+        + headers.get_all(API_KEY).iter().count();
+    Some((shown == 1).then_some(token))
 }
 
 /// User and password in a header's value.
@@ -42,8 +69,6 @@ fn credentials(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     fn admits(values: &[&str]) -> bool {
@@ -52,7 +77,7 @@ mod tests {
             headers
                 .append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        identity(&headers, &Acl::new("sécret:1")).is_some()
+        identity(&headers, &Acl::new("sécret:1"), |_| None).is_some()
     }
 
     #[test]
@@ -90,7 +115,7 @@ mod tests {
             if let Some(value) = value {
                 headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            identity(&headers, &acl).map(|identity| identity.user().name.clone())
+            identity(&headers, &acl, |_| None).map(|identity| identity.user().name.clone())
         };
         assert_eq!(user(None).as_deref(), Some("default"));
         assert_eq!(user(Some("Bearer whatever")).as_deref(), Some("default"));
@@ -98,5 +123,34 @@ mod tests {
         assert_eq!(user(Some("Basic cm9vdDpzw6ljcmV0OjE=")).as_deref(), Some("root"));
         assert_eq!(user(Some("Basic cm9vdDp4")), None);
         assert_eq!(user(Some("Digest x")).as_deref(), Some("default"));
+    }
+    #[test]
+    fn a_token_acts_as_its_user() {
+        let acl = Acl::new("");
+        acl.change("ci", &[b"on", b"+@read"], false).unwrap();
+        acl.change("gone", &[b"off"], false).unwrap();
+        let user_of = |token: &[u8]| match token {
+            b"pt_ci" => Some("ci".to_owned()),
+            b"pt_off" => Some("gone".to_owned()),
+            b"pt_none" => Some("nobody".to_owned()),
+            _ => None,
+        };
+        let user = |shown: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in shown {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            identity(&headers, &acl, user_of).map(|identity| identity.user().name.clone())
+        };
+        assert_eq!(user(&[("authorization", "bearer  pt_ci")]).as_deref(), Some("ci"));
+        assert_eq!(user(&[("x-api-key", "pt_ci")]).as_deref(), Some("ci"));
+        for word in ["pt_", "pt_x", "pt_off", "pt_none"] {
+            assert_eq!(user(&[("x-api-key", word)]), None, "{word}");
+        }
+        // The default user takes any password, but no token.
+        assert_eq!(user(&[("authorization", "Bearer pt_x")]), None);
+        assert_eq!(user(&[("x-api-key", "pt_ci"), ("x-api-key", "pt_ci")]), None);
+        assert_eq!(user(&[("authorization", "Bearer pt_ci"), ("x-api-key", "other")]), None);
+        assert_eq!(user(&[("x-api-key", "other")]).as_deref(), Some("default"));
     }
 }

@@ -166,7 +166,9 @@ impl Connection {
 
     /// Lets in who has shown who it is; the method to route.
     fn admit(&self, head: &Parts) -> Result<Method, Problem> {
-        let identity = auth::identity(&head.headers, &self.server.acl).ok_or(Error::NoAuth)?;
+        let user_of = |token: &[u8]| self.server.tokens.user_of(token, self.now_ms());
+        let identity = auth::identity(&head.headers, &self.server.acl, user_of);
+        let identity = identity.ok_or(Error::NoAuth)?;
         self.session.lock().become_user(identity);
         overridden(&head.method, &head.headers)
     }

@@ -14,6 +14,8 @@ use super::answer::{self, Answer};
 
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
+/// What pages may read of an answer besides the headers that every page may read.
+const EXPOSED: &str = "ETag, X-KV-Next-Href";
 const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName =
@@ -54,6 +56,7 @@ impl Cors<'_> {
         let out = answer.headers_mut();
         if let Some(origin) = self.allowed(request) {
             out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            out.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         }
         if !self.is_any() {
             out.append(header::VARY, HeaderValue::from_static("origin"));
