@@ -238,7 +238,6 @@ fn an_http_client_can_be_killed() {
 
 #[test]
 fn a_user_sees_only_the_namespaces_it_may_read() {
-    let user = "alice on >secret %R~app:* %W~log:* +@all";
     let users = std::env::temp_dir().join(format!("pantry-{}-users.acl", std::process::id()));
     let text =
         "user default on nopass ~* &* +@all\nuser alice on >secret %R~app:* %W~log:* +@all\n";

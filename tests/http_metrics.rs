@@ -1,6 +1,6 @@
 //! `/metrics` as Prometheus reads it: every line is what the text format allows, and the numbers are
 //! those of what was done.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod http_support;
 

@@ -4,7 +4,6 @@
 //! In a binary of its own, because it counts what the process allocates. Only this thread is counted.
 #![allow(clippy::unwrap_used, unsafe_code)]
 
-#[allow(dead_code)]
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};

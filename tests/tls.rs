@@ -1,6 +1,6 @@
 //! TLS on both doors, with real connections: what is served under it, who is let in, and how
 //! certificates are renewed. What HTTP and RESP mean is tested elsewhere.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "http_support/mod.rs"]
 mod http_support;

@@ -1,6 +1,6 @@
 //! Access control lists: who may do what, on both doors. Pure: no socket, no command, no clock.
 //!
-//! [`catalog`] knows what can be named, [`selector`] and [`user`] are rights and how they are written,
+//! [`mod@catalog`] knows what can be named, [`selector`] and [`user`] are rights and how they are written,
 //! [`Acl`] is the users of a server. Checking a command is [`crate::dispatch`]'s matter; a session keeps
 //! its user and asks for it again when [`Acl::version`] has changed.
 

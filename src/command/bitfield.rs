@@ -209,6 +209,14 @@ impl Operation {
         }
     }
 
+    /// Whether it sets a signed number so small that its distance to `max` fits no `i64`.
+    fn is_far_below(&self, max: i128) -> bool {
+        match self.action {
+            Action::Set(value) => self.width.is_signed && (max as i64).checked_sub(value).is_none(),
+            Action::Get | Action::Incrby(_) => false,
+        }
+    }
+
     /// Its answer; `None` if the number does not fit and that is to fail.
     fn run(&self, bits: &mut [u8], has_changed: &mut bool) -> Option<i64> {
         let old = self.read(bits);
@@ -223,6 +231,8 @@ impl Operation {
         let new = match self.overflow {
             _ if (min..=max).contains(&wanted) => wanted as i64,
             Overflow::Wrap => self.width.wrap(wanted),
+            // Redis tells by `max - value`, which wraps for the smallest numbers: they become the largest.
+            Overflow::Sat if self.is_far_below(max) => max as i64,
             Overflow::Sat => wanted.clamp(min, max) as i64,
             Overflow::Fail => return None,
         };

@@ -1,7 +1,7 @@
 //! The table of directives: all that redis.conf knows, and what is pantry's own.
 //!
 //! Command-line flags, the configuration file, CONFIG GET, SET and REWRITE all follow from it. Rows are
-//! in [`super::applied`] and [`super::accepted`].
+//! in `applied` and `accepted`.
 
 use std::sync::LazyLock;
 

@@ -99,9 +99,9 @@ fn write_integer(out: &mut Vec<u8>, number: i64) {
     let (kind, bytes) = match number {
         -32..=127 => return out.push(number as u8),
         0x80..=0xff => (0xcc, 1),
-        0..=0xffff => (0xcd, 2),
-        0..=0xffff_ffff => (0xce, 4),
-        0.. => (0xcf, 8),
+        0x100..=0xffff => (0xcd, 2),
+        0x1_0000..=0xffff_ffff => (0xce, 4),
+        0x1_0000_0000.. => (0xcf, 8),
         -0x80.. => (0xd0, 1),
         -0x8000.. => (0xd1, 2),
         -0x8000_0000.. => (0xd2, 4),

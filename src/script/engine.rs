@@ -1,6 +1,6 @@
 //! One thread's Lua: compiles scripts, and runs one at a time on a stack of its own.
 //!
-//! What scripts can reach is [`super::sandbox`]'s matter; locks and commands are the executor's.
+//! What scripts can reach is `sandbox`'s matter; locks and commands are the executor's.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

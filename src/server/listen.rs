@@ -73,6 +73,8 @@ pub fn serve(server: Arc<Server>) -> Result<()> {
 /// The first worker also listens, accepts, and minds signals and time.
 async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Result<()> {
     let config = server.config();
+    // Before anybody can see that the server runs, and ask it to stop.
+    let stop_requested = signals::stop_requested()?;
     Doors::open(&server, &pool)?;
     process::write_pid(&config.pidfile);
     tokio::spawn(mind_time(server.clone()));
@@ -80,7 +82,7 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     tracing::info!("Ready to accept connections");
     supervisor::notify(config.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     tokio::select! {
-        signal = signals::stop_requested() => tracing::info!(signal = signal?, "stopping"),
+        signal = stop_requested => tracing::info!(signal, "stopping"),
         () = server.stop.cancelled() => tracing::info!("stopping on request"),
         () = worker::reap(server.clone(), 0, workers) => {}
     }

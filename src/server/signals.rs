@@ -1,18 +1,20 @@
 //! When the operating system asks the process to stop. What is Unix-only stays in this file.
 
-/// Waits for SIGTERM or SIGINT (Ctrl-C). Returns the signal's name.
+/// Hears SIGTERM and SIGINT (Ctrl-C) from now on; what is returned waits for one, and has its name.
 ///
 /// # Errors
 /// When the handler can not be installed.
 #[cfg(unix)]
-pub async fn stop_requested() -> std::io::Result<&'static str> {
+pub fn stop_requested() -> std::io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }
 
 /// Waits for Ctrl-C.
@@ -20,9 +22,12 @@ pub async fn stop_requested() -> std::io::Result<&'static str> {
 /// # Errors
 /// When the handler can not be installed.
 #[cfg(not(unix))]
-pub async fn stop_requested() -> std::io::Result<&'static str> {
-    tokio::signal::ctrl_c().await?;
-    Ok("Ctrl-C")
+pub fn stop_requested() -> std::io::Result<impl Future<Output = &'static str>> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        ctrl_c.recv().await;
+        "Ctrl-C"
+    })
 }
 
 /// Calls `then` whenever the process is told to begin its files anew (SIGHUP).

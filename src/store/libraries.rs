@@ -83,7 +83,7 @@ pub fn encode<'e>(libraries: impl Iterator<Item = (&'e [u8], &'e [u8])>) -> Vec<
     encoded
 }
 
-fn decode(mut encoded: &[u8]) -> Result<BTreeMap<Box<[u8]>, Arc<[u8]>>, Damaged> {
+fn decode(mut encoded: &[u8]) -> Result<Codes, Damaged> {
     let mut codes = BTreeMap::new();
     while !encoded.is_empty() {
         let (name, code) = (field(&mut encoded)?, field(&mut encoded)?);

@@ -60,8 +60,8 @@ fn is_noticed(bug: Bug, seed: u64) -> bool {
     let Err(panic) = catch_unwind(AssertUnwindSafe(run)) else { return false };
     let text = panic.downcast_ref::<String>().map_or("", String::as_str);
     let what = text.rsplit_once("-- era").map_or(text, |(_, rest)| rest);
-    let lines = what.lines().filter(|line| !line.starts_with(|c: char| c.is_ascii_digit()));
-    println!("{bug:?}: machine {seed}: {}", lines.last().unwrap_or_default());
+    let mut lines = what.lines().filter(|line| !line.starts_with(|c: char| c.is_ascii_digit()));
+    println!("{bug:?}: machine {seed}: {}", lines.next_back().unwrap_or_default());
     true
 }
 

@@ -26,7 +26,7 @@ fn what_follows_an_untrusted_segment_proves_nothing_of_it() {
         let mut harness = Harness::of(store);
         let mut write = |value: &str, writer: &mut pantry::journal::writer::Writer| {
             let value = value.repeat(400).into_bytes();
-            harness.execute("a", &vec![b"HSET".to_vec(), b"n".to_vec(), b"key".to_vec(), value]);
+            harness.execute("a", &[b"HSET".to_vec(), b"n".to_vec(), b"key".to_vec(), value]);
             writer.step(START_MS).unwrap();
         };
         write("safe", &mut writer);
