@@ -132,7 +132,7 @@ mod tests {
     fn what_happens_at_once_may_have_any_order() {
         let put = op(Put(1, Some(true)), 0, 100);
         assert!(is_right(&[&[put], &[op(Get(None), 10, 20), op(Get(Some(1)), 30, 40)]]));
-        assert!(is_right(&[&[put], &[op(Add(5, Some(5)), 10, 20)]]) == false);
+        assert!(!is_right(&[&[put], &[op(Add(5, Some(5)), 10, 20)]]));
         assert!(is_right(&[&[op(Put(1, Some(false)), 0, 100)], &[op(Add(5, Some(5)), 10, 20)]]));
         assert!(is_right(&[
             &[put],
