@@ -88,6 +88,10 @@ pub fn run(Loaded { config, file }: Loaded) -> Result<()> {
         tracing::warn!("appendonly is no: all data is in memory and ends with the process");
         (Store::new(journal, clock), None)
     };
+    let mut store = store;
+    if threads == 1 {
+        store.spread_above = usize::MAX;
+    }
     let mut server = Server::new(config, store, threads);
     server.config_file = file;
     let server = Arc::new(server);

@@ -131,7 +131,7 @@ fn memory_usage(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     options.finish()?;
 
     match view.header(args.get(2)) {
-        Some(entry) => reply.count(entry.bytes()),
+        Some(entry) => reply.count(view.bytes(entry)),
         None => reply.null(),
     }
     Ok(())

@@ -34,7 +34,7 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::store::View;
 
-pub use syntax::Keys;
+pub use syntax::{Keys, PairKeys};
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
@@ -254,6 +254,10 @@ pub struct Spec {
     pub keys: Keys,
     /// Where the key of a pair is, if it stands right behind the one name.
     pub pair_at: Option<usize>,
+    /// Where the keys of all pairs are that it names.
+    pub pair_keys: PairKeys,
+    /// Whether it makes the namespace one that is kept, or needs one.
+    pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
     /// Its place in [`Table::specs`], for counters.
@@ -351,6 +355,8 @@ impl Table {
                     arity: syntax::arity(command),
                     keys,
                     pair_at,
+                    pair_keys: syntax::pair_keys(command),
+                    keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
                     index,
                     full_name: command.name.to_ascii_lowercase().replace(' ', "|"),

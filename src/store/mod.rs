@@ -9,6 +9,7 @@ mod blocks;
 mod boxed;
 pub mod capture;
 mod direct;
+mod divide;
 mod edit;
 mod evict;
 mod group;
@@ -26,6 +27,7 @@ mod replay;
 pub mod restore;
 mod segment;
 mod slice;
+mod spread;
 mod table;
 mod touch;
 mod usage;
@@ -42,6 +44,7 @@ pub use hash::Hasher;
 pub use held::Held;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
+pub use spread::Need;
 pub use table::NEVER;
 pub use usage::Usage;
 pub use view::{Access, Settings, View};
@@ -50,7 +53,10 @@ pub use watch::Watched;
 use crate::clock::Clock;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
+use hash::KeyHasher;
+use packed::Packed;
 use pairs::PairsRef;
+use spread::part_of;
 use table::Table;
 use watch::Watchers;
 
@@ -60,6 +66,13 @@ pub const DATABASES: usize = 16;
 /// `log2` of the number of stripes: leading hash bits that choose one.
 const STRIPE_BITS: u8 = 8;
 const STRIPES: usize = 1 << STRIPE_BITS;
+
+/// `log2` of the number of parts that a large namespace is spread over.
+const PART_BITS: u8 = 6;
+const PARTS: usize = 1 << PART_BITS;
+
+/// Pairs above which a namespace is spread, unless [`Store::spread_above`] is changed.
+const SPREAD_ABOVE: usize = 64 * 1024;
 
 /// The latest deadline of a pair, in unix ms: the year 10889. It is kept in six bytes.
 pub const PAIR_DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
@@ -74,7 +87,12 @@ const FREE_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     hasher: Hasher,
+    /// Those of names, and behind them those of parts of large namespaces.
     stripes: Box<[Padded]>,
+    /// A namespace with more pairs than this is spread over several locks. With one thread that
+    /// gains nothing.
+    pub spread_above: usize,
+    spread: spread::Hints,
     /// Orders and remembers what happens here.
     pub journal: Journal,
     /// The time all deadlines are compared with.
@@ -93,14 +111,17 @@ pub struct Store {
 struct Padded {
     /// Nothing in the stripe expires earlier; may be too early, never too late.
     min_deadline_ms: AtomicU64,
+    watchers: Watchers,
     stripe: Mutex<Stripe>,
 }
 
-/// The names of all databases whose hash begins with the stripe's number.
+/// The names of all databases whose hash begins with the stripe's number; or one part of each
+/// namespace that is spread, see [`spread`].
 #[derive(Debug)]
 struct Stripe {
     dbs: Vec<Db>,
-    watchers: Watchers,
+    /// Database and hash of every name here that is spread.
+    spread: Vec<(usize, u64)>,
     /// LSN of the last effect on anything here.
     lsn: Lsn,
     /// Time never runs backwards for what lives here.
@@ -118,6 +139,7 @@ struct Db {
 #[derive(Debug)]
 enum Garbage {
     Name(Box<NameEntry>),
+    Parts(Vec<Table<Packed>>),
     Names(Table<Boxed<Box<NameEntry>>>),
 }
 
@@ -155,11 +177,12 @@ impl Store {
 
     /// An empty store that hashes as another did.
     pub fn seeded(journal: Journal, clock: Clock, hasher: Hasher) -> Store {
-        let stripe = |_| Padded {
+        let stripe = |number| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
+            watchers: Watchers::default(),
             stripe: Mutex::new(Stripe {
-                dbs: (0..DATABASES).map(|_| Db::new()).collect(),
-                watchers: Watchers::default(),
+                dbs: (0..DATABASES).map(|_| Db::new(number)).collect(),
+                spread: Vec::new(),
                 lsn: 0,
                 now_ms: 0,
                 counted_bytes: 0,
@@ -167,7 +190,9 @@ impl Store {
         };
         Store {
             hasher,
-            stripes: (0..STRIPES).map(stripe).collect(),
+            stripes: (0..STRIPES + PARTS).map(stripe).collect(),
+            spread_above: SPREAD_ABOVE,
+            spread: spread::Hints::default(),
             journal,
             clock: Arc::new(clock),
             garbage: Mutex::default(),
@@ -213,6 +238,7 @@ impl Store {
     fn discard(&self, garbage: Garbage) {
         let bytes = match &garbage {
             Garbage::Name(entry) => entry.heap_bytes(),
+            Garbage::Parts(parts) => parts.iter().map(Table::bytes).sum(),
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
@@ -221,9 +247,18 @@ impl Store {
     }
 }
 
+impl Stripe {
+    #[inline]
+    fn entry(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
+        self.dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
+    }
+}
+
 impl Db {
-    fn new() -> Db {
-        Db { names: Table::new(STRIPE_BITS), counts: DbStats::default() }
+    /// For the stripe with this number.
+    fn new(stripe: usize) -> Db {
+        let skip_bits = if stripe < STRIPES { STRIPE_BITS } else { 0 };
+        Db { names: Table::new(skip_bits), counts: DbStats::default() }
     }
 
     /// Whether Redis clients can see something under the name at `now_ms`.
@@ -279,7 +314,7 @@ impl NameEntry {
 
     #[inline]
     fn shown(&self) -> Shown {
-        let visible = self.kind().is_some();
+        let visible = self.kind().is_some() && !self.is_part();
         let pairs = self.pairs();
         Shown {
             visible,
@@ -307,7 +342,7 @@ impl Shown {
     }
 }
 
-/// The stripe of a hash.
+/// The stripe of a name's hash.
 #[inline]
 fn stripe_of(hash: u64) -> usize {
     (hash >> (64 - STRIPE_BITS)) as usize

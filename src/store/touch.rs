@@ -20,35 +20,44 @@ type Entries<'h> = [Option<&'h NameEntry>; TOUCHED_MAX];
 impl Held<'_> {
     /// Reads where these names and pairs lie. Their stripes must be held.
     #[inline]
-    pub fn touch<'k>(&self, db: usize, known: impl Iterator<Item = Known<'k>> + Clone) {
-        let mut names = known.clone().filter_map(|known| known.name);
-        let Some(first) = names.next() else { return };
-        let (entries, mut seen) = if names.all(|name| name.hash == first.hash) {
-            let names = &self.stripe(first.hash).dbs[db].names;
+    ///
+    /// Each comes with the number of its stripe.
+    pub fn touch<'k>(&self, db: usize, known: impl Iterator<Item = (usize, Known<'k>)> + Clone) {
+        let place = |(stripe, known): (usize, Known<'k>)| Some((stripe, known.name?));
+        let mut names = known.clone().filter_map(place);
+        let Some((stripe, first)) = names.next() else { return };
+        let (entries, mut seen) = if names.all(|(it, name)| it == stripe && name.hash == first.hash)
+        {
+            let names = &self.stripe_at(stripe).dbs[db].names;
             ([names.get(first.hash, first.bytes).map(|entry| &**entry); TOUCHED_MAX], 0)
         } else {
-            self.touch_names(db, known.clone().map(|known| known.name))
+            self.touch_names(db, known.clone().map(place))
         };
-        seen ^= touch_pairs(known.map(|known| known.key), &entries);
+        seen ^= touch_pairs(known.map(|(_, known)| known.key), &entries);
         std::hint::black_box(seen);
+    }
+
+    /// The stripe in which a pair lies for who holds all.
+    pub(super) fn stripe_of(&self, known: &Known<'_>) -> usize {
+        self.store.stripe_for(known.name, known.key.map(|(_, hash)| hash))
     }
 
     /// Finds the entries that the names most likely have.
     fn touch_names<'k>(
         &self,
         db: usize,
-        names: impl Iterator<Item = Option<Name<'k>>> + Clone,
+        names: impl Iterator<Item = Option<(usize, Name<'k>)>> + Clone,
     ) -> (Entries<'_>, u64) {
         let mut seen = 0;
         let mut entries = [None; TOUCHED_MAX];
         let mut segments = [None; TOUCHED_MAX];
         for (name, segment) in names.clone().zip(&mut segments) {
-            let Some(name) = name else { continue };
-            *segment = self.stripe(name.hash).dbs[db].names.segment(name.hash);
+            let Some((stripe, name)) = name else { continue };
+            *segment = self.stripe_at(stripe).dbs[db].names.segment(name.hash);
             seen ^= segment.map_or(0, |segment| segment.touch_slot(name.hash));
         }
         for ((name, segment), entry) in names.zip(&segments).zip(&mut entries) {
-            let Some((name, segment)) = name.zip(*segment) else { continue };
+            let Some(((_, name), segment)) = name.zip(*segment) else { continue };
             *entry = segment.guess(name.hash).map(|place| &**segment.heap.get(place));
         }
         for entry in entries.iter().flatten() {
