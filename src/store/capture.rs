@@ -191,6 +191,9 @@ impl<'s> Capture<'s> {
         let (db, bytes) = &place;
         let name = self.store.name(bytes);
         let stripe = self.store.stripes[stripe_of(name.hash)].stripe.lock();
+        let is_spread = stripe.entry(*db, name).is_some_and(NameEntry::is_spread);
+        let len_of_parts = if is_spread { self.store.len_of_parts(*db, name) } else { 0 };
+        // Those who hold parts take this, too: it comes last.
         let mut progress = self.store.capture.progress.lock();
         // SWAPDB may have added its twin, but nothing takes it out again.
         progress.pending.remove(&place);
@@ -203,10 +206,7 @@ impl<'s> Capture<'s> {
             }
             Some(entry) if self.is_large(entry) => {
                 put_header(*db, entry, to);
-                let len = match entry.is_spread() {
-                    true => self.store.len_of_parts(*db, name),
-                    false => entry.pairs().map_or(0, |pairs| pairs.len()),
-                };
+                let len = entry.pairs().map_or(0, |pairs| pairs.len()) + len_of_parts;
                 varint::push(len as u64, to);
                 progress.is_current_void = false;
                 progress.current = Some(place);

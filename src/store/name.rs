@@ -166,10 +166,11 @@ impl NameEntry {
         }
     }
 
-    /// Whether it has more pairs than that, in one table.
+    /// Whether it has more pairs than that, all here.
     #[inline]
     pub(super) fn is_larger_than(&self, pairs: usize) -> bool {
-        self.form == Form::Namespace && self.many.as_ref().is_some_and(|many| many.len() > pairs)
+        let len = self.many.as_ref().map_or(usize::from(self.few_len), |many| many.len());
+        len > pairs && self.form == Form::Namespace
     }
 
     /// A part of it that has these pairs.

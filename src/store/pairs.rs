@@ -294,6 +294,13 @@ impl NameEntry {
         (created, deadline_ms)
     }
 
+    /// Moves its pairs to a table, if they have none.
+    pub(super) fn make_table(&mut self, hasher: Hasher) {
+        if self.many.is_none() {
+            self.make_many(hasher);
+        }
+    }
+
     /// Moves few pairs to a table.
     fn make_many(&mut self, hasher: Hasher) -> &mut Table<Packed> {
         let mut table = Table::new(0);

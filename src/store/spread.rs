@@ -323,12 +323,15 @@ impl<'s> Held<'s> {
             return;
         }
         self.level_lsn();
-        let number = stripe_of(name.hash);
+        let (number, hasher) = (stripe_of(name.hash), self.store.hasher);
         let mut pairs = None;
         let db_at = &mut self.stripe_at_mut(number).dbs[db];
-        db_at.update(name, &mut |entry| pairs = entry.set_spread(true));
+        db_at.update(name, &mut |entry| {
+            entry.make_table(hasher);
+            pairs = entry.set_spread(true);
+        });
         if let Some(pairs) = pairs {
-            let parts = super::slice::measured(|| pairs.divide(PART_BITS, self.store.hasher));
+            let parts = super::slice::measured(|| pairs.divide(PART_BITS, hasher));
             self.put_parts(db, name, parts);
         }
     }
