@@ -37,6 +37,9 @@ struct Options {
     /// Requests in a batch, as of one pipeline
     #[arg(long, default_value_t = 16)]
     batch: usize,
+    /// A namespace of its own for each thread: what two threads reach that share nothing but the machine
+    #[arg(long)]
+    apart: bool,
     /// Length of a window
     #[arg(long, default_value_t = 300)]
     window_ms: u64,
@@ -53,14 +56,18 @@ fn main() -> Result<()> {
     let server = Server::new(Config::default(), store, 2);
     let all: Vec<u64> = (0..options.pairs).collect();
     for chunk in all.chunks(RENDERED) {
-        let requests: Vec<_> = chunk.iter().map(|&index| hset(index)).collect();
+        let names = if options.apart { 2 } else { 1 };
+        let requests: Vec<_> = chunk
+            .iter()
+            .flat_map(|&index| (0..names).map(move |name| hset(name, index)))
+            .collect();
         let mut thread = Thread::new(&server, 0);
         for batch in requests.chunks(options.batch) {
             thread.run(batch)?;
         }
     }
-    for (name, request) in [("hget", hget as fn(u64) -> OwnedRequest), ("hset", hset)] {
-        let requests = [1, 2].map(|seed| rendered(request, options.pairs, seed));
+    for (name, request) in [("hget", hget as fn(u64, u64) -> OwnedRequest), ("hset", hset)] {
+        let requests = [1, 2].map(|seed| rendered(request, &options, seed));
         let mut rates = [Vec::new(), Vec::new()];
         for _ in 0..options.windows {
             for threads in [1, 2] {
@@ -84,7 +91,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn rendered(request: fn(u64) -> OwnedRequest, pairs: u64, seed: u64) -> Vec<OwnedRequest> {
+fn rendered(
+    request: fn(u64, u64) -> OwnedRequest,
+    options: &Options,
+    seed: u64,
+) -> Vec<OwnedRequest> {
+    let name = if options.apart { seed - 1 } else { 0 };
     // splitmix64
     let mut state = seed;
     let mut next = || {
@@ -93,17 +105,17 @@ fn rendered(request: fn(u64) -> OwnedRequest, pairs: u64, seed: u64) -> Vec<Owne
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     };
-    (0..RENDERED).map(|_| request(next() % pairs)).collect()
+    (0..RENDERED).map(|_| request(name, next() % options.pairs)).collect()
 }
 
-fn hget(index: u64) -> OwnedRequest {
-    let key = key(index);
-    OwnedRequest::new(["HGET", "bench", &key].map(str::as_bytes))
+fn hget(name: u64, index: u64) -> OwnedRequest {
+    let (name, key) = (format!("bench-{name}"), key(index));
+    OwnedRequest::new(["HGET", &name, &key].map(str::as_bytes))
 }
 
-fn hset(index: u64) -> OwnedRequest {
-    let key = key(index);
-    OwnedRequest::new(["HSET", "bench", &key, VALUE].map(str::as_bytes))
+fn hset(name: u64, index: u64) -> OwnedRequest {
+    let (name, key) = (format!("bench-{name}"), key(index));
+    OwnedRequest::new(["HSET", &name, &key, VALUE].map(str::as_bytes))
 }
 
 fn key(index: u64) -> String {

@@ -24,7 +24,7 @@ const POOL_LEN_MAX: usize = 16;
 const LOOKS_PER_SAMPLE: usize = 16;
 /// What the stripes take when nothing is in them.
 pub(super) const EMPTY_BYTES: usize =
-    (STRIPES + PARTS) * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+    (STRIPES + PARTS) * size_of::<Padded>() + STRIPES * DATABASES * size_of::<Db>();
 
 /// Which names go when memory is short (maxmemory-policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +255,7 @@ impl Memory {
 
     /// Counts what a stripe takes now.
     pub fn account(&self, stripe: &mut Stripe) {
-        let bytes: usize = stripe.dbs.iter().map(|db| db.names.bytes()).sum();
+        let bytes = stripe.bytes();
         let grown = bytes as isize - stripe.counted_bytes as isize;
         stripe.counted_bytes = bytes;
         self.used_bytes.fetch_add(grown, Relaxed);

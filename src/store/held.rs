@@ -136,13 +136,11 @@ impl<'s> Held<'s> {
     pub fn stats(&self) -> Stats {
         let store = self.store;
         let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
-        for (number, stripe) in self.numbered_stripes() {
+        for (_, stripe) in self.numbered_stripes() {
             for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
-                if number < STRIPES {
-                    sum.add(db.counts);
-                }
-                stats.bytes += db.names.bytes();
+                sum.add(db.counts);
             }
+            stats.bytes += stripe.bytes();
         }
         for (db, sum) in stats.dbs.iter_mut().enumerate() {
             sum.with_pair_deadlines += self.spread_with_deadlines(db);
@@ -156,9 +154,11 @@ impl<'s> Held<'s> {
 
     /// Pairs of all namespaces in the held stripes, expired ones that were not reaped included.
     pub fn count_pairs(&self) -> usize {
-        let dbs = self.numbered_stripes().flat_map(|(_, stripe)| &stripe.dbs);
-        let entries = dbs.flat_map(|db| db.names.iter());
-        entries.filter_map(|entry| entry.pairs().ok()).map(|pairs| pairs.len()).sum()
+        let mut sum = 0;
+        for db in 0..DATABASES {
+            self.each_entry(db, |entry| sum += entry.pairs().map_or(0, |pairs| pairs.len()));
+        }
+        sum
     }
 
     /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
@@ -177,9 +177,10 @@ impl<'s> Held<'s> {
 
     /// Shows every entry of a database in the held stripes, and parts.
     pub(super) fn each_entry(&self, db: usize, mut visit: impl FnMut(&NameEntry)) {
-        let stripes = self.numbered_stripes();
-        let names = stripes.flat_map(|(_, stripe)| stripe.dbs[db].names.iter());
-        names.for_each(|entry| visit(entry));
+        for (_, stripe) in self.numbered_stripes() {
+            stripe.dbs.get(db).iter().for_each(|db| db.names.iter().for_each(|it| visit(it)));
+            stripe.parts.of_db(db).for_each(&mut visit);
+        }
     }
 
     /// Takes one stripe by its number. Nothing may be held.
@@ -236,7 +237,11 @@ impl<'s> Held<'s> {
     pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {
         let mut now_ms = clock_ms;
         self.each(|stripe| now_ms = now_ms.max(stripe.now_ms));
-        self.each(|stripe| stripe.now_ms = now_ms);
+        self.each(|stripe| {
+            if stripe.now_ms != now_ms {
+                stripe.now_ms = now_ms;
+            }
+        });
         now_ms
     }
 
@@ -361,9 +366,13 @@ impl Names for Held<'_> {
         pair: Option<Key<'_>>,
         change: &mut dyn FnMut(&mut NameEntry),
     ) -> bool {
-        let mut number = self.number_of(name.hash);
-        if let (Guards::Many(_), STRIPES.., Some((hasher, key))) = (&self.guards, number, pair) {
-            number = part_of(hasher.hash(key));
+        let number = self.number_of(name.hash);
+        if number >= STRIPES {
+            let number = match (&self.guards, pair) {
+                (Guards::Many(_), Some((hasher, key))) => part_of(hasher.hash(key)),
+                _ => number,
+            };
+            return self.update_part(number, db, name, change);
         }
         let spread_above = self.store.spread_above;
         let mut header = None;
@@ -481,9 +490,14 @@ impl Names for Held<'_> {
     fn flush(&mut self, db: usize) {
         let store = self.store;
         self.each_numbered(|number, stripe| {
+            let parts = stripe.parts.take_db(db);
+            store.discard(Garbage::Parts(parts));
+            if number >= STRIPES {
+                return;
+            }
             let watchers = &store.stripes[number].watchers;
             watchers.touch_those(db, |name, since_ms| stripe.dbs[db].shows(name, since_ms));
-            let old = std::mem::replace(&mut stripe.dbs[db], Db::new(number));
+            let old = std::mem::replace(&mut stripe.dbs[db], Db::new());
             stripe.spread.retain(|&(its_db, hash)| {
                 if its_db == db {
                     store.spread.remove(hash);
@@ -497,6 +511,10 @@ impl Names for Held<'_> {
     fn swap(&mut self, a: usize, b: usize) {
         let store = self.store;
         self.each_numbered(|number, stripe| {
+            stripe.parts.swap_dbs(a, b);
+            if number >= STRIPES {
+                return;
+            }
             for (from, to) in [(a, b), (b, a)] {
                 store.stripes[number].watchers.touch_those(from, |name, since_ms| {
                     stripe.dbs[from].shows(name, since_ms)

@@ -115,11 +115,13 @@ struct Padded {
     stripe: Mutex<Stripe>,
 }
 
-/// The names of all databases whose hash begins with the stripe's number; or one part of each
-/// namespace that is spread, see [`spread`].
+/// The names of all databases whose hash begins with the stripe's number; or, of each namespace that
+/// is spread, the part with the stripe's number, see [`spread`].
 #[derive(Debug)]
 struct Stripe {
+    /// None in a stripe of parts.
     dbs: Vec<Db>,
+    parts: spread::Shelf,
     /// Database and hash of every name here that is spread.
     spread: Vec<(usize, u64)>,
     /// LSN of the last effect on anything here.
@@ -181,7 +183,11 @@ impl Store {
             min_deadline_ms: AtomicU64::new(NEVER),
             watchers: Watchers::default(),
             stripe: Mutex::new(Stripe {
-                dbs: (0..DATABASES).map(|_| Db::new(number)).collect(),
+                dbs: match number < STRIPES {
+                    true => (0..DATABASES).map(|_| Db::new()).collect(),
+                    false => Vec::new(),
+                },
+                parts: spread::Shelf::default(),
                 spread: Vec::new(),
                 lsn: 0,
                 now_ms: 0,
@@ -248,17 +254,24 @@ impl Store {
 }
 
 impl Stripe {
+    /// The entry of a name; in a stripe of parts, its part.
     #[inline]
     fn entry(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
-        self.dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
+        match self.dbs.get(db) {
+            Some(db) => db.names.get(name.hash, name.bytes).map(|entry| &**entry),
+            None => self.parts.get(db, name),
+        }
+    }
+
+    /// What it takes, without itself.
+    fn bytes(&self) -> usize {
+        self.dbs.iter().map(|db| db.names.bytes()).sum::<usize>() + self.parts.bytes()
     }
 }
 
 impl Db {
-    /// For the stripe with this number.
-    fn new(stripe: usize) -> Db {
-        let skip_bits = if stripe < STRIPES { STRIPE_BITS } else { 0 };
-        Db { names: Table::new(skip_bits), counts: DbStats::default() }
+    fn new() -> Db {
+        Db { names: Table::new(STRIPE_BITS), counts: DbStats::default() }
     }
 
     /// Whether Redis clients can see something under the name at `now_ms`.
@@ -314,7 +327,7 @@ impl NameEntry {
 
     #[inline]
     fn shown(&self) -> Shown {
-        let visible = self.kind().is_some() && !self.is_part();
+        let visible = self.kind().is_some();
         let pairs = self.pairs();
         Shown {
             visible,

@@ -174,8 +174,8 @@ impl NameEntry {
     }
 
     /// A part of it that has these pairs.
-    pub(super) fn part(&self, pairs: Table<Packed>) -> Box<NameEntry> {
-        let mut part = Box::new(NameEntry::new(self.name(), self.used()));
+    pub(super) fn part(&self, pairs: Table<Packed>) -> NameEntry {
+        let mut part = NameEntry::new(self.name(), self.used());
         part.many = Some(Box::new(pairs));
         part.form = Form::Part;
         (part.deadline_ms, part.kept) = (self.deadline_ms, self.kept);
@@ -339,7 +339,7 @@ impl NameEntry {
     }
 
     #[inline]
-    fn value_bytes(&self) -> usize {
+    pub(super) fn value_bytes(&self) -> usize {
         super::allocated(self.body.len()) + self.many.as_deref().map_or(0, table_bytes)
     }
 
@@ -374,8 +374,6 @@ impl Entry for Box<NameEntry> {
     fn deadline_ms(&self) -> u64 {
         match self.pairs() {
             Err(_) => self.deadline_ms,
-            // That of the whole is its header's matter.
-            Ok(pairs) if self.is_part() => pairs.min_deadline_ms(),
             Ok(pairs) => self.deadline_ms.min(pairs.min_deadline_ms()),
         }
     }

@@ -150,7 +150,16 @@ impl super::Stripe {
             );
             slice.budget = budget;
         }
-        self.dbs.iter().map(|db| db.names.min_deadline_ms()).min().unwrap_or(super::NEVER)
+        for (db, part) in self.parts.entries_mut() {
+            let mut budget = slice.budget;
+            let is_due = part.pairs().is_ok_and(|it| it.min_deadline_ms() <= slice.now_ms);
+            if is_due && budget > 0 {
+                slice.reap_entry(db, part, store, &mut budget);
+            }
+            slice.budget = budget;
+        }
+        let names = self.dbs.iter().map(|db| db.names.min_deadline_ms());
+        names.min().unwrap_or(super::NEVER).min(self.parts.min_deadline_ms())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Large namespaces, spread over several locks so that several threads can work on one of them.
 //!
 //! A namespace with more than [`Store::spread_above`] pairs lies in parts, by the leading bits of its
-//! keys' hashes. Behind the stripes of names there is one stripe for each part; there the part stands
-//! under the namespace's name, as an entry that has its pairs and a copy of its header. The entry in
+//! keys' hashes. Behind the stripes of names there is one stripe for each part; there the part is found
+//! by the namespace's name, as an entry that has its pairs and a copy of its header. The entry in
 //! the name's own stripe has only the header. So
 //! - a command on a few pairs takes the stripes of their parts and nothing else: that it finds the
 //!   parts there says that the namespace is, and is spread. It must not change the header, and must
@@ -42,6 +42,84 @@ pub(super) fn part_of(hash: u64) -> usize {
 pub(super) fn first_hash_after(stripe: usize) -> Option<u64> {
     let next = (stripe + 1).checked_sub(STRIPES).filter(|next| *next < PARTS)?;
     Some((next as u64) << (64 - PART_BITS))
+}
+
+/// The parts in one stripe, ordered by their names' hashes.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    hash: u64,
+    db: usize,
+    entry: NameEntry,
+}
+
+impl Shelf {
+    #[inline]
+    fn position(&self, db: usize, name: Name<'_>) -> Option<usize> {
+        let first = match self.parts.len() {
+            0 | 1 => 0,
+            _ => self.parts.partition_point(|part| part.hash < name.hash),
+        };
+        let same = self.parts[first..].iter().take_while(|part| part.hash == name.hash);
+        let is_it = |part: &Part| part.db == db && part.entry.name() == name.bytes;
+        same.enumerate().find(|(_, part)| is_it(part)).map(|(at, _)| first + at)
+    }
+
+    #[inline]
+    pub fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
+        self.position(db, name).map(|at| &self.parts[at].entry)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, db: usize, name: Name<'_>) -> Option<&mut NameEntry> {
+        self.position(db, name).map(|at| &mut self.parts[at].entry)
+    }
+
+    fn put(&mut self, db: usize, name: Name<'_>, entry: NameEntry) {
+        let at = self.parts.partition_point(|part| part.hash < name.hash);
+        self.parts.reserve_exact(1);
+        self.parts.insert(at, Part { hash: name.hash, db, entry });
+    }
+
+    fn take(&mut self, db: usize, name: Name<'_>) -> Option<NameEntry> {
+        let at = self.position(db, name)?;
+        let part = self.parts.remove(at);
+        self.parts.shrink_to_fit();
+        Some(part.entry)
+    }
+
+    pub fn of_db(&self, db: usize) -> impl Iterator<Item = &NameEntry> {
+        self.parts.iter().filter(move |part| part.db == db).map(|part| &part.entry)
+    }
+
+    pub fn take_db(&mut self, db: usize) -> Vec<Table<Packed>> {
+        let taken: Vec<Part> = self.parts.extract_if(.., |part| part.db == db).collect();
+        self.parts.shrink_to_fit();
+        taken.into_iter().filter_map(|part| part.entry.many).map(|pairs| *pairs).collect()
+    }
+
+    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        for Part { db, .. } in &mut self.parts {
+            *db = if *db == a { b } else if *db == b { a } else { *db };
+        }
+    }
+
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = (usize, &mut NameEntry)> {
+        self.parts.iter_mut().map(|part| (part.db, &mut part.entry))
+    }
+
+    pub fn bytes(&self) -> usize {
+        let entries: usize = self.parts.iter().map(|part| part.entry.value_bytes()).sum();
+        self.parts.capacity() * size_of::<Part>() + entries
+    }
+
+    pub fn min_deadline_ms(&self) -> u64 {
+        self.parts.iter().map(|part| part.entry.min_pair_deadline_ms()).min().unwrap_or(NEVER)
+    }
 }
 
 /// Which names are spread, to be looked at without a lock. May be wrong either way.
@@ -240,11 +318,24 @@ impl<'s> Held<'s> {
                 self.at = STRIPES + need.parts.trailing_zeros() as usize;
             }
         }
-        let now_ms = self.settle_now_ms(clock_ms);
+        let now_ms = match self.guards {
+            Guards::Group(_) => self.settle_here(clock_ms),
+            _ => self.settle_now_ms(clock_ms),
+        };
         let is_enough = need.stripes().all(|stripe| {
             self.part_at(stripe, db, name).is_some_and(|part| part.is_enough(need, now_ms))
         });
         is_enough.then_some(now_ms)
+    }
+
+    /// As [`Held::settle_now_ms`], for the stripe that was turned to.
+    #[inline]
+    fn settle_here(&mut self, clock_ms: u64) -> u64 {
+        let stripe = self.stripe_at_mut(self.at);
+        if stripe.now_ms < clock_ms {
+            stripe.now_ms = clock_ms;
+        }
+        stripe.now_ms
     }
 
     /// Takes a name with all it holds. Nothing may be held.
@@ -303,7 +394,7 @@ impl<'s> Held<'s> {
     /// How many namespaces of a database that are spread have pairs that may expire.
     pub(super) fn spread_with_deadlines(&self, db: usize) -> usize {
         let stripes = self.numbered_stripes().filter(|(number, _)| *number >= STRIPES);
-        let parts = stripes.flat_map(|(_, stripe)| stripe.dbs[db].names.iter());
+        let parts = stripes.flat_map(|(_, stripe)| stripe.parts.of_db(db));
         let expiring = parts.filter(|part| part.pairs().is_ok_and(super::PairsRef::may_expire));
         expiring.map(|part| part.name()).collect::<std::collections::HashSet<_>>().len()
     }
@@ -346,10 +437,8 @@ impl<'s> Held<'s> {
         for (index, pairs) in parts.into_iter().enumerate() {
             let Some(part) = self.part_header(db, name, pairs) else { return };
             let stripe = STRIPES + index;
-            let db_at = &mut self.stripe_at_mut(stripe).dbs[db];
-            db_at.insert(name, part, store.hasher);
-            let deadline_ms = db_at.names.min_deadline_ms();
-            self.note_deadline(stripe, deadline_ms);
+            self.note_deadline(stripe, part.min_pair_deadline_ms());
+            self.stripe_at_mut(stripe).parts.put(db, name, part);
         }
     }
 
@@ -358,7 +447,7 @@ impl<'s> Held<'s> {
         db: usize,
         name: Name<'_>,
         pairs: Table<Packed>,
-    ) -> Option<Box<NameEntry>> {
+    ) -> Option<NameEntry> {
         let header = self.stripe_at(stripe_of(name.hash)).entry(db, name);
         header.map(|entry| entry.part(pairs))
     }
@@ -371,9 +460,24 @@ impl<'s> Held<'s> {
             spread.swap_remove(at);
             self.store.spread.remove(name.hash);
         }
-        let take = |part| self.stripe_at_mut(part).dbs[db].remove(name)?.many;
+        let take = |part| self.stripe_at_mut(part).parts.take(db, name)?.many;
         let parts = (STRIPES..STRIPES + PARTS).filter_map(take);
         parts.map(|pairs| *pairs).collect()
+    }
+
+    #[inline]
+    pub(super) fn update_part(
+        &mut self,
+        stripe: usize,
+        db: usize,
+        name: Name<'_>,
+        change: &mut dyn FnMut(&mut NameEntry),
+    ) -> bool {
+        let Some(part) = self.stripe_at_mut(stripe).parts.get_mut(db, name) else { return false };
+        change(part);
+        let deadline_ms = part.min_pair_deadline_ms();
+        self.note_deadline(stripe, deadline_ms);
+        true
     }
 
     /// What [`super::names::Names::update`] does to a namespace that is spread. `before` is what its
@@ -388,12 +492,7 @@ impl<'s> Held<'s> {
         change: &mut dyn FnMut(&mut NameEntry),
     ) -> bool {
         if let Some((hasher, key)) = pair {
-            let part = part_of(hasher.hash(key));
-            let db_at = &mut self.stripe_at_mut(part).dbs[db];
-            let found = db_at.update(name, change);
-            let deadline_ms = db_at.names.min_deadline_ms();
-            self.note_deadline(part, deadline_ms);
-            return found;
+            return self.update_part(part_of(hasher.hash(key)), db, name, change);
         }
         let Some(entry) = self.get(db, name) else { return true };
         let after = entry.shared();
@@ -402,7 +501,7 @@ impl<'s> Held<'s> {
             self.store.discard(Garbage::Parts(parts));
         } else if before != after {
             for part in STRIPES..STRIPES + PARTS {
-                self.stripe_at_mut(part).dbs[db].update(name, &mut |part| {
+                self.update_part(part, db, name, &mut |part| {
                     (part.deadline_ms, part.kept) = (after.0, after.1);
                     if before.2 != after.2 {
                         part.set_used(after.2);
@@ -455,6 +554,11 @@ impl<'s> Held<'s> {
 }
 
 impl NameEntry {
+    #[inline]
+    fn min_pair_deadline_ms(&self) -> u64 {
+        self.many.as_ref().map_or(NEVER, |pairs| pairs.min_deadline_ms())
+    }
+
     fn len_of_part(&self) -> Option<usize> {
         self.many.as_ref().map(|pairs| pairs.len())
     }

@@ -407,8 +407,11 @@ impl Table<Packed> {
         let place = segment.slots[at].place();
         let (created, deadline_ms) = change(segment.heap.deadline_ms(place));
         if segment.heap.set_in_place(place, value, deadline_ms) {
-            segment.min_deadline_ms = segment.min_deadline_ms.min(deadline_ms);
-            self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
+            // Not written if it stays, so that other threads may have it in their caches.
+            if deadline_ms < segment.min_deadline_ms {
+                segment.min_deadline_ms = deadline_ms;
+                self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
+            }
         } else {
             self.replace(index, at, hash, NewPair { key, value, deadline_ms }, rehash);
         }

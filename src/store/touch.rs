@@ -28,8 +28,7 @@ impl Held<'_> {
         let Some((stripe, first)) = names.next() else { return };
         let (entries, mut seen) = if names.all(|(it, name)| it == stripe && name.hash == first.hash)
         {
-            let names = &self.stripe_at(stripe).dbs[db].names;
-            ([names.get(first.hash, first.bytes).map(|entry| &**entry); TOUCHED_MAX], 0)
+            ([self.stripe_at(stripe).entry(db, first); TOUCHED_MAX], 0)
         } else {
             self.touch_names(db, known.clone().map(place))
         };
@@ -53,11 +52,16 @@ impl Held<'_> {
         let mut segments = [None; TOUCHED_MAX];
         for (name, segment) in names.clone().zip(&mut segments) {
             let Some((stripe, name)) = name else { continue };
-            *segment = self.stripe_at(stripe).dbs[db].names.segment(name.hash);
+            let Some(db) = self.stripe_at(stripe).dbs.get(db) else { continue };
+            *segment = db.names.segment(name.hash);
             seen ^= segment.map_or(0, |segment| segment.touch_slot(name.hash));
         }
         for ((name, segment), entry) in names.zip(&segments).zip(&mut entries) {
-            let Some(((_, name), segment)) = name.zip(*segment) else { continue };
+            let Some((stripe, name)) = name else { continue };
+            let Some(segment) = segment else {
+                *entry = self.stripe_at(stripe).parts.get(db, name);
+                continue;
+            };
             *entry = segment.guess(name.hash).map(|place| &**segment.heap.get(place));
         }
         for entry in entries.iter().flatten() {
