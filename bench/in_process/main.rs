@@ -5,7 +5,7 @@
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
-use pantry::clock::Clock;
+use pantry::clock::{Clock, thread_cpu_ns};
 use pantry::config::Config;
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
@@ -69,14 +69,18 @@ fn main() -> Result<()> {
     for (name, request) in [("hget", hget as fn(u64, u64) -> OwnedRequest), ("hset", hset)] {
         let requests = [1, 2].map(|seed| rendered(request, &options, seed));
         let mut rates = [Vec::new(), Vec::new()];
+        let mut cpu_rates = [Vec::new(), Vec::new()];
         for _ in 0..options.windows {
             for threads in [1, 2] {
-                let rate = window(&server, &requests[..threads], &options)?;
+                let (rate, cpu_rate) = window(&server, &requests[..threads], &options)?;
                 rates[threads - 1].push(rate);
+                cpu_rates[threads - 1].push(cpu_rate);
             }
         }
         // Neighbouring windows are compared, so that what slows both drops out.
-        let ratios = rates[1].iter().zip(&rates[0]).map(|(two, one)| two / one).collect();
+        let ratio = |rates: &[Vec<f64>; 2]| {
+            median(rates[1].iter().zip(&rates[0]).map(|(two, one)| two / one).collect())
+        };
         println!(
             "{}",
             serde_json::json!({
@@ -84,7 +88,11 @@ fn main() -> Result<()> {
                 "pairs": options.pairs,
                 "one_thread_per_s": median(rates[0].clone()),
                 "two_threads_per_s": median(rates[1].clone()),
-                "ratio": median(ratios),
+                "ratio": ratio(&rates),
+                // What others take of the machine drops out; so does time spent asleep at a lock.
+                "cpu_ns_one": 1e9 / median(cpu_rates[0].clone()),
+                "cpu_ns_two": 1e9 / median(cpu_rates[1].clone()),
+                "ratio_by_cpu_time": 2.0 * ratio(&cpu_rates),
             })
         );
     }
@@ -122,17 +130,18 @@ fn key(index: u64) -> String {
     format!("key-{index:012}")
 }
 
-/// Operations per second of as many threads as there are lists of requests.
-fn window(server: &Server, requests: &[Vec<OwnedRequest>], options: &Options) -> Result<f64> {
+/// Operations per second of as many threads as there are lists of requests, and per second of their CPU time.
+fn window(server: &Server, requests: &[Vec<OwnedRequest>], options: &Options) -> Result<(f64, f64)> {
     let stop = AtomicBool::new(false);
     let start = Instant::now();
-    let done: u64 = std::thread::scope(|scope| {
+    let (done, cpu_ns) = std::thread::scope(|scope| {
         let threads: Vec<_> = requests
             .iter()
             .enumerate()
             .map(|(number, requests)| {
                 let stop = &stop;
-                scope.spawn(move || -> Result<u64> {
+                scope.spawn(move || -> Result<(u64, u64)> {
+                    let begun_ns = thread_cpu_ns();
                     let mut thread = Thread::new(server, number);
                     let mut done = 0;
                     for batch in requests.chunks(options.batch).cycle() {
@@ -142,7 +151,7 @@ fn window(server: &Server, requests: &[Vec<OwnedRequest>], options: &Options) ->
                         thread.run(batch)?;
                         done += batch.len() as u64;
                     }
-                    Ok(done)
+                    Ok((done, thread_cpu_ns() - begun_ns))
                 })
             })
             .collect();
@@ -151,9 +160,13 @@ fn window(server: &Server, requests: &[Vec<OwnedRequest>], options: &Options) ->
         threads
             .into_iter()
             .map(|one| one.join().map_err(|_| anyhow!("a thread panicked"))?)
-            .sum::<Result<u64>>()
+            .try_fold((0, 0), |(done, cpu_ns), one| {
+                let (its_done, its_cpu_ns) = one?;
+                anyhow::Ok((done + its_done, cpu_ns + its_cpu_ns))
+            })
     })?;
-    Ok(done as f64 / start.elapsed().as_secs_f64())
+    let seconds = start.elapsed().as_secs_f64();
+    Ok((done as f64 / seconds, done as f64 * 1e9 / cpu_ns as f64))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
