@@ -54,6 +54,30 @@ impl Clock {
         }
     }
 
+    /// Time that only runs on, in ns since the clock was made.
+    #[inline]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+    pub fn monotonic_ns(&self) -> u64 {
+        match &self.0 {
+            Kind::System { start, .. } => start.elapsed().as_nanos() as u64,
+            Kind::Manual { now_ms } => now_ms.load(Relaxed) * 1_000_000,
+        }
+    }
+
+    /// [`Clock::now_ms`] and [`Clock::monotonic_ns`] of one moment.
+    #[inline]
+    pub fn moment(&self) -> (u64, u64) {
+        let monotonic_ns = self.monotonic_ns();
+        let now_ms = match &self.0 {
+            Kind::System { start_us, offset_us, .. } => {
+                let now_us = start_us + monotonic_ns / 1000;
+                now_us.saturating_add_signed(offset_us.load(Relaxed)) / 1000
+            }
+            Kind::Manual { now_ms } => now_ms.load(Relaxed),
+        };
+        (now_ms, monotonic_ns)
+    }
+
     /// Runs on from `now_ms` if it stands before that: time that was seen does not come again.
     pub fn at_least(&self, at_ms: u64) {
         match &self.0 {

@@ -5,14 +5,19 @@
 //! It is made for a batch and dropped before any await.
 
 mod plan;
+pub mod redact;
+pub mod script;
+mod timing;
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::args::is;
 use crate::command::{self, Keys, Run, Spec};
+use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
+use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::Server;
@@ -22,6 +27,9 @@ use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Held, Name, Need, Overlay, Settings, View};
 
 pub use plan::Plan;
+pub use timing::Thresholds;
+
+use timing::Stopwatch;
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -43,8 +51,13 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// What was published and not sent yet.
+    outbox: Vec<Publication>,
     /// A command ran that may change something.
     may_have_changed: bool,
+    stopwatch: Stopwatch,
+    /// The last command did not run: it has to wait for a script that takes long.
+    pub is_parked: bool,
 }
 
 /// What a command for the connection or the server is run with.
@@ -53,6 +66,17 @@ pub struct Context<'c, 's> {
     pub session: &'c mut Session,
     /// The batch it is in.
     pub executor: &'c mut Executor<'s>,
+}
+
+impl Context<'_, '_> {
+    /// Whether this client may do what is `allowed` to these.
+    pub fn is_allowed(&self, allowed: Allowed) -> bool {
+        match allowed {
+            Allowed::No => false,
+            Allowed::Yes => true,
+            Allowed::Local => self.session.client.addr.is_local(),
+        }
+    }
 }
 
 impl<'s> Executor<'s> {
@@ -65,7 +89,9 @@ impl<'s> Executor<'s> {
         effects: Effects,
         random: u64,
     ) -> Executor<'s> {
-        let clock_ms = server.store.clock.now_ms();
+        let (clock_ms, at_ns) = server.store.clock.moment();
+        let mut effects = effects;
+        effects.notes.begin(server.store.events.is_heard());
         Executor {
             server,
             held: Held::new(&server.store),
@@ -79,8 +105,18 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            outbox: Vec::new(),
             may_have_changed: false,
+            stopwatch: Stopwatch::start(&server.thresholds, at_ns),
+            is_parked: false,
         }
+    }
+
+    /// Says whose commands these are.
+    #[must_use]
+    pub fn of_client(mut self, id: u64) -> Self {
+        self.effects.notes.set_client(id);
+        self
     }
 
     /// Runs commands over an overlay and then replays their effects, instead of editing in place.
@@ -97,7 +133,29 @@ impl<'s> Executor<'s> {
             self.seen.wrote = self.seen.touched;
         }
         session.seen = session.seen.max(self.seen);
+        self.send_outbox(session);
         self.effects
+    }
+
+    /// Sends a message when nothing is held any more, and before what later commands do is heard of.
+    pub fn publish(&mut self, publication: Publication) {
+        self.outbox.push(publication);
+    }
+
+    /// Sends what was published so far, and lets listeners hear what has happened so far.
+    pub fn send(&mut self, session: &Session) {
+        if !self.is_in_exec {
+            self.release();
+            self.send_outbox(session);
+        }
+    }
+
+    fn send_outbox(&mut self, session: &Session) {
+        if !self.outbox.is_empty() {
+            let lsn = session.seen.max(self.seen).touched;
+            self.server.pubsub.publish(lsn, self.clock_ms, &self.outbox);
+            self.outbox.clear();
+        }
     }
 
     /// The batch's moment, in unix ms.
@@ -110,6 +168,7 @@ impl<'s> Executor<'s> {
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
         let plan = Plan::new(&self.server.store, args);
         self.execute_planned(session, args, &plan, reply);
+        self.lap(session, std::iter::once(args));
     }
 
     /// The same for a request that was looked at ahead.
@@ -122,6 +181,16 @@ impl<'s> Executor<'s> {
         reply: &mut Reply<'_>,
     ) {
         let mark = reply.mark();
+        if !self.outbox.is_empty() && !plan.is_publish() {
+            self.send(session);
+        }
+        if !self.server.store.turn.is_free() {
+            match self.takes_turn(plan.subcommand(args)) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.refuse(session, args, error, reply),
+            }
+        }
         match self.resolve(session, args, plan) {
             Err(error) => self.refuse(session, args, error, reply),
             Ok(spec) if self.server.store.is_over_limit() && !self.has_room(session, spec) => {
@@ -133,7 +202,9 @@ impl<'s> Executor<'s> {
             }
             Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
-        if session.reply_mode != ReplyMode::On {
+        if session.reply_mode != ReplyMode::On
+            && !plan.spec.is_some_and(|spec| spec.command.flags.pushes)
+        {
             match session.reply_mode {
                 ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
                 ReplyMode::Skip => {
@@ -159,19 +230,35 @@ impl<'s> Executor<'s> {
         self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
+        let is_grouped = self.stopwatch.groups(spec);
+        let began_ns = if is_grouped { 0 } else { self.begin_timed() };
         if let Err(error) = self.run(session, spec, args, known, reply) {
+            if self.is_parked {
+                return;
+            }
             reply.rewind(mark);
             reply.error(&error);
             self.metrics.failed[spec.index].add(1);
-            self.metrics.total_error_replies.add(1);
+            self.metrics.count_error(error.code());
         }
+        if is_grouped {
+            self.ran_in_group(spec);
+        } else {
+            self.end_timed(session, spec, args, began_ns);
+        }
+        self.effects.end_command();
     }
 
     /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.
     pub fn exec(&mut self, session: &mut Session, reply: &mut Reply<'_>) -> Result {
-        let transaction = session.take_transaction().unwrap_or_default();
+        let transaction = session.transaction.take().unwrap_or_default();
         let watch = session.watch.take();
         self.lock_for(session, &transaction.queue, watch.as_deref());
+        if let Err(error) = self.check_turn() {
+            (session.transaction, session.watch) = (Some(transaction), watch);
+            return Err(error);
+        }
+        session.take_transaction();
         let is_dirty = watch.as_deref().is_some_and(|watch| self.is_dirty(watch));
         if let Some(watch) = watch {
             self.forget(&watch);
@@ -226,6 +313,9 @@ impl<'s> Executor<'s> {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::NoAuth);
         }
+        if session.is_listening && !session.resp3 {
+            check_subscribed(session, spec)?;
+        }
         if self.server.store.journal.refuses() && self.changes(session, spec) {
             self.metrics.rejected[spec.index].add(1);
             return Err(self.server.store.journal.refusal());
@@ -265,12 +355,13 @@ impl<'s> Executor<'s> {
         error: Error,
         reply: &mut Reply<'_>,
     ) {
-        self.metrics.total_error_replies.add(1);
         if !is(args.get(0), "EXEC") {
+            self.metrics.count_error(error.code());
             session.abort_transaction();
             reply.error(&error);
             return;
         }
+        self.metrics.count_error("EXECABORT");
         session.take_transaction();
         self.unwatch(session);
         let code = Some(error.code()).filter(|&code| code != "ERR");
@@ -297,7 +388,7 @@ impl<'s> Executor<'s> {
             Some(error) => {
                 session.abort_transaction();
                 self.metrics.rejected[spec.index].add(1);
-                self.metrics.total_error_replies.add(1);
+                self.metrics.count_error(error.code());
                 reply.error(&error);
             }
         }
@@ -315,7 +406,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(session.db, spec, args, known), ..known };
+        let known = Known { name: self.lock(session.db, spec, args, known)?, ..known };
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         let access = Access {
             db: session.db,
@@ -327,7 +418,10 @@ impl<'s> Executor<'s> {
         };
         match spec.command.run {
             Run::Read(handler) => {
-                let view = View::live(&mut self.held, &mut self.effects, access, known);
+                let mut view = View::live(&mut self.held, &mut self.effects, access, known);
+                if !spec.is_subcommand() {
+                    view = view.noting_misses();
+                }
                 let result = handler(&view, args, reply);
                 let Lookups { hits, misses } = view.lookups();
                 self.metrics.keyspace_hits.add(u64::from(hits));
@@ -352,7 +446,7 @@ impl<'s> Executor<'s> {
         spec: &Spec,
         args: Args<'a>,
         known: Known<'a>,
-    ) -> Option<Name<'a>> {
+    ) -> Result<Option<Name<'a>>> {
         let store = &self.server.store;
         let keys = spec.keys;
         match keys {
@@ -361,36 +455,55 @@ impl<'s> Executor<'s> {
                 if !self.is_in_exec {
                     self.under_lock += 1;
                     if store.may_be_spread(name) {
-                        self.lock_spread(db, spec, args, name, known);
-                        return Some(name);
+                        self.lock_spread(db, spec, args, name, known)?;
+                        return Ok(Some(name));
                     }
                     if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
                         self.release();
                         self.held.lock(name);
+                        self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
                     }
                     if self.held.is_spread(db, name) {
-                        self.lock_spread(db, spec, args, name, known);
+                        self.lock_spread(db, spec, args, name, known)?;
                     }
                 }
-                return Some(name);
+                return Ok(Some(name));
             }
             _ if self.is_in_exec => {}
             Keys::None => self.release(),
             Keys::Every => {
                 self.release();
                 self.held.lock_all();
+                self.check_turn()?;
                 self.now_ms = self.held.settle_now_ms(self.clock_ms);
             }
             Keys::Range { .. } => {
                 self.release();
                 let positions = keys.positions(args.len());
                 self.held.lock_names(positions.map(|at| store.name(args.get(at))));
+                self.check_turn()?;
                 self.now_ms = self.held.settle_now_ms(self.clock_ms);
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// Stripes were just taken: if a script is aside, they are let go, and the command waits.
+    #[inline]
+    fn check_turn(&mut self) -> Result {
+        if self.server.store.turn.is_free() {
+            return Ok(());
+        }
+        self.park()
+    }
+
+    #[cold]
+    fn park(&mut self) -> Result {
+        self.release();
+        self.is_parked = true;
+        Err(self.server.store.turn.busy())
     }
 
     /// Takes of a name that may be spread what a command needs, unless it is held.
@@ -402,7 +515,7 @@ impl<'s> Executor<'s> {
         args: Args<'_>,
         name: Name<'_>,
         known: Known<'_>,
-    ) {
+    ) -> Result {
         let store = &self.server.store;
         let hash = |at| match known.key {
             Some((key, hash)) if std::ptr::eq(key, args.get(at)) => hash,
@@ -420,12 +533,15 @@ impl<'s> Executor<'s> {
             }
             if let Some(now_ms) = self.held.lock_parts(db, name, need, self.clock_ms) {
                 self.now_ms = now_ms;
-                return;
+                return self.check_turn();
             }
         }
         self.release();
         self.held.lock_whole(db, name);
+        self.check_turn()?;
+        self.held.tidy(db, name);
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        Ok(())
     }
 
     #[inline]
@@ -442,7 +558,9 @@ impl<'s> Executor<'s> {
         self.release();
         let store = &self.server.store;
         // An overlay replays under all stripes, so it must not hold any.
-        let needs_all = queue.iter().any(|queued| queued.spec.keys == Keys::Every);
+        let needs_all = queue.iter().any(|queued| {
+            queued.spec.keys == Keys::Every || queued.spec.family.group == "scripting"
+        });
         if needs_all {
             self.held.lock_all();
         } else {
@@ -494,15 +612,33 @@ impl<'s> Executor<'s> {
             settings: self.settings,
         };
         let mut effects = Effects::default();
+        effects.notes.begin(self.effects.notes.are_taken());
         let mut overlay = Overlay::new(&self.held);
         let mut view = View::overlay(&mut overlay, &mut effects, access);
         let result = match spec.command.run {
-            Run::Read(handler) => handler(&view, args, reply),
+            Run::Read(handler) if spec.is_subcommand() => handler(&view, args, reply),
+            Run::Read(handler) => handler(&view.noting_misses(), args, reply),
             Run::Write(handler) => handler(&mut view, args, reply),
             Run::Session(_) | Run::Container => Ok(()),
         };
         self.release();
-        self.server.store.replay(effects.as_bytes()).map_err(|_| Error::plain("damaged effect"))?;
+        effects.notes.set_client(session.client.id);
+        let notes = std::mem::take(&mut effects.notes);
+        let replayed = self.server.store.replay_noting(notes, effects.as_bytes());
+        replayed.map_err(|_| Error::plain("damaged effect"))?;
         result
     }
+}
+
+/// A RESP2 client that has subscribed can not tell replies from messages.
+#[cold]
+fn check_subscribed(session: &Session, spec: &'static Spec) -> Result {
+    if spec.command.flags.subscribed || !session.client.is_subscriber() {
+        return Ok(());
+    }
+    let name = &spec.full_name;
+    Err(Error::plain(format!(
+        "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context"
+    )))
 }

@@ -25,6 +25,10 @@ pub enum Error {
     NotAFloat,
     /// The name holds a value of the other type.
     WrongType,
+    /// The string is no HyperLogLog.
+    NotHyperLogLog,
+    /// It was a HyperLogLog, and is damaged.
+    CorruptHyperLogLog,
     /// The name exists, and the command needs it not to.
     BusyKey,
     /// The name does not exist, and the command needs it to.
@@ -51,12 +55,19 @@ pub enum Error {
     OutOfMemory,
     /// The journal cannot be written.
     Misconf(Cow<'static, str>),
+    /// A text with its own code in front, as scripts make them.
+    Coded(Box<str>),
 }
 
 impl Error {
     /// An error with the plain `ERR` code.
     pub fn plain(text: impl Into<Cow<'static, str>>) -> Error {
         Error::Plain(text.into())
+    }
+
+    /// An error whose text begins with its code.
+    pub fn coded(text: impl Into<Box<str>>) -> Error {
+        Error::Coded(text.into())
     }
 
     /// Wrong number of arguments for `command` (lower case, `a|b` for a subcommand).
@@ -88,9 +99,10 @@ impl Error {
     }
 
     /// The first word of the RESP error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
-            Error::WrongType => "WRONGTYPE",
+            Error::WrongType | Error::NotHyperLogLog => "WRONGTYPE",
+            Error::CorruptHyperLogLog => "INVALIDOBJ",
             Error::BusyKey => "BUSYKEY",
             Error::NoAuth | Error::NoAuthHello => "NOAUTH",
             Error::WrongPass => "WRONGPASS",
@@ -100,6 +112,7 @@ impl Error {
             Error::Loading => "LOADING",
             Error::OutOfMemory => "OOM",
             Error::Misconf(_) => "MISCONF",
+            Error::Coded(text) => text.split_once(' ').map_or(text, |(code, _)| code),
             Error::Plain(_)
             | Error::Syntax
             | Error::NotAnInteger
@@ -123,7 +136,10 @@ impl Error {
             | Error::InvalidExpire(_)
             | Error::NoProto
             | Error::ExecAbort(_)
-            | Error::WrongType => 400,
+            | Error::Coded(_)
+            | Error::WrongType
+            | Error::NotHyperLogLog
+            | Error::CorruptHyperLogLog => 400,
             Error::NoAuth | Error::NoAuthHello | Error::WrongPass => 401,
             Error::NoPerm(_) => 403,
             Error::Loading | Error::Misconf(_) => 503,
@@ -136,10 +152,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Error::Plain(text) | Error::NoPerm(text) | Error::Misconf(text) => text,
+            Error::Coded(text) => text.split_once(' ').map_or("", |(_, text)| text),
             Error::Syntax => "syntax error",
             Error::NotAnInteger => "value is not an integer or out of range",
             Error::NotAFloat => "value is not a valid float",
             Error::WrongType => "Operation against a key holding the wrong kind of value",
+            Error::NotHyperLogLog => "Key is not a valid HyperLogLog string value.",
+            Error::CorruptHyperLogLog => "Corrupted HLL object detected",
             Error::BusyKey => "Target key name already exists.",
             Error::NoSuchKey => "no such key",
             Error::NoSuchNamespace => "no such namespace",

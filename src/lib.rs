@@ -21,12 +21,16 @@
 //! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3.
 //! - [`session`]: one client's state. [`dispatch`]: from a request to its handler and back.
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
+//! - [`script`]: Lua: what scripts find and may do; [`dispatch::script`] runs them.
 //! - [`store`]: databases, names, namespaces, pairs; [`store::view`] is all that commands see of it.
 //! - [`journal`]: effects, their order, and the gate that replies pass.
+//! - [`events`]: changes in the journal's order for those who listen. [`push`]: what clients are sent
+//!   unasked.
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
+//! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`base64`], [`clock`], [`error`], [`files`], [`glob`], [`number`], [`log`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
 //! # Invariants
@@ -46,18 +50,25 @@ pub mod command;
 pub mod config;
 pub mod dispatch;
 pub mod error;
+pub mod events;
+pub mod files;
 pub mod glob;
+pub mod hyperloglog;
 pub mod journal;
 pub mod log;
 pub mod number;
 pub mod persistence;
+pub mod push;
 pub mod rdb;
 pub mod reply;
 pub mod resp;
 pub mod sabotage;
+pub mod script;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tls;
+pub mod token;
 pub mod tools;
 pub mod transfer;
 
@@ -76,7 +87,11 @@ use store::Store;
 ///
 /// # Errors
 /// When the server can not start.
-pub fn run(Loaded { config, file }: Loaded) -> Result<()> {
+pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
+    command::rename(&config.renamed_commands)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if config.threads == 0 { cores() } else { config.threads };
     let (journal, clock) = (Journal::discarding(), Clock::system());

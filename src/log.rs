@@ -1,9 +1,17 @@
-//! The log: structured lines on standard output, at Redis's levels. Nothing is logged per command.
+//! The log: structured lines on standard output or in a file, at Redis's levels. Nothing is logged per
+//! command.
+//!
+//! A file that was moved away is begun anew: at once on SIGHUP, within a second without it. So it can be
+//! rotated by whatever rotates files.
 
-use std::io::IsTerminal as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
@@ -11,21 +19,41 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::config::LogLevel;
 
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+static FILE: OnceLock<LogFile> = OnceLock::new();
 
-/// Starts the log. Once per process; later calls only set the level.
-pub fn init(level: LogLevel) {
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// Starts the log, in the file at `path` or, if that is empty, on standard output. Once per process;
+/// later calls only set the level.
+///
+/// # Errors
+/// When the file can not be opened.
+pub fn init(level: LogLevel, path: &str) -> io::Result<()> {
     let (filter, handle) = reload::Layer::new(filter(level));
     if LEVEL.set(handle).is_err() {
         set_level(level);
-        return;
+        return Ok(());
     }
+    let (writer, is_terminal) = if path.is_empty() {
+        (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal())
+    } else {
+        let path = std::path::absolute(path)?;
+        let file = Mutex::new(open(&path)?);
+        let log = FILE.get_or_init(|| LogFile { path, file });
+        (BoxMakeWriter::new(move || ToFile(log)), false)
+    };
     // A log whose reader is gone must not end the server.
     let lines = fmt::layer()
         .with_target(false)
-        .with_ansi(std::io::stdout().is_terminal())
+        .with_writer(writer)
+        .with_ansi(is_terminal)
         .log_internal_errors(false);
     // Tests may have a log of their own.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    Ok(())
 }
 
 /// Changes what is logged from now on.
@@ -33,6 +61,56 @@ pub fn set_level(level: LogLevel) {
     if let Some(handle) = LEVEL.get() {
         // Fails only when the log is gone.
         let _ = handle.reload(filter(level));
+    }
+}
+
+/// Opens the file again, under its name.
+pub fn reopen() {
+    let Some(log) = FILE.get() else { return };
+    // Without a new file the old one goes on.
+    if let Ok(file) = open(&log.path) {
+        *log.file.lock() = file;
+    }
+}
+
+/// The same, if its name has come to mean another file or none.
+pub fn reopen_if_moved() {
+    let Some(log) = FILE.get() else { return };
+    let is_moved = !is_same(&log.file.lock(), &log.path);
+    if is_moved {
+        reopen();
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+#[cfg(unix)]
+fn is_same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(file), Ok(path)) => identity(file) == identity(path),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file can not be moved.
+#[cfg(not(unix))]
+fn is_same(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+struct ToFile(&'static LogFile);
+
+impl io::Write for ToFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut *self.0.file.lock(), bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::Write::flush(&mut *self.0.file.lock())
     }
 }
 

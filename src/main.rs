@@ -14,8 +14,9 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return pantry::config::report(&error),
     };
-    pantry::log::init(loaded.config.loglevel);
-    match pantry::run(loaded) {
+    let started = pantry::log::init(loaded.config.loglevel, &loaded.config.logfile)
+        .map_err(|error| anyhow::anyhow!("can't open the log file: {error}"));
+    match started.and_then(|()| pantry::run(loaded)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Not `eprintln!`, which panics when nobody reads.

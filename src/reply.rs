@@ -127,6 +127,40 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A status of any bytes. Line breaks become blanks, so a reply can not be split.
+    pub fn status(&mut self, text: &[u8]) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out) => line(out, b'+', text),
+            Sink::Capture(capture) => {
+                capture.push(Captured::Simple(String::from_utf8_lossy(text).into_owned()));
+            }
+        }
+    }
+
+    /// The digits of a number of any size; a bulk string in RESP2.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        match &mut self.sink {
+            Sink::Resp3(out) => line(out, b'(', digits),
+            _ => self.bulk(digits),
+        }
+    }
+
+    /// Bytes and the three letters of their format: a verbatim string in RESP3.
+    pub fn verbatim_as(&mut self, format: &[u8], text: &[u8]) {
+        match &mut self.sink {
+            Sink::Resp3(out) => {
+                header(out, b'=', text.len() as i64 + 4);
+                let mut letters = *b"   ";
+                letters.iter_mut().zip(format).for_each(|(to, from)| *to = *from);
+                out.extend_from_slice(&letters);
+                out.push(b':');
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => self.bulk(text),
+        }
+    }
+
     /// A signed integer.
     pub fn integer(&mut self, n: i64) {
         match &mut self.sink {
@@ -227,6 +261,15 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Begins a push of `n` replies: what the client did not ask for; an array in RESP2.
+    pub fn push(&mut self, n: usize) {
+        match &mut self.sink {
+            Sink::Resp2(out) => header(out, b'*', n as i64),
+            Sink::Resp3(out) => header(out, b'>', n as i64),
+            Sink::Capture(capture) => capture.open(n, false),
+        }
+    }
+
     /// Begins an array of `n` pairs: nested arrays in RESP3, flat in RESP2. Call [`Reply::pair`]
     /// before each pair.
     pub fn pairs(&mut self, n: usize) {
@@ -246,8 +289,10 @@ impl<'a> Reply<'a> {
             Sink::Resp2(out) | Sink::Resp3(out) => {
                 out.push(b'-');
                 out.extend_from_slice(error.code().as_bytes());
-                out.push(b' ');
                 let text = error.to_string();
+                if !text.is_empty() {
+                    out.push(b' ');
+                }
                 out.extend(text.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
                 out.extend_from_slice(b"\r\n");
             }
@@ -349,6 +394,13 @@ fn halves<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
         out.truncate(last_at);
         out.extend_from_slice(last);
     }
+}
+
+/// One line; breaks in it become blanks.
+fn line(out: &mut Vec<u8>, kind: u8, text: &[u8]) {
+    out.push(kind);
+    out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+    out.extend_from_slice(b"\r\n");
 }
 
 fn header(out: &mut Vec<u8>, kind: u8, n: i64) {

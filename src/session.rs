@@ -3,18 +3,24 @@
 //! A session belongs to one connection of one door and is never shared. What commands do with it is
 //! in `command/`; how they are run is in [`crate::dispatch`].
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::Spec;
 use crate::journal::Seen;
+use crate::push::pubsub::Kind;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
+use crate::server::Server;
 use crate::server::clients::Client;
 use crate::store::Watched;
 
 /// Most bytes of commands that MULTI queues.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
+/// Messages are added to an output until it has so much.
+const MAIL_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
 /// One client's state.
 #[derive(Debug)]
@@ -33,10 +39,32 @@ pub struct Session {
     pub should_close: bool,
     /// What its replies depend on; they wait until the journal has that safe.
     pub seen: Seen,
+    /// Whether it may be sent what it did not ask for.
+    pub is_listening: bool,
+    /// What it has subscribed to.
+    pub subscriptions: Subscriptions,
     /// Set by MULTI.
     pub transaction: Option<Box<Transaction>>,
     /// Set by WATCH.
     pub watch: Option<Box<Watch>>,
+    /// Its script is aside: nothing else of it may run, see [`crate::dispatch::script`].
+    pub is_in_script: bool,
+}
+
+/// Channels, patterns and shard channels that a client has subscribed to.
+#[derive(Debug, Default)]
+pub struct Subscriptions([HashSet<Box<[u8]>>; 3]);
+
+impl Subscriptions {
+    /// Those of one kind.
+    pub fn of(&self, kind: Kind) -> &HashSet<Box<[u8]>> {
+        &self.0[kind as usize]
+    }
+
+    /// Those of one kind, to be changed.
+    pub fn of_mut(&mut self, kind: Kind) -> &mut HashSet<Box<[u8]>> {
+        &mut self.0[kind as usize]
+    }
 }
 
 /// CLIENT REPLY's state.
@@ -91,8 +119,31 @@ impl Session {
             reply_mode: ReplyMode::On,
             should_close: false,
             seen: Seen::default(),
+            is_listening: false,
+            subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,
+            is_in_script: false,
+        }
+    }
+
+    /// Adds messages that wait for this client to its output, and says where they stand there.
+    pub fn collect_mail(&mut self, output: &mut Vec<u8>, pushed: &mut Vec<Range<usize>>) {
+        if self.client.mailbox.has_mail() && output.len() < MAIL_OUTPUT_BYTES_MAX {
+            let before = output.len();
+            let lsn = self.client.mailbox.take(output, MAIL_OUTPUT_BYTES_MAX, self.resp3);
+            self.seen = self.seen.max(Seen { touched: lsn, wrote: 0 });
+            pushed.push(before..output.len());
+        }
+    }
+
+    /// Ends all that it may be sent without having asked.
+    pub fn stop_listening(&mut self, server: &Server) {
+        for kind in Kind::ALL {
+            for name in self.subscriptions.of_mut(kind).drain() {
+                server.pubsub.unsubscribe(kind, &name, self.client.id);
+            }
+            self.client.subscriptions[kind as usize].store(0, Relaxed);
         }
     }
 

@@ -94,7 +94,7 @@ fn info_inside_a_transaction_sees_what_went_before() {
 fn debug_must_be_allowed() {
     let mut harness = harness();
     let forbid = |config: &mut pantry::config::Config| -> Result<(), ()> {
-        config.enable_debug_command = false;
+        config.enable_debug_command = pantry::config::Allowed::No;
         Ok(())
     };
     harness.server.change_config(forbid).unwrap();

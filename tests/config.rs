@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use pantry::config::directive::DIRECTIVES;
-use pantry::config::{Config, Fsync, Loaded, load};
+use pantry::config::directive::{DIRECTIVES, find};
+use pantry::config::{Bind, Config, Fsync, Loaded, load_with};
 
 fn with_flags(flags: &[&str]) -> anyhow::Result<Loaded> {
-    load(["pantry"].iter().chain(flags).map(OsString::from))
+    load_with(["pantry"].iter().chain(flags).map(OsString::from), [])
 }
 
 /// Writes a configuration file and reads it, with flags after it.
@@ -33,9 +33,9 @@ fn error(loaded: anyhow::Result<Loaded>) -> String {
 
 #[test]
 fn without_arguments_everything_is_default() {
-    let Loaded { config, file } = with_flags(&[]).unwrap();
+    let Loaded { config, file, .. } = with_flags(&[]).unwrap();
     let default = Config::default();
-    for directive in DIRECTIVES {
+    for directive in DIRECTIVES.iter() {
         assert_eq!(directive.show(&config), directive.show(&default), "{}", directive.name);
     }
     assert_eq!(file, None);
@@ -56,7 +56,7 @@ fn flags_are_named_like_directives() {
 #[test]
 fn every_directive_is_a_flag_and_can_stand_in_a_file() {
     let default = Config::default();
-    for directive in DIRECTIVES {
+    for directive in DIRECTIVES.iter() {
         let (name, value) = (directive.name, directive.show(&default));
         with_flags(&[&format!("--{name}={value}")]).unwrap();
         with_file(&format!("{name} \"{value}\"\n"), &[]).unwrap();
@@ -67,7 +67,7 @@ fn every_directive_is_a_flag_and_can_stand_in_a_file() {
 fn the_file_is_read_like_redis_conf() {
     let text = "# a comment\n\n  PORT 7001\r\nrequirepass \"a \\x62\\\"c\"\n\tappendfsync ALWAYS\n\
                 bind 127.0.0.1 ::1\nhttp-cors-origin https://a.example https://b.example\nsave \"\"";
-    let Loaded { config, file } = with_file(text, &[]).unwrap();
+    let Loaded { config, file, .. } = with_file(text, &[]).unwrap();
     assert_eq!(config.port, 7001);
     assert_eq!(config.requirepass, "a b\"c");
     assert_eq!(config.appendfsync, Fsync::Always);
@@ -98,7 +98,12 @@ fn a_bad_line_is_shown_with_its_number() {
             "loglevel loud",
             "argument(s) must be one of the following: debug, verbose, notice, warning, nothing",
         ),
-        ("databases 17", "argument must be '16'"),
+        ("cluster-enabled", "argument must be 'no'"),
+        ("save 900", "Invalid save parameters"),
+        ("hz ten", "argument couldn't be parsed into an integer"),
+        ("sentinel monitor", "sentinel directive while not in sentinel mode"),
+        ("include", "Bad directive or wrong number of arguments"),
+        ("rename-command GET", "Bad directive or wrong number of arguments"),
         ("requirepass \"\\xff\"", "argument must be UTF-8"),
     ];
     for (line, reason) in lines {
@@ -131,32 +136,114 @@ fn bad_flags_say_which() {
 #[test]
 fn help_shows_every_flag_with_its_default() {
     let help = error(with_flags(&["--help"]));
-    for directive in DIRECTIVES {
-        assert_eq!(help.contains(&format!("--{} ", directive.name)), !directive.is_fact());
+    for directive in DIRECTIVES.iter() {
+        assert_eq!(help.contains(&format!("--{} ", directive.name)), directive.has_effect());
     }
     assert!(help.contains("[6379]") && help.contains("FILE"), "{help}");
     assert_eq!(error(with_flags(&["--version"])), "pantry 0.1.0\n");
 }
 
 #[test]
-fn beyond_loopback_both_doors_need_a_password() {
-    let open = |change: fn(&mut Config)| {
-        let mut config = Config::default();
-        change(&mut config);
-        config.exposure()
-    };
-    let everywhere = || vec!["0.0.0.0".parse().unwrap()];
-    assert_eq!(open(|_| {}), None);
-    assert!(
-        open(|config| config.bind = vec!["0.0.0.0".parse().unwrap()]).unwrap().contains("bind")
+fn what_has_no_effect_is_told_once() {
+    let text = "hz 10\nhz 50\nappendfilename x.aof\nreplicaof host 1\nio-threads 1\n\
+                save 900 1\nsave 300 10\nlua-replicate-commands yes\nloadmodule /m.so a\n\
+                databases 32\ncluster-enabled yes\nslave-priority 3\n";
+    let Loaded { config, warnings, .. } = with_file(text, &[]).unwrap();
+    let begins = [
+        "appendfilename has no effect: ",
+        "cluster-enabled stays no: ",
+        "databases stays 16: ",
+        "hz has no effect: ",
+        "loadmodule /m.so has no effect: ",
+        "lua-replicate-commands has no effect: ",
+        "replica-priority has no effect: ",
+        "replicaof has no effect: there is no replication",
+        "save has no effect: ",
+    ];
+    assert_eq!(warnings.len(), begins.len(), "{warnings:#?}");
+    for (warning, begin) in warnings.iter().zip(begins) {
+        assert!(warning.starts_with(begin), "{warning}");
+    }
+    let shown = |name| find(name).unwrap().show(&config);
+    assert_eq!(shown("save"), "900 1 300 10");
+    assert_eq!(shown("hz"), "50");
+    assert_eq!(shown("slaveof"), "host 1");
+    assert_eq!(shown("databases"), "16");
+    assert!(with_flags(&["--hz", "20"]).unwrap().warnings[0].starts_with("hz "));
+    assert_eq!(with_file("save 1 1\nsave \"\"\n", &[]).unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn flags_may_have_values_with_hyphens_and_stand_in_one_word_with_them() {
+    let config = |flags: &[&str]| with_flags(flags).unwrap().config;
+    let shown = |flags: &[&str], name: &str| find(name).unwrap().show(&config(flags));
+    let bind = ["--bind", "127.0.0.1", "-::1", "--port", "7"];
+    assert_eq!(shown(&bind, "bind"), "127.0.0.1 -::1");
+    assert_eq!(config(&bind).port, 7);
+    assert_eq!(shown(&["--slowlog-log-slower-than", "-1"], "slowlog-log-slower-than"), "-1");
+    assert_eq!(shown(&["--maxmemory 700mb"], "maxmemory"), "734003200");
+    assert_eq!(shown(&["--maxmemory-policy 'volatile-lru'"], "maxmemory-policy"), "volatile-lru");
+    assert_eq!(shown(&["--save", "--port", "1"], "save"), "");
+    assert_eq!(shown(&["--save", "900", "1", "60", "2"], "save"), "900 1 60 2");
+    assert_eq!(
+        shown(&["--shutdown-on-sigint", "force", "nosave"], "shutdown-on-sigint"),
+        "nosave force"
     );
-    let http = open(|config| config.http_bind = vec!["::".parse().unwrap()]).unwrap();
-    assert!(http.starts_with("http-bind ::"), "{http}");
-    let mut config = Config { bind: everywhere(), ..Config::default() };
-    config.requirepass = "secret".to_owned();
-    assert_eq!(config.exposure(), None);
-    config = Config { bind: everywhere(), protected_mode: false, ..Config::default() };
-    assert_eq!(config.exposure(), None);
-    config = Config { bind: everywhere(), port: 0, ..Config::default() };
-    assert_eq!(config.exposure(), None, "there is no such door");
+    assert!(error(with_flags(&["--port", "1", "2", "--timeout", "3", "4"])).contains('4'));
+}
+
+#[test]
+fn the_environment_stands_between_file_and_flags() {
+    let load = |variables: &[(&str, &str)], flags: &[&str]| {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        load_with(["pantry"].iter().chain(flags).map(OsString::from), variables)
+    };
+    let variables = [
+        ("PANTRY_CONFIG_PORT", "7001"),
+        ("PANTRY_CONFIG_REQUIREPASS", "a b"),
+        ("PANTRY_CONFIG_BIND", "127.0.0.1 -::1"),
+        ("PANTRY_CONFIG_HASH_MAX_ZIPLIST_ENTRIES", "9"),
+        ("PANTRY_PORT", "tcp://10.0.0.1:6379"),
+        ("PORT", "1"),
+    ];
+    let config = load(&variables, &[]).unwrap().config;
+    assert_eq!((config.port, config.requirepass.as_str()), (7001, "a b"));
+    assert_eq!((config.bind.len(), config.hash_max_listpack_entries), (2, 9));
+    assert_eq!(load(&variables, &["--port", "7002"]).unwrap().config.port, 7002);
+    let text = error(load(&[("PANTRY_CONFIG_PRT", "1")], &[]));
+    assert_eq!(text, "environment variable PANTRY_CONFIG_PRT: there is no such directive");
+    let text = error(load(&[("PANTRY_CONFIG_PORT", "x")], &[]));
+    let reason = "argument couldn't be parsed into an integer";
+    assert_eq!(text, format!("environment variable PANTRY_CONFIG_PORT: {reason}"));
+}
+
+#[test]
+fn files_include_files() {
+    let dir = std::env::temp_dir().join(format!("pantry-include-{}", std::process::id()));
+    fs::create_dir_all(dir.join("conf.d")).unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+    write("conf.d/20.conf", "timeout 20\nport 20\n");
+    write("conf.d/10.conf", "timeout 10\nuser alice on +@all ~*\n");
+    write("conf.d/.hidden.conf", "nonsense\n");
+    write("bad.conf", "\nnonsense 1\n");
+    write("circle.conf", &format!("include {}/circle.conf\n", dir.display()));
+    let include =
+        |what: &str| with_file(&format!("timeout 1\ninclude {}/{what}\n", dir.display()), &[]);
+
+    let config = include("c*.d/*.conf").unwrap().config;
+    assert_eq!((config.timeout_s, config.port), (20, 20), "in the order of their names");
+    assert_eq!(config.users, [["alice", "on", "+@all", "~*"]]);
+    assert_eq!(include("none*").unwrap().config.timeout_s, 1, "a pattern may match nothing");
+    assert!(error(include("none")).contains("can't open config file"));
+    let text = error(include("bad.conf"));
+    assert!(text.contains("at line 2\n>>> 'nonsense 1'\nBad directive"), "{text}");
+    assert!(error(include("circle.conf")).contains("files include each other"));
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn addresses_may_be_missing_on_the_machine() {
+    let config = with_flags(&["--bind", "* -::*"]).unwrap().config;
+    let bind = |address: &str, is_optional| Bind { address: address.parse().unwrap(), is_optional };
+    assert_eq!(config.bind, [bind("0.0.0.0", false), bind("::", true)]);
 }

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use generate::agree::{Queue, name_of, shown, whole_scan, words};
-use generate::{Generator, Lifetimes, Words};
+use generate::{COUNTERS, Generator, Lifetimes, Words};
 use oracle::{Connection, Oracle};
 use pantry::clock::Clock;
 use pantry::command::Spec;
@@ -67,6 +67,8 @@ fn weight(spec: &Spec, known: &BTreeSet<String>) -> usize {
         name if !known.contains(name) => 0,
         // They say what server this is, close the connection, or are about how values are laid out.
         "HELLO" | "QUIT" | "MEMORY" | "MEMORY USAGE" => 0,
+        // Redis's answer is about its own.
+        "PFSELFTEST" | "PFDEBUG" => 0,
         "OBJECT" | "OBJECT ENCODING" | "OBJECT REFCOUNT" => 0,
         name if name.ends_with(" HELP") => 0,
         "CLIENT GETNAME" | "CLIENT SETNAME" | "CLIENT NO-EVICT" => 2,
@@ -77,7 +79,7 @@ fn weight(spec: &Spec, known: &BTreeSet<String>) -> usize {
         "DEL" | "UNLINK" => 8,
         "DBSIZE" => 10,
         name if name.starts_with("CLIENT") => 0,
-        _ if is_of(&["string", "hash", "generic", "transactions"]) => 20,
+        _ if is_of(&["string", "bitmap", "hyperloglog", "hash", "generic", "transactions"]) => 20,
         _ if is_of(&["connection"]) => 4,
         _ => 0,
     }
@@ -249,6 +251,10 @@ impl Pitted {
             let Value::Array(names) = self.both(words(&[b"KEYS", b"*"])) else { continue };
             for name in names {
                 let Value::Bulk(name) = name else { panic!("a name") };
+                if COUNTERS.contains(&name.as_slice()) {
+                    self.both(words(&[b"PFCOUNT", &name]));
+                    continue;
+                }
                 for command in ["TYPE", "GET", "HGETALL", "PTTL", "HLEN", "STRLEN"] {
                     self.both(words(&[command.as_bytes(), &name]));
                 }

@@ -5,24 +5,12 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use pantry::clock::Clock;
-use pantry::config::Config;
 use pantry::journal::{Journal, Lsn, Passage, Seen};
-use pantry::server::worker::Worker;
-use pantry::server::{Server, resp};
-use pantry::store::Store;
-use support::{Harness, START_MS};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
-
-/// How long a test waits for what must not come.
-const NEVER_MIND: Duration = Duration::from_millis(150);
-/// How long it waits for what must come.
-const SOON: Duration = Duration::from_secs(20);
+use support::Harness;
+use support::served::{assert_closed, assert_reads, assert_silent, block_on, serve};
+use tokio::io::AsyncWriteExt;
 
 /// The LSN that a client's replies depend on after a command.
 fn touched(harness: &mut Harness, client: &str, line: &str) -> Lsn {
@@ -99,7 +87,7 @@ fn the_mark_only_moves_forward() {
 #[test]
 fn a_reply_is_held_until_the_mark_has_passed() {
     block_on(async {
-        let server = serve().await;
+        let server = serve(Journal::remembering(0)).await;
         let mut writer = server.connect().await;
         writer.write_all(b"SET tea green\r\nPING\r\n").await.unwrap();
         assert_silent(&mut writer).await;
@@ -120,7 +108,7 @@ fn a_reply_is_held_until_the_mark_has_passed() {
 #[test]
 fn nothing_is_run_while_output_is_held() {
     block_on(async {
-        let server = serve().await;
+        let server = serve(Journal::remembering(0)).await;
         let journal = &server.server.store.journal;
         let mut client = server.connect().await;
         client.write_all(b"SET tea green\r\n").await.unwrap();
@@ -141,7 +129,7 @@ fn nothing_is_run_while_output_is_held() {
 #[test]
 fn a_held_connection_can_be_closed() {
     block_on(async {
-        let server = serve().await;
+        let server = serve(Journal::remembering(0)).await;
         let mut client = server.connect().await;
         client.write_all(b"SET tea green\r\nQUIT\r\n").await.unwrap();
         assert_silent(&mut client).await;
@@ -155,51 +143,4 @@ fn a_held_connection_can_be_closed() {
         clients.last().unwrap().kill();
         assert_closed(&mut killed).await;
     });
-}
-
-/// A server whose Redis door is served by this thread.
-struct Served {
-    server: Arc<Server>,
-    listener: TcpListener,
-}
-
-async fn serve() -> Served {
-    let store = Store::new(Journal::remembering(0), Clock::manual(START_MS));
-    let server = Arc::new(Server::new(Config::default(), store, 1));
-    Worker::install(server.clone(), 0);
-    Served { server, listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
-}
-
-impl Served {
-    async fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
-        let (stream, addr) = self.listener.accept().await.unwrap();
-        let laddr = stream.local_addr().unwrap();
-        let registered = self.server.clients.connect((addr, laddr), 2, START_MS, 100).unwrap();
-        tokio::spawn(resp::serve(stream, registered, self.server.clone()));
-        client
-    }
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(test);
-}
-
-async fn assert_silent(client: &mut TcpStream) {
-    let mut bytes = [0; 100];
-    let read = timeout(NEVER_MIND, client.read(&mut bytes)).await;
-    assert!(read.is_err(), "{read:?}: {}", bytes.escape_ascii());
-}
-
-async fn assert_reads(client: &mut TcpStream, expected: &str) {
-    let mut bytes = vec![0; expected.len()];
-    timeout(SOON, client.read_exact(&mut bytes)).await.expect(expected).unwrap();
-    assert_eq!(String::from_utf8_lossy(&bytes), expected);
-}
-
-async fn assert_closed(client: &mut TcpStream) {
-    let mut bytes = [0; 100];
-    let read = timeout(SOON, client.read(&mut bytes)).await.expect("still open");
-    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! A block is some commands, `---`, and their replies as redis-cli prints them; `#` begins a comment.
 //! `clock +500ms` moves time, `reap` frees what expired, `client b` switches to another connection,
+//! `pushes` shows what the client was sent beside its replies, `leave` ends its connection,
 //! `sorted` or `sorted-pairs` before a command orders an unordered reply. A file begins with an empty
 //! store at 1700000000000 ms. Every script is run on the live store, over an overlay, and once more by
 //! replaying its effects into an empty store, which must give an equal store.
@@ -117,9 +118,17 @@ fn play_line(line: &str, client: &mut String, harness: &mut Harness) -> String {
         harness.advance(Duration::from_millis(by.parse().unwrap()));
         return ok;
     }
-    if line == "reap" {
-        harness.reap();
-        return ok;
+    match line {
+        "reap" => {
+            harness.reap();
+            return ok;
+        }
+        "leave" => {
+            harness.leave(client);
+            return ok;
+        }
+        "pushes" => return shown(&harness.pushes(client), None, "(no pushes)"),
+        _ => {}
     }
     if let Some(name) = line.strip_prefix("client ")
         && name.len() == 1
@@ -133,8 +142,11 @@ fn play_line(line: &str, client: &mut String, harness: &mut Harness) -> String {
         (_, Some(command)) => (command, Some(true)),
         _ => (line, None),
     };
-    let reply = harness.execute(client, &words(command));
-    let mut rest = &reply[..];
+    shown(&harness.execute(client, &words(command)), sorted, "(no reply)")
+}
+
+fn shown(replies: &[u8], sorted: Option<bool>, none: &str) -> String {
+    let mut rest = replies;
     let mut lines = Vec::new();
     while !rest.is_empty() {
         let mut value = render::decode(&mut rest);
@@ -143,7 +155,7 @@ fn play_line(line: &str, client: &mut String, harness: &mut Harness) -> String {
         }
         lines.push(render::text(&value));
     }
-    if lines.is_empty() { "(no reply)".to_owned() } else { lines.join("\n") }
+    if lines.is_empty() { none.to_owned() } else { lines.join("\n") }
 }
 
 /// Splits a line as redis-cli does: blanks, `"..."` with escapes, `'...'`.

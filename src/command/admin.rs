@@ -112,7 +112,7 @@ fn time(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn check_enabled(context: &Context<'_, '_>) -> Result {
-    if context.executor.server.config().enable_debug_command {
+    if context.is_allowed(context.executor.server.config().enable_debug_command) {
         return Ok(());
     }
     Err(Error::plain(

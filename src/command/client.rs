@@ -1,7 +1,6 @@
 //! CLIENT: what this connection is called and how it is treated, and who else is connected. The
 //! registry of connections is [`crate::server::clients`].
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +11,7 @@ use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
-use crate::server::clients::Client;
+use crate::server::clients::{Address, Client};
 use crate::session::ReplyMode;
 
 /// The family.
@@ -259,13 +258,13 @@ impl<'a> Filter<'a> {
     }
 
     fn matches(&self, client: &Client, now_ms: u64) -> bool {
-        let is_at = |wanted: Option<&[u8]>, addr: SocketAddr| {
+        let is_at = |wanted: Option<&[u8]>, addr: &Address| {
             wanted.is_none_or(|wanted| addr.to_string().as_bytes() == wanted)
         };
         !client.is_killed()
             && self.id.is_none_or(|id| client.id == id)
-            && is_at(self.addr, client.addr)
-            && is_at(self.laddr, client.laddr)
+            && is_at(self.addr, &client.addr)
+            && is_at(self.laddr, &client.laddr)
             && self.normal.unwrap_or(true)
             && seconds(client.since_ms, now_ms) >= self.age_min_s
     }
@@ -309,10 +308,11 @@ fn line(client: &Client, now_ms: u64) -> String {
     let names = client.names.lock();
     let (query, output) = (client.query_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
     let queued = client.queued_bytes.load(Relaxed);
+    let [sub, psub, ssub] = client.subscriptions.each_ref().map(|count| count.load(Relaxed));
     let command = client.last_command.load(Relaxed) as usize;
     let command = table().specs.get(command).map_or("NULL", |spec| &spec.full_name);
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} \
          multi={} watch={} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 \
          obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={DEFAULT_USER} \
          redir=-1 resp={} lib-name={} lib-ver={}\n",
@@ -338,6 +338,7 @@ fn line(client: &Client, now_ms: u64) -> String {
 fn flags(client: &Client) -> String {
     let flags = [
         (client.queued.load(Relaxed) != u32::MAX, 'x'),
+        (matches!(client.addr, Address::Unix(_)), 'U'),
         (client.is_killed(), 'A'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),

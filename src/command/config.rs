@@ -1,5 +1,5 @@
-//! CONFIG: shows and changes what [`crate::config::directive`] names. What a directive does is decided
-//! where it is used.
+//! CONFIG: shows, changes and writes down what [`crate::config::directive`] names. What a directive does
+//! is decided where it is used.
 
 use super::{Command, Family, help};
 use crate::config::Config;
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::glob::glob_match;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
@@ -27,6 +28,10 @@ const COMMANDS: &[Command] = &[
         .about("2.0.0", "Sets the counters of INFO back to 0.")
         .admin()
         .while_loading(),
+    Command::session("CONFIG REWRITE", "", rewrite)
+        .about("2.8.0", "Writes the directives as they are now into the configuration file.")
+        .admin()
+        .while_loading(),
     Command::session("CONFIG SET", "parameter value [parameter value ...]", set)
         .about("2.0.0", "Changes directives, all or none.")
         .admin()
@@ -35,12 +40,16 @@ const COMMANDS: &[Command] = &[
 
 fn get(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let config = context.executor.server.config();
-    let is_wanted =
-        |name: &str| args.iter().skip(2).any(|pattern| glob_match(pattern, name.as_bytes(), true));
+    let is_wanted = |name: &str, is_hidden: bool| {
+        args.iter().skip(2).any(|pattern| match is_hidden {
+            true => pattern.eq_ignore_ascii_case(name.as_bytes()),
+            false => glob_match(pattern, name.as_bytes(), true),
+        })
+    };
     let wanted: Vec<(&str, &Directive)> = DIRECTIVES
         .iter()
         .flat_map(|directive| directive.names().map(move |name| (name, directive)))
-        .filter(|(name, _)| is_wanted(name))
+        .filter(|(name, directive)| is_wanted(name, directive.is_hidden))
         .collect();
 
     reply.map(wanted.len());
@@ -55,6 +64,20 @@ fn resetstat(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'
     let server = context.executor.server;
     server.metrics.iter().for_each(|metrics| metrics.reset());
     server.store.reset_stats();
+    reply.ok();
+    Ok(())
+}
+
+fn rewrite(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let server = context.executor.server;
+    let Some(path) = &server.config_file else {
+        return Err(Error::plain("The server is running without a config file"));
+    };
+    let failed = |error: std::io::Error| Error::plain(format!("Rewriting config file: {error}"));
+    let old = std::fs::read_to_string(path).map_err(failed)?;
+
+    let new = crate::config::rewrite::rewrite(&old, &server.config(), None);
+    crate::files::replace(path, new.as_bytes()).map_err(failed)?;
     reply.ok();
     Ok(())
 }
@@ -74,12 +97,15 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     }
 
     let server = context.executor.server;
+    let may_change_protected = context.is_allowed(server.config().enable_protected_configs);
     let before = server.config().appendonly;
     server.change_config(|config| {
         for (directive, value) in &changes {
-            change(config, directive, value).map_err(|reason| failed(directive, &reason))?;
+            change(config, directive, value, may_change_protected)
+                .map_err(|reason| failed(directive, &reason))?;
         }
-        config.exposure().map_or(Ok(()), |why| Err(Error::plain(why)))
+        renew_tls(server, config, &changes)?;
+        move_door(server, config, &changes)
     })?;
     let appendonly = server.config().appendonly;
     if appendonly != before
@@ -95,16 +121,47 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
+/// Follows what concerns TLS, which is not always changed alone.
+fn renew_tls(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
+    let mut changed = changes.iter().map(|(directive, _)| *directive);
+    let Some(directive) = changed.find(|directive| directive.name.contains("tls-")) else {
+        return Ok(());
+    };
+    server.tls.load(config).map_err(|error| {
+        tracing::warn!("{error:#}");
+        failed(directive, &"Unable to update TLS configuration. Check server logs.".into())
+    })
+}
+
+/// Follows `port`, `tls-port` and `bind`, which are not always changed alone.
+fn move_door(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
+    let is_changed = |name| changes.iter().find(|(directive, _)| directive.name == name);
+    let door = ["port", "tls-port", "bind"].into_iter().find_map(is_changed);
+    let Some((directive, _)) = door else { return Ok(()) };
+    server.doors.move_redis(config).map_err(|error| {
+        tracing::warn!("{error:#}");
+        let what = if directive.name == "bind" { "the addresses" } else { "this port" };
+        failed(directive, &format!("Unable to listen on {what}. Check server logs.").into())
+    })
+}
+
 /// What can not be changed may still be set to what it is.
-fn change(config: &mut Config, directive: &Directive, value: &[u8]) -> Result<(), Reason> {
+fn change(
+    config: &mut Config,
+    directive: &Directive,
+    value: &[u8],
+    may_change_protected: bool,
+) -> Result<(), Reason> {
     let value = std::str::from_utf8(value).map_err(|_| "argument must be UTF-8")?;
-    if directive.is_live {
+    let is_protected = directive.is_protected && !may_change_protected;
+    if directive.is_live && !is_protected {
         return directive.read(config, &[value]);
     }
     let before = directive.show(config);
     let mut changed = config.clone();
     match directive.read(&mut changed, &[value]) {
         Ok(()) if directive.show(&changed) == before => Ok(()),
+        _ if is_protected => Err("can't set protected config".into()),
         _ => Err("can't set immutable config".into()),
     }
 }

@@ -41,10 +41,12 @@ const COMMANDS: &[Command] = &[
         .while_loading(),
     Command::session("PING", "[message]", ping)
         .about("1.0.0", "Returns PONG, or the given text.")
-        .fast(),
+        .fast()
+        .while_subscribed(),
     Command::session("QUIT", "", quit)
         .about("1.0.0", "Closes the connection.")
         .fast()
+        .while_subscribed()
         .no_auth()
         .not_queued()
         .any_arguments()
@@ -52,6 +54,7 @@ const COMMANDS: &[Command] = &[
     Command::session("RESET", "", reset)
         .about("6.2.0", "Puts the connection back to the state of a new one.")
         .fast()
+        .while_subscribed()
         .no_auth()
         .not_queued()
         .while_loading(),
@@ -119,8 +122,14 @@ fn hello(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-fn ping(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+/// A RESP2 client that has subscribed gets it in the form of a message.
+fn ping(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     match args.len() {
+        len @ 1..=2 if !context.session.resp3 && context.session.client.is_subscriber() => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(if len == 2 { args.get(1) } else { b"" });
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(args.get(1)),
         _ => return Err(Error::arity("ping")),
@@ -138,6 +147,7 @@ fn reset(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
     let session = &mut *context.session;
     session.take_transaction();
     context.executor.unwatch(session);
+    session.stop_listening(context.executor.server);
     speak(session, false);
     session.select(0);
     session.is_authenticated = context.executor.server.config().requirepass.is_empty();

@@ -92,14 +92,14 @@ fn put(view: &mut View<'_>, name: &[u8], value: &Value, deadline: NewDeadline) -
         Value::Hash(pairs) => pairs,
     };
     // A string takes the place of anything; pairs would join others.
-    view.drop_name(name, Cause::Del);
+    view.drop_name(name, Cause::Restore);
     let now_ms = view.now_ms();
     for pair in pairs.iter().filter(|pair| pair.is_alive(now_ms)) {
         let pair_deadline = pair.deadline_ms.map_or(NewDeadline::Clear, NewDeadline::At);
         view.put_pair(name, pair.key, pair.value, pair_deadline, Cause::Restore)?;
     }
     if let NewDeadline::At(at_ms) = deadline {
-        view.set_deadline(name, Some(at_ms), Cause::Expire);
+        view.set_deadline(name, Some(at_ms), Cause::Restore);
     }
     Ok(())
 }

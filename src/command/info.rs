@@ -1,12 +1,14 @@
 //! INFO: what the server says of itself, in Redis's sections and fields. A field of Redis's that has
 //! no meaning here is left out, unless clients are known to need it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Command, Family, REDIS_VERSION, table};
 use crate::dispatch::Context;
 use crate::error::Result;
+use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::metrics::{Counter, Metrics};
@@ -40,6 +42,8 @@ const SECTIONS: &[Section] = &[
     Section { title: "CPU", is_default: true, write: cpu },
     Section { title: "Modules", is_default: true, write: |_, _| {} },
     Section { title: "Commandstats", is_default: false, write: commandstats },
+    Section { title: "Errorstats", is_default: true, write: errorstats },
+    Section { title: "Latencystats", is_default: false, write: latencystats },
     Section { title: "Cluster", is_default: true, write: cluster },
     Section { title: "Keyspace", is_default: true, write: keyspace },
     Section { title: "Pantry", is_default: true, write: pantry },
@@ -131,7 +135,7 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("maxclients", facts.server.config().maxclients);
     fields.add("blocked_clients", 0);
     fields.add("tracking_clients", 0);
-    fields.add("pubsub_clients", 0);
+    fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
     fields.add("total_watched_keys", watching.map(u64::from).sum::<u64>());
 }
@@ -237,8 +241,11 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("evicted_keys", server.store.evicted_names());
     fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
     fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
-    fields.add("pubsub_channels", 0);
-    fields.add("pubsub_patterns", 0);
+    fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
+    fields.add("pubsub_patterns", server.pubsub.count(Kind::Pattern));
+    fields.add("pubsubshard_channels", server.pubsub.count(Kind::Shard));
+    let disconnections = server.post.disconnections.load(Relaxed);
+    fields.add("client_output_buffer_limit_disconnections", disconnections);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }
@@ -255,8 +262,7 @@ fn cpu(fields: &mut Fields, _facts: &Facts<'_>) {
     }
 }
 
-/// Commands are counted, not timed: `usec` is there, as 0, because programs that read this line want
-/// all of its fields.
+/// Short commands are timed together with those next to them; see [`crate::dispatch`].
 fn commandstats(fields: &mut Fields, facts: &Facts<'_>) {
     for spec in &table().specs {
         let sum = |counters: fn(&Metrics) -> &[Counter]| -> u64 {
@@ -265,11 +271,42 @@ fn commandstats(fields: &mut Fields, facts: &Facts<'_>) {
         let (calls, failed) = (sum(|of| &of.calls), sum(|of| &of.failed));
         let rejected = sum(|of| &of.rejected);
         if calls + rejected > 0 {
+            let times = facts.server.metrics.iter().map(|of| of.times[spec.index].sum_ns.get());
+            let usec = times.sum::<u64>() / 1000;
+            let per_call = usec as f64 / calls.max(1) as f64;
             let line = format_args!(
-                "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},\
+                "calls={calls},usec={usec},usec_per_call={per_call:.2},rejected_calls={rejected},\
                  failed_calls={failed}"
             );
             fields.add(&format!("cmdstat_{}", spec.full_name), line);
+        }
+    }
+}
+
+fn errorstats(fields: &mut Fields, facts: &Facts<'_>) {
+    let mut errors = BTreeMap::<Box<str>, u64>::new();
+    for metrics in &facts.server.metrics {
+        for (code, count) in &*metrics.errors.lock() {
+            *errors.entry(code.clone()).or_default() += count;
+        }
+    }
+    for (code, count) in errors {
+        fields.add(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latencystats(fields: &mut Fields, facts: &Facts<'_>) {
+    let config = facts.server.config();
+    if !config.latency_tracking {
+        return;
+    }
+    for spec in &table().specs {
+        let times = super::latency::times(facts.server, spec);
+        if times.total() > 0 {
+            let percentiles = config.latency_tracking_info_percentiles.iter();
+            let parts = percentiles.map(|&p| format!("p{p}={:.3}", times.percentile_us(p)));
+            let name = format!("latency_percentiles_usec_{}", spec.full_name);
+            fields.add(&name, parts.collect::<Vec<_>>().join(","));
         }
     }
 }

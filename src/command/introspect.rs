@@ -3,7 +3,7 @@
 
 use super::args::Cursor;
 use super::syntax::{self, Item, Kind};
-use super::{Command, Family, Keys, Run, Spec, Table, help, table};
+use super::{Command, Family, Keys, Run, Spec, help, table};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::glob::glob_match;
@@ -59,7 +59,7 @@ fn docs(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
     let specs: Vec<&Spec> = if args.len() == 2 {
         top_level().collect()
     } else {
-        args.iter().skip(2).filter_map(find).collect()
+        args.iter().skip(2).filter_map(|name| table().find_full(name)).collect()
     };
 
     reply.map(specs.len());
@@ -101,7 +101,7 @@ fn info(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
     }
     reply.array(args.len() - 2);
     for name in args.iter().skip(2) {
-        match find(name) {
+        match table().find_full(name) {
             Some(spec) => write_info(spec, reply),
             None => reply.null(),
         }
@@ -134,13 +134,6 @@ fn list(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
 
 fn top_level() -> impl Iterator<Item = &'static Spec> {
     table().specs.iter().filter(|spec| !spec.is_subcommand())
-}
-
-/// A command by its full name, `config|get` for example.
-fn find(name: &[u8]) -> Option<&'static Spec> {
-    let table: &Table = table();
-    let Some(at) = name.iter().position(|&byte| byte == b'|') else { return table.find(name) };
-    table.find_subcommand(table.find(&name[..at])?, &name[at + 1..])
 }
 
 /// The command that stands in the arguments from the third on, and its keys.

@@ -6,27 +6,39 @@
 
 mod admin;
 pub mod args;
+mod bitfield;
+mod bitmap;
 mod client;
 mod config;
 mod connection;
 mod deadline;
 mod dump;
 mod expire;
+mod function;
 mod generic;
 mod hash;
 mod hash_expiry;
 mod hash_random;
 mod help;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keyspace;
+mod latency;
+mod lcs;
 mod namespace;
 mod persistence;
+mod pubsub;
+mod scripting;
+mod slowlog;
 mod string;
 pub mod syntax;
+mod token;
 mod transaction;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
+
+use anyhow::bail;
 
 use crate::dispatch::Context;
 use crate::error::Result;
@@ -39,20 +51,30 @@ pub use syntax::{Keys, PairKeys};
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
     admin::FAMILY,
+    bitfield::FAMILY,
+    bitmap::FAMILY,
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
+    function::FAMILY,
     generic::FAMILY,
     hash::FAMILY,
     hash_expiry::FAMILY,
+    hyperloglog::FAMILY,
     info::FAMILY,
     introspect::FAMILY,
     keyspace::FAMILY,
+    latency::FAMILY,
+    lcs::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
+    pubsub::FAMILY,
+    scripting::FAMILY,
+    slowlog::FAMILY,
     string::FAMILY,
+    token::FAMILY,
     transaction::FAMILY,
 ];
 
@@ -123,6 +145,24 @@ pub struct Flags {
     pub loading: bool,
     /// Takes any number of arguments, although its syntax line names none.
     pub any_arguments: bool,
+    /// Its replies are pushes, one for each argument, and never withheld.
+    pub pushes: bool,
+    /// Allowed to a RESP2 client that has subscribed to something.
+    pub subscribed: bool,
+    /// Reads or changes names or what is kept with them, though its handler is one for sessions.
+    pub touches: Touches,
+}
+
+/// What a handler for sessions does to data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Touches {
+    /// Nothing, or what its arguments say.
+    #[default]
+    Nothing,
+    /// It reads.
+    Reads,
+    /// It changes something.
+    Writes,
 }
 
 impl Command {
@@ -169,6 +209,9 @@ impl Command {
             not_queued: false,
             loading: false,
             any_arguments: false,
+            pushes: false,
+            subscribed: false,
+            touches: Touches::Nothing,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
     }
@@ -234,6 +277,25 @@ impl Command {
         self
     }
 
+    /// Replies with a push for each argument, whatever CLIENT REPLY says; allowed to a RESP2 client that
+    /// has subscribed to something.
+    pub const fn replies_with_pushes(mut self) -> Command {
+        self.flags.pushes = true;
+        self.while_subscribed()
+    }
+
+    /// May be used by a RESP2 client that has subscribed to something.
+    pub const fn while_subscribed(mut self) -> Command {
+        self.flags.subscribed = true;
+        self
+    }
+
+    /// Reads data, or changes it, though its handler is one for sessions.
+    pub const fn touching(mut self, touches: Touches) -> Command {
+        self.flags.touches = touches;
+        self
+    }
+
     /// Has more ACL categories than its row implies.
     pub const fn also(mut self, categories: &'static [&'static str]) -> Command {
         self.also = categories;
@@ -260,10 +322,16 @@ pub struct Spec {
     pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether scripts may not call it.
+    pub is_refused_in_scripts: bool,
+    /// Whether it runs while a script is busy.
+    pub is_allowed_while_busy: bool,
     /// Its place in [`Table::specs`], for counters.
     pub index: usize,
     /// Lower case, `client|id` for a subcommand.
     pub full_name: String,
+    /// What clients call it, in upper case; empty for a subcommand.
+    called: String,
     /// Places of its subcommands in [`Table::specs`].
     pub subcommands: Vec<usize>,
 }
@@ -277,12 +345,12 @@ impl Spec {
 
     /// Whether `name` is its name, in any case.
     fn has_name(&self, name: &[u8]) -> bool {
-        self.command.name.as_bytes().eq_ignore_ascii_case(name)
+        self.called.as_bytes().eq_ignore_ascii_case(name)
     }
 
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
-        matches!(self.command.run, Run::Write(_))
+        matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
     }
 
     /// Whether it stands under a container.
@@ -292,16 +360,23 @@ impl Spec {
 
     /// Redis's names for its flags.
     pub fn flag_names(&self) -> Vec<&'static str> {
-        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, .. } = self.command.flags;
+        let Flags { denyoom, admin, loading, fast, no_auth, no_multi, touches, .. } =
+            self.command.flags;
+        let is_read = matches!(self.command.run, Run::Read(_)) || touches == Touches::Reads;
+        let is_container = matches!(self.command.run, Run::Container);
+        let is_pubsub = self.family.group == "pubsub" && !is_container;
         let flags = [
             (self.is_write(), "write"),
-            (matches!(self.command.run, Run::Read(_)), "readonly"),
+            (is_read, "readonly"),
             (denyoom, "denyoom"),
             (admin, "admin"),
             (loading, "loading"),
             (fast, "fast"),
             (no_auth, "no_auth"),
             (no_multi, "no_multi"),
+            (is_pubsub && !self.full_name.ends_with("help"), "pubsub"),
+            (self.is_refused_in_scripts, "noscript"),
+            (self.is_allowed_while_busy, "allow_busy"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }
@@ -335,6 +410,47 @@ pub struct Table {
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
 
+/// Old and new names of commands, from `rename-command`.
+static RENAMED: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Gives commands other names; an empty one takes the command away. Must come before the first use of
+/// the table.
+///
+/// # Errors
+/// Redis's texts, for names that are not there or already there.
+pub fn rename(names: &[(String, String)]) -> anyhow::Result<()> {
+    let mut known: Vec<String> = FAMILIES
+        .iter()
+        .flat_map(|family| family.commands)
+        .filter(|command| !command.name.contains(' '))
+        .map(|command| command.name.to_owned())
+        .collect();
+    for (old, new) in names {
+        let at = known.iter().position(|name| name.eq_ignore_ascii_case(old));
+        let Some(at) = at else { bail!("rename-command {old}: No such command in rename-command") };
+        known.swap_remove(at);
+        if known.iter().any(|name| name.eq_ignore_ascii_case(new)) {
+            bail!("rename-command {old} {new}: Target command name already exists");
+        }
+        if !new.is_empty() {
+            known.push(new.clone());
+        }
+    }
+    let _ = RENAMED.set(names.to_vec());
+    Ok(())
+}
+
+/// What a command is called now; `None` if there is no such command any more.
+fn called(name: &str) -> Option<String> {
+    let mut name = name.to_owned();
+    for (old, new) in RENAMED.get().into_iter().flatten() {
+        if name.eq_ignore_ascii_case(old) {
+            name = new.to_ascii_uppercase();
+        }
+    }
+    (!name.is_empty()).then_some(name)
+}
+
 /// The table of all commands.
 pub fn table() -> &'static Table {
     &TABLE
@@ -358,8 +474,11 @@ impl Table {
                     pair_keys: syntax::pair_keys(command),
                     keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
+                    is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,
                     full_name: command.name.to_ascii_lowercase().replace(' ', "|"),
+                    called: String::new(),
                     subcommands: Vec::new(),
                 }
             })
@@ -374,7 +493,9 @@ impl Table {
                 }
                 continue;
             }
+            let Some(name) = called(name) else { continue };
             let folded = Folded::new(name.as_bytes());
+            specs[index].called = name;
             let mut slot = folded.slot(slots.len());
             while slots[slot].is_some() {
                 slot = (slot + 1) % slots.len();
@@ -399,6 +520,12 @@ impl Table {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
         None
+    }
+
+    /// A command by its full name in any case, `config|get` for example.
+    pub fn find_full(&self, name: &[u8]) -> Option<&Spec> {
+        let Some(at) = name.iter().position(|&byte| byte == b'|') else { return self.find(name) };
+        self.find_subcommand(self.find(&name[..at])?, &name[at + 1..])
     }
 
     /// The subcommand of `container` with this name, in any case.

@@ -131,8 +131,11 @@ fn getdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     let old = view.string(name)?;
     reply.bulk_or_null(old);
 
-    if old.is_some() {
-        view.drop_name(name, Cause::Del);
+    match old {
+        Some(_) => {
+            view.drop_name(name, Cause::Del);
+        }
+        None => view.note_miss(name),
     }
     Ok(())
 }
@@ -148,6 +151,7 @@ fn getex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     }
     // As in Redis, the amount is not looked at when there is no value.
     let Some(value) = view.string(name)? else {
+        view.note_miss(name);
         reply.null();
         return Ok(());
     };
@@ -175,7 +179,11 @@ fn getrange(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
 fn getset(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (name, value) = (args.get(1), args.get(2));
-    reply.bulk_or_null(view.string(name)?);
+    let old = view.string(name)?;
+    reply.bulk_or_null(old);
+    if old.is_none() {
+        view.note_miss(name);
+    }
 
     view.put_string(name, value, NewDeadline::Clear, Cause::Set);
     Ok(())
@@ -234,7 +242,7 @@ fn msetnx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
 fn psetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let deadline_ms = TimeForm::MILLISECONDS.deadline_ms(args.get(2), view.now_ms(), "psetex")?;
 
-    view.put_string(args.get(1), args.get(3), NewDeadline::At(deadline_ms), Cause::Set);
+    view.put_string(args.get(1), args.get(3), NewDeadline::At(deadline_ms), Cause::Setex);
     reply.ok();
     Ok(())
 }
@@ -243,6 +251,9 @@ fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (name, value) = (args.get(1), args.get(2));
     let SetOptions { condition, get, deadline } = SetOptions::parse(args, view.now_ms())?;
     let old = if get { view.string(name)? } else { None };
+    if get && old.is_none() {
+        view.note_miss(name);
+    }
 
     let is_met = match condition {
         Condition::None => true,
@@ -255,7 +266,9 @@ fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         (false, false) => reply.null(),
     }
     if is_met {
-        view.put_string(name, value, deadline, Cause::Set);
+        let is_dated = matches!(deadline, NewDeadline::At(_));
+        let cause = if is_dated { Cause::Setex } else { Cause::Set };
+        view.put_string(name, value, deadline, cause);
     }
     Ok(())
 }
@@ -263,7 +276,7 @@ fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 fn setex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let deadline_ms = TimeForm::SECONDS.deadline_ms(args.get(2), view.now_ms(), "setex")?;
 
-    view.put_string(args.get(1), args.get(3), NewDeadline::At(deadline_ms), Cause::Set);
+    view.put_string(args.get(1), args.get(3), NewDeadline::At(deadline_ms), Cause::Setex);
     reply.ok();
     Ok(())
 }

@@ -82,7 +82,8 @@ pub enum Kind {
 }
 
 /// Words that stand for a name in the syntax lines of commands.
-const KEY_WORDS: &[&str] = &["key", "key1", "key2", "newkey", "source", "destination", "destkey"];
+const KEY_WORDS: &[&str] =
+    &["key", "key1", "key2", "newkey", "source", "destination", "destkey", "sourcekey"];
 
 /// The word for a name where `key` is that of a pair.
 const NAMESPACE: &str = "namespace";
@@ -121,7 +122,13 @@ pub fn keys(command: &Command) -> Keys {
             continue;
         };
         let first = at + usize::from(item.token.is_some());
-        let run = items[number..].iter().take_while(|item| item.name_step(is_name).is_some());
+        // Names that may be left out follow others, as with PFMERGE.
+        let is_one = |item: &&Item| {
+            let may_come = Item { is_optional: false, ..(*item).clone() };
+            item.name_step(is_name).is_some()
+                || item.is_multiple && may_come.name_step(is_name).is_some()
+        };
+        let run = items[number..].iter().take_while(is_one);
         let (run, after) = items[number..].split_at(run.count());
         let is_open = run.iter().any(|item| item.is_multiple);
         return match (is_open, run.len()) {
@@ -403,6 +410,7 @@ mod tests {
             ("RENAME", "key newkey", 3, range(1, 2, 1)),
             ("COPY", "source destination [DB destination-db] [REPLACE]", -3, range(1, 2, 1)),
             ("BITOP", "<AND | OR | XOR | NOT> destkey key [key ...]", -4, range(2, -1, 1)),
+            ("PFMERGE", "destkey [sourcekey [sourcekey ...]]", -2, range(1, -1, 1)),
             ("BLPOP", "key [key ...] timeout", -3, range(1, -2, 1)),
             ("SET", "key value [NX | XX] [GET] [EX seconds | KEEPTTL]", -3, Keys::One(1)),
             (

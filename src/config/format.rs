@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use super::Bind;
+
 /// Why a value was refused.
 pub type Reason = Cow<'static, str>;
 
@@ -28,16 +30,27 @@ pub struct YesNo;
 /// A whole number from `min` to `max`.
 pub struct Integer {
     /// The smallest.
-    pub min: u64,
+    pub min: i64,
     /// The largest.
-    pub max: u64,
+    pub max: i64,
 }
 
-/// A number of bytes, at least `min`: `100`, `1k` (1000), `1kb` (1024), `m`, `mb`, `g`, `gb`.
+/// An octal number up to `max`.
+pub struct Octal {
+    /// The largest.
+    pub max: u32,
+}
+
+/// A number of bytes from `min` to `max`: `100`, `1k` (1000), `1kb` (1024), `m`, `mb`, `g`, `gb`.
 pub struct Memory {
     /// The smallest.
-    pub min: u64,
+    pub min: i64,
+    /// The largest.
+    pub max: i64,
 }
+
+/// A number of bytes, or per cent of `maxmemory`.
+pub struct BytesOrPercent;
 
 /// Any text of at most `max_bytes`.
 pub struct Text {
@@ -51,11 +64,14 @@ pub struct OneOf<T: 'static>(pub &'static [(&'static str, T)]);
 /// A directory.
 pub struct Directory;
 
-/// IP addresses; `*` stands for all of IPv4, `::*` for all of IPv6.
+/// IP addresses; `*` stands for all of IPv4, `::*` for all of IPv6. One behind `-` need not be there.
 pub struct Addresses;
 
 /// Words between blanks; one empty text for none.
 pub struct Words;
+
+/// Numbers from 0 to 100 between blanks; one empty text for none.
+pub struct Percentiles;
 
 impl Format<bool> for YesNo {
     fn show(&self, value: &bool) -> String {
@@ -71,7 +87,7 @@ impl Format<bool> for YesNo {
     }
 }
 
-impl<T: TryFrom<u64> + TryInto<u64> + Copy> Format<T> for Integer {
+impl<T: TryFrom<i64> + TryInto<i64> + Copy> Format<T> for Integer {
     fn show(&self, value: &T) -> String {
         show_number(*value)
     }
@@ -84,14 +100,51 @@ impl<T: TryFrom<u64> + TryInto<u64> + Copy> Format<T> for Integer {
     }
 }
 
-impl<T: TryFrom<u64> + TryInto<u64> + Copy> Format<T> for Memory {
+impl Format<u32> for Octal {
+    fn show(&self, value: &u32) -> String {
+        format!("{value:o}")
+    }
+
+    fn read(&self, words: &[&str]) -> Result<u32, Reason> {
+        let number = i64::from_str_radix(only(words)?, 8)
+            .map_err(|_| Reason::from("argument couldn't be parsed as an octal number"))?;
+        let fits = u32::try_from(number).ok().filter(|&number| number <= self.max);
+        fits.ok_or_else(|| {
+            format!("argument must be between 0 and {:o} inclusive", self.max).into()
+        })
+    }
+}
+
+impl<T: TryFrom<i64> + TryInto<i64> + Copy> Format<T> for Memory {
     fn show(&self, value: &T) -> String {
         show_number(*value)
     }
 
     fn read(&self, words: &[&str]) -> Result<T, Reason> {
         let bytes = memory(only(words)?).ok_or("argument must be a memory value")?;
-        in_range(bytes.into(), self.min, i64::MAX as u64)
+        in_range(bytes.into(), self.min, self.max)
+    }
+}
+
+impl Format<super::BytesOrPercent> for BytesOrPercent {
+    fn show(&self, value: &super::BytesOrPercent) -> String {
+        match value {
+            super::BytesOrPercent::Bytes(bytes) => bytes.to_string(),
+            super::BytesOrPercent::Percent(percent) => format!("{percent}%"),
+        }
+    }
+
+    fn read(&self, words: &[&str]) -> Result<super::BytesOrPercent, Reason> {
+        const WRONG: &str = "argument must be a memory or percent value";
+        let word = only(words)?;
+        let Some(percent) = word.strip_suffix('%') else {
+            let bytes = memory(word).filter(|&bytes| i64::try_from(bytes).is_ok()).ok_or(WRONG)?;
+            return Ok(super::BytesOrPercent::Bytes(bytes));
+        };
+        match percent.parse::<u64>().map_err(|_| WRONG)? {
+            percent @ 0..=100 => Ok(super::BytesOrPercent::Percent(percent as u8)),
+            _ => Err("percentage argument must be less or equal to 100".into()),
+        }
     }
 }
 
@@ -137,18 +190,27 @@ impl Format<PathBuf> for Directory {
     }
 }
 
-impl Format<Vec<IpAddr>> for Addresses {
-    fn show(&self, value: &Vec<IpAddr>) -> String {
-        value.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
+impl Format<Vec<Bind>> for Addresses {
+    fn show(&self, value: &Vec<Bind>) -> String {
+        value.iter().map(Bind::to_string).collect::<Vec<_>>().join(" ")
     }
 
-    fn read(&self, words: &[&str]) -> Result<Vec<IpAddr>, Reason> {
-        let address = |word: &str| match word {
-            "*" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            "::*" => Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-            _ => word.parse().map_err(|_| Reason::from(format!("'{word}' is not an IP address"))),
+    fn read(&self, words: &[&str]) -> Result<Vec<Bind>, Reason> {
+        let address = |word: &str| {
+            let (is_optional, word) = match word.strip_prefix('-') {
+                Some(word) => (true, word),
+                None => (false, word),
+            };
+            let address = match word {
+                "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                _ => word
+                    .parse()
+                    .map_err(|_| Reason::from(format!("'{word}' is not an IP address")))?,
+            };
+            Ok(Bind { address, is_optional })
         };
-        let addresses: Vec<IpAddr> = split(words).map(address).collect::<Result<_, _>>()?;
+        let addresses: Vec<Bind> = split(words).map(address).collect::<Result<_, Reason>>()?;
         if addresses.is_empty() {
             return Err("argument must be one or more IP addresses".into());
         }
@@ -163,6 +225,21 @@ impl Format<Vec<String>> for Words {
 
     fn read(&self, words: &[&str]) -> Result<Vec<String>, Reason> {
         Ok(split(words).map(str::to_owned).collect())
+    }
+}
+
+impl Format<Vec<f64>> for Percentiles {
+    fn show(&self, value: &Vec<f64>) -> String {
+        value.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    fn read(&self, words: &[&str]) -> Result<Vec<f64>, Reason> {
+        let percent = |word: &str| match word.parse() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+            Ok(_) => Err("percentiles must be between 0.0 and 100.0".into()),
+            Err(_) => Err(format!("'{word}' is not a number").into()),
+        };
+        split(words).map(percent).collect()
     }
 }
 
@@ -193,23 +270,23 @@ pub fn short_memory(bytes: &str) -> String {
     }
 }
 
-fn only<'a>(words: &[&'a str]) -> Result<&'a str, Reason> {
+pub(super) fn only<'a>(words: &[&'a str]) -> Result<&'a str, Reason> {
     match words {
         [word] => Ok(word),
         _ => Err("wrong number of arguments".into()),
     }
 }
 
-fn split<'a>(words: &[&'a str]) -> impl Iterator<Item = &'a str> {
+pub(super) fn split<'a>(words: &[&'a str]) -> impl Iterator<Item = &'a str> {
     words.iter().flat_map(|word| word.split_whitespace())
 }
 
-fn show_number<T: TryInto<u64>>(number: T) -> String {
-    number.try_into().unwrap_or(u64::MAX).to_string()
+fn show_number<T: TryInto<i64>>(number: T) -> String {
+    number.try_into().unwrap_or(i64::MAX).to_string()
 }
 
-fn in_range<T: TryFrom<u64>>(number: i128, min: u64, max: u64) -> Result<T, Reason> {
-    let fits = u64::try_from(number).ok().filter(|number| (min..=max).contains(number));
+fn in_range<T: TryFrom<i64>>(number: i128, min: i64, max: i64) -> Result<T, Reason> {
+    let fits = i64::try_from(number).ok().filter(|number| (min..=max).contains(number));
     fits.and_then(|number| T::try_from(number).ok())
         .ok_or_else(|| format!("argument must be between {min} and {max} inclusive").into())
 }
@@ -259,6 +336,7 @@ mod tests {
         let read = |words: &[&str]| Addresses.read(words).map(|list| Addresses.show(&list));
         assert_eq!(read(&["127.0.0.1", "::1"]), Ok("127.0.0.1 ::1".to_owned()));
         assert_eq!(read(&["* ::*"]), Ok("0.0.0.0 ::".to_owned()));
+        assert_eq!(read(&["127.0.0.1 -::1"]), Ok("127.0.0.1 -::1".to_owned()));
         assert!(read(&[]).is_err() && read(&[""]).is_err() && read(&["localhost"]).is_err());
     }
 }

@@ -1,24 +1,26 @@
-//! Reads the command line and the configuration file at start.
+//! Reads the command line, the environment and the configuration file at start.
 //!
-//! Both only name directives; the table ([`super::directive`]) knows what they are. Flags win over the
-//! file, the file over the defaults.
+//! All of them only name directives; the table ([`super::directive`]) knows what they are. Flags win
+//! over the environment, the environment over the file, the file over the defaults. How a file is read
+//! is in [`super::file`].
 
 use std::ffi::OsString;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction};
 
 use super::Config;
 use super::directive::{DIRECTIVES, Directive, find};
-use super::format::{Reason, short_memory};
+use super::file::Reader;
+use super::format::short_memory;
 use crate::resp::owned::OwnedRequest;
 
-/// Longest configuration file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the names of environment variables begin with. Not `PANTRY_` alone: container managers set
+/// variables like `PANTRY_PORT` themselves, for a service that is called pantry.
+const ENVIRONMENT_PREFIX: &str = "PANTRY_CONFIG_";
 
 /// The configuration a process begins with.
 #[derive(Debug)]
@@ -27,30 +29,126 @@ pub struct Loaded {
     pub config: Config,
     /// The configuration file, if one was named; absolute.
     pub file: Option<PathBuf>,
+    /// What was asked for and is not so, one sentence each.
+    pub warnings: Vec<String>,
 }
 
-/// Reads `pantry [FILE] [--directive value ...]`; the program's name comes first.
+/// Reads `pantry [FILE] [--directive value ...]` and this process's environment; the program's name
+/// comes first.
 ///
 /// # Errors
 /// What is wrong with the arguments or the file, and `--help` and `--version`: give it to [`report`].
 pub fn load(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Loaded> {
+    load_with(args, std::env::vars_os())
+}
+
+/// The same with another environment.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    args: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> anyhow::Result<Loaded> {
     let mut command_line = command_line();
-    let matches = command_line.try_get_matches_from_mut(args)?;
-    let mut config = Config::default();
-    let file = matches.get_one::<PathBuf>("FILE");
-    if let Some(path) = file {
-        read_file(&mut config, path)?;
-    }
-    for directive in DIRECTIVES {
+    let matches = command_line.try_get_matches_from_mut(one_word_each(args))?;
+    let mut reader = Reader::default();
+    let file = match matches.get_one::<PathBuf>("FILE") {
+        Some(path) if path.as_os_str() == "-" => {
+            reader.read_stdin()?;
+            None
+        }
+        Some(path) => {
+            reader.read_file(path)?;
+            Some(std::path::absolute(path)?)
+        }
+        None => None,
+    };
+    read_environment(&mut reader, environment)?;
+    for directive in DIRECTIVES.iter() {
         let Some(words) = matches.get_many::<String>(directive.name) else { continue };
         let words: Vec<&str> = words.map(String::as_str).collect();
-        if let Err(reason) = directive.read(&mut config, &words) {
+        if let Err(reason) = reader.set(directive, &words) {
             let text = format!("--{} {}: {reason}", directive.name, words.join(" "));
             return Err(command_line.error(ErrorKind::ValueValidation, text).into());
         }
     }
-    let file = file.map(std::path::absolute).transpose()?;
-    Ok(Loaded { config, file })
+    let warnings = reader.warnings.into_values().collect();
+    Ok(Loaded { config: reader.config, file, warnings })
+}
+
+/// `PANTRY_CONFIG_MAXMEMORY=1gb` for `maxmemory 1gb`.
+fn read_environment(
+    reader: &mut Reader,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> anyhow::Result<()> {
+    for (variable, value) in environment {
+        let Some(name) = variable.to_str().and_then(|name| name.strip_prefix(ENVIRONMENT_PREFIX))
+        else {
+            continue;
+        };
+        let Some(directive) = find(&name.replace('_', "-")) else {
+            bail!("environment variable {ENVIRONMENT_PREFIX}{name}: there is no such directive");
+        };
+        let result = match value.to_str() {
+            Some(value) => reader.set(directive, &[value]),
+            None => Err("argument must be UTF-8".into()),
+        };
+        if let Err(reason) = result {
+            bail!("environment variable {ENVIRONMENT_PREFIX}{name}: {reason}");
+        }
+    }
+    Ok(())
+}
+
+/// Writes each flag's words as `--name=word`, so that they may begin with a hyphen; what follows a
+/// flag up to the next one belongs to it. `--name word` may also be one argument, as it may for Redis.
+fn one_word_each(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args = args.into_iter();
+    let mut out: Vec<OsString> = args.next().into_iter().collect();
+    let mut flag: Option<(String, bool)> = None;
+    let push = |out: &mut Vec<OsString>, flag: &mut Option<(String, bool)>, word: &str| {
+        let Some((name, has_word)) = flag else {
+            out.push(word.into());
+            return;
+        };
+        let takes_more = find(name).is_some_and(|directive| directive.is_list);
+        if *has_word && !takes_more {
+            out.push(word.into());
+        } else {
+            out.push(format!("--{name}={word}").into());
+            *has_word = true;
+        }
+    };
+    let close = |out: &mut Vec<OsString>, flag: &mut Option<(String, bool)>| {
+        if let Some((name, false)) = flag.take() {
+            let is_save = name.eq_ignore_ascii_case("save");
+            out.push(if is_save { format!("--{name}=") } else { format!("--{name}") }.into());
+        }
+    };
+    for arg in args {
+        let Some(text) = arg.to_str() else {
+            out.push(arg);
+            continue;
+        };
+        let Some(name) = text.strip_prefix("--").filter(|name| !name.is_empty()) else {
+            push(&mut out, &mut flag, text);
+            continue;
+        };
+        close(&mut out, &mut flag);
+        let words = OwnedRequest::from_line(name.as_bytes());
+        match words.filter(|_| name.contains(' ') && !name.contains('=')) {
+            Some(words) => {
+                let mut words = words.args().iter().map(String::from_utf8_lossy);
+                flag = words.next().map(|name| (name.into_owned(), false));
+                words.for_each(|word| push(&mut out, &mut flag, &word));
+            }
+            None if name.contains('=') || find(name).is_none() => out.push(arg),
+            None => flag = Some((name.to_owned(), false)),
+        }
+    }
+    close(&mut out, &mut flag);
+    out
 }
 
 /// Prints why the process does not start, or the help that was asked for.
@@ -71,7 +169,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 fn command_line() -> clap::Command {
     let file = Arg::new("FILE")
         .help(
-            "Configuration file in the form of redis.conf: a directive and its value on each line",
+            "Configuration file in the form of redis.conf: a directive and its value on each line; \
+             - for standard input",
         )
         .value_parser(clap::value_parser!(PathBuf));
     clap::Command::new("pantry")
@@ -81,7 +180,8 @@ fn command_line() -> clap::Command {
         .after_help(
             "pantry check, dump, repair, import and export work on a data directory: see their --help.\n\
              Sizes are bytes, or have a unit: 1k is 1000, 1kb 1024; so do m, mb, g and gb.\n\
-             Flags win over the configuration file.",
+             Flags win over the environment (PANTRY_CONFIG_MAXMEMORY=1gb for maxmemory 1gb), and that\n\
+             over the configuration file. Redis's other directives are known, and have no effect.",
         )
         .arg(file)
         .args(DIRECTIVES.iter().map(flag))
@@ -100,47 +200,10 @@ fn flag(directive: &'static Directive) -> Arg {
         .aliases(directive.aliases.iter().copied())
         .value_name(directive.hint)
         .help(format!("{}{default}", directive.about))
-        .hide(directive.is_fact());
+        .hide(!directive.has_effect());
     if directive.is_list {
         arg.action(ArgAction::Append).num_args(1..)
     } else {
         arg.action(ArgAction::Set).overrides_with(directive.name)
     }
-}
-
-fn read_file(config: &mut Config, path: &Path) -> anyhow::Result<()> {
-    let fatal = || format!("Fatal error, can't open config file '{}'", path.display());
-    let mut text = Vec::new();
-    let file = std::fs::File::open(path).with_context(fatal)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).with_context(fatal)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        bail!("{}: it has more than {FILE_BYTES_MAX} bytes", fatal());
-    }
-    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-        let line = line.trim_ascii();
-        if let Err(reason) = read_line(config, line) {
-            bail!(
-                "\n*** FATAL CONFIG FILE ERROR (pantry {}) ***\n\
-                 Reading the configuration file, at line {number}\n>>> '{}'\n{reason}\n",
-                env!("CARGO_PKG_VERSION"),
-                String::from_utf8_lossy(line),
-            );
-        }
-    }
-    Ok(())
-}
-
-fn read_line(config: &mut Config, line: &[u8]) -> Result<(), Reason> {
-    const BAD: &str = "Bad directive or wrong number of arguments";
-    if line.is_empty() || line.starts_with(b"#") {
-        return Ok(());
-    }
-    let words = OwnedRequest::from_line(line).ok_or("Unbalanced quotes in configuration line")?;
-    let words: Vec<&str> = words
-        .args()
-        .iter()
-        .map(|word| std::str::from_utf8(word).map_err(|_| "argument must be UTF-8"))
-        .collect::<Result<_, _>>()?;
-    let Some((name, values)) = words.split_first() else { return Ok(()) };
-    find(name).ok_or(BAD)?.read(config, values)
 }

@@ -1,18 +1,29 @@
 //! What can be configured: one struct, and (in [`directive`]) one table that names its fields.
 //!
-//! Flags, the configuration file and CONFIG GET/SET all go through the table. What a setting does is
-//! decided where it is used.
+//! Flags, the environment, the configuration file and CONFIG all go through the table. What a setting
+//! does is decided where it is used.
 
+mod accepted;
+mod applied;
 pub mod directive;
+mod file;
 pub mod format;
 mod load;
+mod output_limit;
+pub mod rewrite;
+mod shape;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use load::{Loaded, load, report};
+pub use load::{Loaded, load, load_with, report};
+pub use output_limit::{Class, OutputLimit, OutputLimits};
 
+use crate::push::keyspace::Classes;
 use crate::store::Policy;
+use crate::tls::ClientAuth;
 
 /// Every setting. Names follow the directives.
 #[derive(Debug, Clone)]
@@ -21,17 +32,35 @@ pub struct Config {
     pub port: u16,
     /// Port of the HTTP door; 0: no door.
     pub http_port: u16,
+    /// Port of the Redis door with TLS; 0: no such door.
+    pub tls_port: u16,
+    /// Port of the HTTP door with TLS; 0: no such door.
+    pub http_tls_port: u16,
+    /// Server's certificates, private key, and authorities of clients' certificates, all PEM.
+    pub tls_cert_file: String,
+    /// See [`Config::tls_cert_file`].
+    pub tls_key_file: String,
+    /// See [`Config::tls_cert_file`].
+    pub tls_ca_cert_file: String,
+    /// A directory of such files.
+    pub tls_ca_cert_dir: String,
+    /// Versions of TLS, in Redis's words; empty: all that are spoken here.
+    pub tls_protocols: String,
+    /// Whether Redis clients must show a certificate.
+    pub tls_auth_clients: ClientAuth,
+    /// Whether HTTP clients must show a certificate.
+    pub http_tls_auth_clients: ClientAuth,
     /// Addresses of the Redis door.
-    pub bind: Vec<IpAddr>,
+    pub bind: Vec<Bind>,
     /// Addresses of the HTTP door.
-    pub http_bind: Vec<IpAddr>,
+    pub http_bind: Vec<Bind>,
     /// Where data is kept.
     pub dir: PathBuf,
     /// Worker threads; 0: as many as there are cores.
     pub threads: usize,
     /// Password of the default user; empty: none.
     pub requirepass: String,
-    /// Whether to refuse listening beyond loopback without a password.
+    /// Whether to refuse clients from other machines while the default user has no password.
     pub protected_mode: bool,
     /// Whether changes are journaled.
     pub appendonly: bool,
@@ -43,7 +72,45 @@ pub struct Config {
     /// What the journal must have for that at least.
     pub auto_aof_rewrite_min_size_bytes: usize,
     /// Whether DEBUG may be used.
-    pub enable_debug_command: bool,
+    pub enable_debug_command: Allowed,
+    /// Whether CONFIG SET may change what is protected.
+    pub enable_protected_configs: Allowed,
+    /// The file with the users; empty: they are in the configuration file.
+    pub aclfile: String,
+    /// Whether a new user may use all channels.
+    pub acl_pubsub_default: bool,
+    /// Most entries of ACL LOG.
+    pub acllog_max_len: usize,
+    /// The users of the configuration file: their names and rules.
+    pub users: Vec<Vec<String>>,
+    /// Commands with other names: the old one and the new one; empty: there is no such command.
+    pub renamed_commands: Vec<(String, String)>,
+    /// Path of the unix socket; empty: none.
+    pub unixsocket: String,
+    /// Its permissions; 0: those that files of the process have.
+    pub unixsocketperm: u32,
+    /// The log's file; empty: standard output.
+    pub logfile: String,
+    /// File with the number of the process; empty: none.
+    pub pidfile: String,
+    /// Which service manager is told of the server's state.
+    pub supervised: Supervised,
+    /// Connections that may wait to be accepted.
+    pub tcp_backlog: u32,
+    /// RESP version before HELLO.
+    pub client_default_resp: u32,
+    /// Which keyspace notifications are published.
+    pub notify_keyspace_events: Classes,
+    /// Keys that tracking clients may be remembered to keep; 0: no limit.
+    pub tracking_table_max_keys: usize,
+    /// Output that may wait for a client.
+    pub client_output_buffer_limit: OutputLimits,
+    /// Memory that all clients together may take.
+    pub maxmemory_clients: BytesOrPercent,
+    /// Whether clients may send scripts.
+    pub enable_scripting: bool,
+    /// Time after which who waits for a script is told that it is busy; 0: never.
+    pub busy_reply_threshold_ms: u64,
     /// What is logged.
     pub loglevel: LogLevel,
     /// Most clients at a time, both doors together.
@@ -62,6 +129,18 @@ pub struct Config {
     pub hash_max_listpack_entries: usize,
     /// Bytes of key or value up to which OBJECT ENCODING calls a namespace a listpack.
     pub hash_max_listpack_value_bytes: usize,
+    /// Bytes of a HyperLogLog up to which its layout is sparse.
+    pub hll_sparse_max_bytes: usize,
+    /// Commands that take at least so many µs are in the slow log; -1: none.
+    pub slowlog_log_slower_than_us: i64,
+    /// Commands that the slow log remembers.
+    pub slowlog_max_len: usize,
+    /// Events that take at least so many ms are watched by the latency monitor; 0: none.
+    pub latency_monitor_threshold_ms: u64,
+    /// Whether there is a histogram of each command's times.
+    pub latency_tracking: bool,
+    /// What INFO latencystats shows of them.
+    pub latency_tracking_info_percentiles: Vec<f64>,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -82,6 +161,48 @@ pub struct Config {
     pub http_header_timeout_ms: u64,
     /// Time an HTTP client has to send a request's body.
     pub http_body_timeout_ms: u64,
+    /// Values of directives that have no effect, where they are not the default.
+    pub kept: BTreeMap<&'static str, String>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bind {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it is no matter if it can not be had.
+    pub is_optional: bool,
+}
+
+/// Who may do something dangerous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// Nobody.
+    No,
+    /// Everybody.
+    Yes,
+    /// Clients of this machine.
+    Local,
+}
+
+/// Which service manager is told of the server's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Redis's words")]
+pub enum Supervised {
+    No,
+    Systemd,
+    Upstart,
+    /// The one that the environment names.
+    Auto,
+}
+
+/// A number of bytes, or per cent of `maxmemory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BytesOrPercent {
+    /// Bytes.
+    Bytes(u64),
+    /// Per cent.
+    Percent(u8),
 }
 
 /// When the journal is flushed to the disk.
@@ -106,31 +227,40 @@ pub enum LogLevel {
     Nothing,
 }
 
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_optional { "-" } else { "" }, self.address)
+    }
+}
+
 impl Config {
-    /// Why these settings would lay data open: beyond loopback, both doors need a password, unless
-    /// `protected-mode` is off. `None` if they do not.
-    pub fn exposure(&self) -> Option<String> {
-        if !self.protected_mode || !self.requirepass.is_empty() {
-            return None;
-        }
-        let doors =
-            [("bind", &self.bind, self.port), ("http-bind", &self.http_bind, self.http_port)];
-        doors.into_iter().filter(|&(_, _, port)| port != 0).find_map(|(directive, addresses, _)| {
-            let address = addresses.iter().find(|address| !address.is_loopback())?;
-            Some(format!(
-                "{directive} {address} is reachable from other machines, and there is no password. \
-                 Set requirepass, bind to 127.0.0.1, or say protected-mode no."
-            ))
-        })
+    /// Most bytes that clients may take together; `None` for no limit.
+    pub fn maxmemory_clients_bytes(&self) -> Option<u64> {
+        let bytes = match self.maxmemory_clients {
+            BytesOrPercent::Bytes(bytes) => bytes,
+            BytesOrPercent::Percent(percent) => {
+                (self.maxmemory_bytes as u128 * u128::from(percent) / 100) as u64
+            }
+        };
+        (bytes > 0).then_some(bytes)
     }
 }
 
 impl Default for Config {
     fn default() -> Config {
-        let loopback = vec![IpAddr::from([127, 0, 0, 1])];
+        let loopback = vec![Bind { address: IpAddr::from([127, 0, 0, 1]), is_optional: false }];
         Config {
             port: 6379,
             http_port: 8080,
+            tls_port: 0,
+            http_tls_port: 0,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
+            tls_ca_cert_file: String::new(),
+            tls_ca_cert_dir: String::new(),
+            tls_protocols: String::new(),
+            tls_auth_clients: ClientAuth::Yes,
+            http_tls_auth_clients: ClientAuth::Optional,
             bind: loopback.clone(),
             http_bind: loopback,
             dir: PathBuf::from("pantry-data"),
@@ -141,7 +271,26 @@ impl Default for Config {
             appendfsync: Fsync::EverySec,
             auto_aof_rewrite_percentage: 100,
             auto_aof_rewrite_min_size_bytes: 64 << 20,
-            enable_debug_command: false,
+            enable_debug_command: Allowed::No,
+            enable_protected_configs: Allowed::No,
+            aclfile: String::new(),
+            acl_pubsub_default: false,
+            acllog_max_len: 128,
+            users: Vec::new(),
+            renamed_commands: Vec::new(),
+            unixsocket: String::new(),
+            unixsocketperm: 0,
+            logfile: String::new(),
+            pidfile: String::new(),
+            supervised: Supervised::No,
+            tcp_backlog: 511,
+            client_default_resp: 2,
+            client_output_buffer_limit: OutputLimits::default(),
+            notify_keyspace_events: Classes::default(),
+            tracking_table_max_keys: 1_000_000,
+            maxmemory_clients: BytesOrPercent::Bytes(0),
+            enable_scripting: true,
+            busy_reply_threshold_ms: 5000,
             loglevel: LogLevel::Notice,
             maxclients: 10_000,
             timeout_s: 0,
@@ -151,6 +300,12 @@ impl Default for Config {
             client_reply_max_bytes: 1 << 30,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value_bytes: 64,
+            hll_sparse_max_bytes: 3000,
+            slowlog_log_slower_than_us: 10_000,
+            slowlog_max_len: 128,
+            latency_monitor_threshold_ms: 0,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
@@ -161,6 +316,7 @@ impl Default for Config {
             http_body_max_bytes: 1 << 20,
             http_header_timeout_ms: 30_000,
             http_body_timeout_ms: 30_000,
+            kept: BTreeMap::new(),
         }
     }
 }

@@ -33,6 +33,20 @@ impl<'a> Plan<'a> {
         Plan { spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
+    /// Whether it may add to what is published, and does nothing else.
+    pub(super) fn is_publish(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.family.group == "pubsub")
+    }
+
+    /// Its command, or the subcommand that the second argument names.
+    pub(super) fn subcommand(&self, args: Args<'_>) -> Option<&'static Spec> {
+        let spec = self.spec?;
+        match args.len() > 1 && !spec.subcommands.is_empty() {
+            true => command::table().find_subcommand(spec, args.get(1)),
+            false => Some(spec),
+        }
+    }
+
     fn is_brief(&self) -> bool {
         self.known.name.is_some() && self.spec.is_some_and(|spec| spec.is_brief)
     }
@@ -58,6 +72,10 @@ impl Executor<'_> {
             store.stripe_for(plan.known.name, key)
         };
         let locked = self.held.lock_group(plans.iter().map(stripe), stripes_max);
+        if !store.turn.is_free() {
+            self.release();
+            return;
+        }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
         let touched = plans[..locked].iter().map(|plan| (stripe(plan), plan.known));

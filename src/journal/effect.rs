@@ -4,6 +4,7 @@
 //! effect never says "add" or "in ten seconds". Where effects are kept is [`super::Journal`]'s matter.
 
 use super::varint;
+use crate::events::notes::{Note, Notes};
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Effect<'a> {
     Flush { db: u8 },
     /// The namespace stays when its last pair is gone; it is created if need be.
     Keep { db: u8, name: &'a [u8] },
+    /// These are all libraries of functions, as [`crate::store::libraries`] encodes them.
+    Libraries { all: &'a [u8] },
 }
 
 macro_rules! causes {
@@ -104,12 +107,33 @@ causes! {
     Evicted = "evicted",
     /// RESTORE, and what is imported.
     Restore = "restore",
+    /// SETBIT, BITFIELD.
+    Setbit = "setbit",
+    /// BITOP.
+    Bitop = "set",
+    /// PFADD, PFMERGE.
+    Pfadd = "pfadd",
+    /// FUNCTION LOAD and its relatives. Nobody is notified.
+    Function = "function",
+    /// SET with a deadline and its relatives, which to clients is `set` and then `expire`.
+    Setex = "set",
+    /// The last pair of a namespace that stays has expired: to Redis clients the name is gone.
+    Emptied = "del",
+}
+
+impl Cause {
+    /// Whether it edits a string's bytes where they are, after which Redis calls it `raw`.
+    pub fn edits_bytes(self) -> bool {
+        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd)
+    }
 }
 
 /// Effects of one batch in their order, encoded.
 #[derive(Debug, Default)]
 pub struct Effects {
     bytes: Vec<u8>,
+    /// For those who listen.
+    pub notes: Notes,
 }
 
 const PUT_PAIR: u8 = 1;
@@ -125,6 +149,7 @@ const SWAP_DB: u8 = 10;
 const FLUSH: u8 = 11;
 const KEEP: u8 = 12;
 const DELETE_LAST_PAIR: u8 = 13;
+const LIBRARIES: u8 = 14;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -161,7 +186,28 @@ impl Effects {
             Effect::SwapDb { a, b } => self.write(head(SWAP_DB, a), [&[b]], NEVER),
             Effect::Flush { db } => self.write(head(FLUSH, db), [], NEVER),
             Effect::Keep { db, name } => self.write(head(KEEP, db), [name], NEVER),
+            Effect::Libraries { all } => self.write(head(LIBRARIES, 0), [all], NEVER),
         }
+    }
+
+    /// Appends one effect. If it puts a name that was not there for Redis clients, `is_new`.
+    #[inline]
+    pub fn push_put(&mut self, cause: Cause, effect: Effect<'_>, is_new: bool) {
+        if is_new {
+            self.notes.add(self.bytes.len(), || Note::New);
+        }
+        self.push(cause, effect);
+    }
+
+    /// What comes now is another command's.
+    #[inline]
+    pub fn end_command(&self) {
+        self.notes.end_command(self.bytes.len());
+    }
+
+    /// A command has looked for a name that is not there.
+    pub fn miss(&self, db: usize, name: &[u8]) {
+        self.notes.miss(self.bytes.len(), db as u8, name);
     }
 
     /// Whether nothing happened.
@@ -174,8 +220,14 @@ impl Effects {
         &self.bytes
     }
 
+    /// The encoding; nothing is left here.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     /// Forgets all; keeps up to 64 KiB of room.
     pub fn clear(&mut self) {
+        self.notes.clear();
         self.bytes.clear();
         self.bytes.shrink_to(64 * 1024);
     }
@@ -224,6 +276,11 @@ impl<'a> Decoder<'a> {
     /// Reads from the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Decoder { bytes }
+    }
+
+    /// Bytes that were not read yet.
+    pub fn left(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The bytes of each effect.
@@ -281,6 +338,7 @@ impl<'a> Decoder<'a> {
             SWAP_DB => Effect::SwapDb { a: db, b: one_byte(self.field()?)? },
             FLUSH => Effect::Flush { db },
             KEEP => Effect::Keep { db, name: self.field()? },
+            LIBRARIES => Effect::Libraries { all: self.field()? },
             _ => return Err(Damaged),
         };
         Ok((cause, effect))

@@ -82,10 +82,12 @@ pub enum Kind {
     Void = 8,
     /// Snapshot: its end.
     End = 9,
+    /// Snapshot: all libraries of functions.
+    Libraries = 10,
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::Effects,
         Kind::Continued,
         Kind::Closed,
@@ -95,6 +97,7 @@ impl Kind {
         Kind::LatePairs,
         Kind::Void,
         Kind::End,
+        Kind::Libraries,
     ];
 }
 

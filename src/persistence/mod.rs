@@ -265,7 +265,7 @@ fn keep(
     let store = &server.store;
     // Nothing may be changed unseen between the last batch that is not kept and the first that is.
     let mut held = Held::new(store);
-    held.lock_all();
+    held.lock_all_in_turn();
     let (after, is_fresh) = (last.unwrap_or_else(|| store.journal.last()), last.is_none());
     let (seeds, now_ms) = (store.seeds(), store.clock.now_ms());
     store.journal.set_policy(server.config().appendfsync);
@@ -341,7 +341,7 @@ fn enable(server: &Server) -> anyhow::Result<()> {
 fn disable(server: &Server) -> anyhow::Result<()> {
     let Some(running) = server.persistence.inner.lock().running.take() else { return Ok(()) };
     let mut held = Held::new(&server.store);
-    held.lock_all();
+    held.lock_all_in_turn();
     server.store.journal.stop_keeping();
     drop(held);
     running.threads.close().context("can not write what was left")

@@ -187,6 +187,7 @@ impl Loading<'_, '_> {
                 Kind::LateNames => self.restore.late_names(record.lsn, body),
                 Kind::LateNamespace => self.restore.late_namespace(record.lsn, body),
                 Kind::LatePairs => self.restore.late_pairs(record.lsn, body),
+                Kind::Libraries => self.restore.libraries(record.lsn, body),
                 Kind::Void => varint::read(&mut &*body)
                     .ok_or(Damaged)
                     .and_then(|first| self.restore.void_from(record.lsn, first)),

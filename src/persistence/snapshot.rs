@@ -133,6 +133,11 @@ impl Output {
                 store.journal.status().snapshot_names.store(capture.names, Relaxed);
             }
         }
+        let libraries = store.libraries.encoded();
+        if !libraries.is_empty() {
+            self.record.extend_from_slice(&libraries);
+            self.end(Kind::Libraries, store.journal.last())?;
+        }
         let end = store.journal.last();
         varint::push(capture.names, &mut self.record);
         self.end(Kind::End, end)?;

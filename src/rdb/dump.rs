@@ -62,6 +62,43 @@ fn sealed(mut payload: Vec<u8>, version: Version) -> Vec<u8> {
 /// # Errors
 /// Why it is none, or not for here.
 pub fn read(payload: &[u8]) -> Result<Value, Refused> {
+    let (value, dialect) = unsealed(payload)?;
+    read_value(value, dialect)
+}
+
+/// The payload of FUNCTION DUMP: the code of libraries.
+pub fn libraries<'c>(codes: impl Iterator<Item = &'c [u8]>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for code in codes {
+        payload.push(opcode::FUNCTION2);
+        // A vector takes everything.
+        let _ = writer::string(&mut payload, code);
+    }
+    sealed(payload, Version::Redis7_0)
+}
+
+/// Reads the payload of FUNCTION DUMP.
+///
+/// # Errors
+/// Why it is none.
+pub fn read_libraries(payload: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
+    let (value, _) = unsealed(payload)?;
+    let mut input = Input::buffered(value, value.len().clamp(1, BUFFER_BYTES));
+    let mut codes = Vec::new();
+    while !input.is_at_end().map_err(Refused::Format)? {
+        let kind = input.byte().map_err(Refused::Format)?;
+        if kind != opcode::FUNCTION2 {
+            let what = "given type is not a function".into();
+            return Err(Refused::Format(Error::Damaged { offset: input.offset(), what }));
+        }
+        let mut code = Vec::new();
+        input.string(&mut code).map_err(Refused::Format)?;
+        codes.push(code);
+    }
+    Ok(codes)
+}
+
+fn unsealed(payload: &[u8]) -> Result<(&[u8], Dialect), Refused> {
     let Some((summed, checksum)) = payload.split_last_chunk::<8>() else {
         return Err(Refused::Footer);
     };
@@ -73,7 +110,7 @@ pub fn read(payload: &[u8]) -> Result<Value, Refused> {
     if crc64(0, summed) != u64::from_le_bytes(*checksum) || !dialect.has(version) {
         return Err(Refused::Footer);
     }
-    read_value(value, dialect)
+    Ok((value, dialect))
 }
 
 fn read_value(value: &[u8], dialect: Dialect) -> Result<Value, Refused> {

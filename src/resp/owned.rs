@@ -22,6 +22,19 @@ impl OwnedRequest {
         request
     }
 
+    /// Forgets the arguments; keeps up to 64 KiB of room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(64 * 1024);
+        self.spans.clear();
+    }
+
+    /// Adds an argument.
+    pub fn push(&mut self, arg: &[u8]) {
+        self.spans.push(Span::new(self.bytes.len(), arg.len()));
+        self.bytes.extend_from_slice(arg);
+    }
+
     /// The words of a line, quoted as in inline commands and redis.conf; `None` if a quote stays open
     /// or a closing one is not followed by a blank.
     pub fn from_line(line: &[u8]) -> Option<OwnedRequest> {
@@ -33,6 +46,11 @@ impl OwnedRequest {
     /// The arguments.
     pub fn args(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans)
+    }
+
+    /// Bytes of all arguments together.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Bytes it takes.

@@ -4,12 +4,15 @@
 //! read it or ask the connection to close. Sockets are the doors' matter.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
+
+use crate::push::mailbox::Mailbox;
 
 /// All connected clients by id.
 #[derive(Debug, Default)]
@@ -25,9 +28,9 @@ pub struct Client {
     /// Unique, ascending.
     pub id: u64,
     /// The peer.
-    pub addr: SocketAddr,
+    pub addr: Address,
     /// This end.
-    pub laddr: SocketAddr,
+    pub laddr: Address,
     /// When it connected, in unix ms.
     pub since_ms: u64,
     /// When it last sent something, in unix ms.
@@ -46,16 +49,30 @@ pub struct Client {
     pub watching: AtomicU32,
     /// Bytes received that are no whole request yet.
     pub query_bytes: AtomicUsize,
-    /// Bytes waiting to be sent.
+    /// Bytes of its output that were not sent yet.
     pub output_bytes: AtomicUsize,
+    /// What it is to be sent beside its replies.
+    pub mailbox: Mailbox,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub subscriptions: [AtomicU32; 3],
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
     /// What the client says of itself.
     pub names: Mutex<ClientNames>,
+    worker: AtomicUsize,
     is_killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
+}
+
+/// One end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Of TCP.
+    Inet(SocketAddr),
+    /// The path of a unix socket.
+    Unix(Arc<str>),
 }
 
 /// What a client says of itself.
@@ -71,9 +88,9 @@ pub struct ClientNames {
 
 impl Clients {
     /// Registers a connection. `resp` is 0 for HTTP. `None` if there are `max` already.
-    pub fn connect(
+    pub fn connect<A: Into<Address>>(
         &self,
-        (addr, laddr): (SocketAddr, SocketAddr),
+        ends: (A, A),
         resp: u32,
         now_ms: u64,
         max: usize,
@@ -82,7 +99,7 @@ impl Clients {
             self.connected.fetch_sub(1, Relaxed);
             return None;
         }
-        let client = Arc::new(Client::new(self.next_id(), (addr, laddr), resp, now_ms));
+        let client = Arc::new(Client::new(self.next_id(), ends, resp, now_ms));
         self.by_id.lock().insert(client.id, client.clone());
         Some(client)
     }
@@ -116,11 +133,11 @@ impl Clients {
 
 impl Client {
     /// A client that is in no registry.
-    pub fn new(id: u64, (addr, laddr): (SocketAddr, SocketAddr), resp: u32, now_ms: u64) -> Client {
+    pub fn new<A: Into<Address>>(id: u64, (addr, laddr): (A, A), resp: u32, now_ms: u64) -> Client {
         Client {
             id,
-            addr,
-            laddr,
+            addr: addr.into(),
+            laddr: laddr.into(),
             since_ms: now_ms,
             active_ms: AtomicU64::new(now_ms),
             db: AtomicU32::new(0),
@@ -131,6 +148,9 @@ impl Client {
             watching: AtomicU32::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            mailbox: Mailbox::default(),
+            subscriptions: Default::default(),
+            worker: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             names: Mutex::default(),
@@ -142,6 +162,11 @@ impl Client {
     /// Asks the connection to close, without another word.
     pub fn kill(&self) {
         self.is_killed.store(true, Relaxed);
+        self.look();
+    }
+
+    /// Wakes the connection: it is to be closed, or has mail.
+    fn look(&self) {
         if let Some(waker) = self.waker.lock().as_ref() {
             waker.wake_by_ref();
         }
@@ -153,8 +178,55 @@ impl Client {
         self.is_killed.load(Relaxed)
     }
 
-    /// Who to wake when it is to close.
+    /// The worker thread that serves it.
+    pub fn worker(&self) -> usize {
+        self.worker.load(Relaxed)
+    }
+
+    /// Says which worker thread serves it.
+    pub fn set_worker(&self, index: usize) {
+        self.worker.store(index, Relaxed);
+    }
+
+    /// Whether it has subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
+    /// Who to wake when it is to close, or has mail.
     pub fn set_waker(&self, waker: &Waker) {
         *self.waker.lock() = Some(waker.clone());
+    }
+}
+
+/// So that a client can be woken like a task.
+impl Wake for Client {
+    fn wake(self: Arc<Self>) {
+        self.look();
+    }
+}
+
+impl Address {
+    /// Whether it is of this machine, without a network.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Address::Inet(addr) => addr.ip().to_canonical().is_loopback(),
+            Address::Unix(_) => true,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Address {
+        Address::Inet(addr)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Inet(addr) => addr.fmt(f),
+            Address::Unix(path) => write!(f, "{path}:0"),
+        }
     }
 }

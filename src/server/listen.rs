@@ -1,10 +1,9 @@
-//! Starting and stopping: worker threads, listening sockets, accepting and handing out connections.
+//! Starting and stopping: worker threads, accepting and handing out connections.
 //!
-//! Each connection goes to the thread with the fewest. Accepting survives every error: a server
+//! Sockets to accept from are in [`super::doors`]. Each connection goes to the thread with the fewest. Accepting survives every error: a server
 //! that runs out of file descriptors serves those it has.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,25 +12,22 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::clients::Client;
+use super::clients::{Address, Client};
+use super::doors::{Door, Doors};
+use super::stream::Accepted;
 use super::worker::{self, Worker};
-use super::{Server, http, resp, signals};
+use super::{Server, http, process, resp, signals, supervisor};
 
 /// Time that connections have to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Time a client has to begin TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after accept failed, so that a lack of file descriptors is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const BACKLOG: i32 = 511;
-
-/// Which door a listening socket belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Redis,
-    Http,
-}
 
 /// The threads that serve, and how many connections each has.
-struct Pool {
+#[derive(Debug)]
+pub(super) struct Pool {
     workers: Vec<(Handle, AtomicUsize)>,
 }
 
@@ -41,9 +37,6 @@ struct Pool {
 /// When an address can not be listened on, or a thread not started.
 pub fn serve(server: Arc<Server>) -> Result<()> {
     let config = server.config();
-    if let Some(why) = config.exposure() {
-        bail!(why);
-    }
     let allowed = signals::allow_clients(config.maxclients);
     if allowed < config.maxclients {
         tracing::warn!(maxclients = allowed, "the limit of open files allows fewer clients");
@@ -80,33 +73,38 @@ pub fn serve(server: Arc<Server>) -> Result<()> {
 /// The first worker also listens, accepts, and minds signals and time.
 async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Result<()> {
     let config = server.config();
-    let mut listeners = Vec::new();
-    for (door, addresses, port) in [
-        (Door::Redis, &config.bind, config.port),
-        (Door::Http, &config.http_bind, config.http_port),
-    ] {
-        for &address in addresses.iter().filter(|_| port != 0) {
-            listeners.push((door, listen(address, port)?));
-        }
-    }
-    if listeners.is_empty() {
-        bail!("port and http-port are both 0: there is no door to listen on");
-    }
-    for (door, listener) in listeners {
-        tracing::info!(address = %listener.local_addr()?, door = ?door, "listening");
-        tokio::spawn(accept(server.clone(), pool.clone(), door, listener));
-    }
+    Doors::open(&server, &pool)?;
+    process::write_pid(&config.pidfile);
     tokio::spawn(mind_time(server.clone()));
+    tokio::spawn(mind_hangup(server.clone()));
     tracing::info!("Ready to accept connections");
+    supervisor::notify(config.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     tokio::select! {
         signal = signals::stop_requested() => tracing::info!(signal = signal?, "stopping"),
         () = server.stop.cancelled() => tracing::info!("stopping on request"),
         () = worker::reap(server.clone(), 0, workers) => {}
     }
     server.stop.cancel();
+    supervisor::notify(config.supervised, "STATUS=Stopping\nSTOPPING=1\n");
+    server.doors.close();
     end_connections(&server).await;
+    process::remove_pid(&config.pidfile);
     tracing::info!("bye");
     Ok(())
+}
+
+/// What SIGHUP asks for: the log file and the certificates are opened anew.
+async fn mind_hangup(server: Arc<Server>) {
+    let renew = || {
+        crate::log::reopen();
+        match server.tls.load(&server.config()) {
+            Ok(()) => tracing::info!("certificates were read again"),
+            Err(error) => tracing::warn!("certificates stay what they were: {error:#}"),
+        }
+    };
+    if let Err(error) = signals::mind_hangup(renew).await {
+        tracing::warn!(%error, "SIGHUP is not heard");
+    }
 }
 
 fn run_worker(runtime: &Runtime, server: Arc<Server>, index: usize, workers: usize) {
@@ -143,6 +141,7 @@ async fn mind_time(server: Arc<Server>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.store.clock.slew();
+        crate::log::reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
         server.rate.sample(commands, server.store.clock.now_ms());
         let timeout_ms = server.config().timeout_s.saturating_mul(1000);
@@ -158,26 +157,13 @@ async fn mind_time(server: Arc<Server>) {
     }
 }
 
-fn listen(address: IpAddr, port: u16) -> Result<TcpListener> {
-    let at = SocketAddr::new(address, port);
-    let open = || -> io::Result<TcpListener> {
-        let domain = if at.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(cfg!(unix))?;
-        if at.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&at.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    open().with_context(|| {
-        format!("can not listen on {at}: is another server running there, or the address wrong?")
-    })
-}
-
-async fn accept(server: Arc<Server>, pool: Arc<Pool>, door: Door, listener: TcpListener) {
+/// Accepts from a TCP socket until the server stops or the task is aborted.
+pub(super) async fn accept(
+    server: Arc<Server>,
+    pool: Arc<Pool>,
+    door: Door,
+    listener: TcpListener,
+) {
     loop {
         let accepted = tokio::select! {
             () = server.stop.cancelled() => return,
@@ -185,7 +171,35 @@ async fn accept(server: Arc<Server>, pool: Arc<Pool>, door: Door, listener: TcpL
         };
         let taken = accepted.and_then(|(stream, addr)| Ok((stream.into_std()?, addr)));
         match taken {
-            Ok((stream, addr)) => pool.hand_out(&server, door, stream, addr),
+            Ok((stream, addr)) => {
+                pool.hand_out(&server, door, Accepted::Tcp(stream), addr.into());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Accepts from the unix socket at `path` until the server stops.
+#[cfg(unix)]
+pub(super) async fn accept_unix(
+    server: Arc<Server>,
+    pool: Arc<Pool>,
+    path: Arc<str>,
+    listener: tokio::net::UnixListener,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = server.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => {
+                let addr = Address::Unix(path.clone());
+                pool.hand_out(&server, Door::Redis, Accepted::Unix(stream), addr);
+            }
             Err(error) => {
                 tracing::debug!(%error, "accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -200,19 +214,25 @@ impl Pool {
         self: &Arc<Self>,
         server: &Arc<Server>,
         door: Door,
-        stream: std::net::TcpStream,
-        addr: SocketAddr,
+        stream: Accepted,
+        addr: Address,
     ) {
         let config = server.config();
         let now_ms = server.store.clock.now_ms();
         // Only the first worker accepts, so these counters are its own.
         let metrics = &server.metrics[0];
         let Ok(laddr) = stream.local_addr() else { return };
-        let resp = if door == Door::Redis { 2 } else { 0 };
+        let laddr = laddr.map_or_else(|| addr.clone(), Address::from);
+        if config.protected_mode && config.requirepass.is_empty() && !addr.is_local() {
+            metrics.rejected_connections.add(1);
+            refuse(door, stream, PROTECTED);
+            return;
+        }
+        let resp = if door.is_redis() { 2 } else { 0 };
         let registered = server.clients.connect((addr, laddr), resp, now_ms, config.maxclients);
         let Some(client) = registered else {
             metrics.rejected_connections.add(1);
-            refuse(door, stream);
+            refuse(door, stream, FULL);
             return;
         };
         metrics.total_connections_received.add(1);
@@ -220,6 +240,7 @@ impl Pool {
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.1.load(Relaxed));
         let Some((index, (handle, count))) = fewest else { return };
         count.fetch_add(1, Relaxed);
+        client.set_worker(index);
         let seat = Seat { pool: self.clone(), server: server.clone(), client, index };
         handle.spawn(async move {
             let served = serve_one(stream, seat.client.clone(), seat.server.clone(), door).await;
@@ -246,30 +267,62 @@ impl Drop for Seat {
 }
 
 async fn serve_one(
-    stream: std::net::TcpStream,
+    accepted: Accepted,
     client: Arc<Client>,
     server: Arc<Server>,
     door: Door,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive_s = server.config().tcp_keepalive_s;
-    if keepalive_s > 0 {
-        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive_s));
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    if let Accepted::Tcp(stream) = &accepted {
+        stream.set_nodelay(true)?;
+        let keepalive_s = server.config().tcp_keepalive_s;
+        if keepalive_s > 0 {
+            let time = Duration::from_secs(keepalive_s);
+            let keepalive = socket2::TcpKeepalive::new().with_time(time);
+            socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+        }
     }
-    let stream = tokio::net::TcpStream::from_std(stream)?;
-    match door {
-        Door::Redis => resp::serve(stream, client, server).await,
-        Door::Http => http::serve(stream, client, server).await,
+    let mut stream = accepted.into_stream()?;
+    if let Door::RedisTls | Door::HttpTls = door {
+        let acceptor = if door.is_redis() { server.tls.redis() } else { server.tls.http() };
+        let acceptor = acceptor.ok_or_else(|| io::Error::other("TLS was turned off"))?;
+        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.under_tls(&acceptor)).await;
+        stream = shaken.map_err(|_| io::ErrorKind::TimedOut)??;
+    }
+    match door.is_redis() {
+        true => resp::serve(stream, client, server).await,
+        false => http::serve(stream, client, server).await,
     }
     Ok(())
 }
 
+/// Why a connection is refused: for RESP, and status and text for HTTP.
+type Refusal = (&'static str, &'static str, &'static str);
+
+const FULL: Refusal = (
+    "-ERR max number of clients reached\r\n",
+    "503 Service Unavailable",
+    r#"{"statusCode":503,"error":"Service Unavailable","message":"max number of clients reached"}"#,
+);
+
+const PROTECTED: Refusal = (
+    "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
+     set for the default user. In this mode connections are only accepted from the loopback \
+     interface. To connect from other computers, set a password (requirepass, or ACL SETUSER \
+     default), or say protected-mode no if nobody else can reach this port.\r\n",
+    "403 Forbidden",
+    r#"{"statusCode":403,"error":"Forbidden","message":"protected mode: no password is set, so only this machine is served. Set requirepass, or say protected-mode no"}"#,
+);
+
 /// Says why before it closes; whether the client hears it is the client's matter.
-fn refuse(door: Door, mut stream: std::net::TcpStream) {
-    const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
-    const FULL_HTTP: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-        content-type: application/json; charset=utf-8\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
-        {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"max number of clients reached\"}";
-    let _ = io::Write::write(&mut stream, if door == Door::Redis { FULL } else { FULL_HTTP });
+fn refuse(door: Door, mut stream: Accepted, (resp, status, json): Refusal) {
+    if door.is_redis() {
+        stream.say(resp.as_bytes());
+        return;
+    }
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json; charset=utf-8\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        json.len()
+    );
+    stream.say((head + json).as_bytes());
 }

@@ -1,7 +1,11 @@
 //! Counters of one worker thread: written by that thread alone, read by anyone who sums them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
+use super::histogram::Times;
 use crate::command;
 
 /// A number that one thread counts up and others may read.
@@ -47,12 +51,16 @@ pub struct Metrics {
     pub total_error_replies: Counter,
     /// Calls by place in the command table.
     pub calls: Vec<Counter>,
+    /// How long calls took, likewise.
+    pub times: Vec<Times>,
     /// Calls that ended with an error, likewise.
     pub failed: Vec<Counter>,
     /// Calls refused before they ran, likewise.
     pub rejected: Vec<Counter>,
     /// HTTP requests.
     pub http_requests: Counter,
+    /// Error replies by their code.
+    pub errors: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
 /// Commands per second, over the time between the last two samples.
@@ -91,14 +99,31 @@ impl Default for Metrics {
             keyspace_misses: Counter::default(),
             total_error_replies: Counter::default(),
             calls: per_command(),
+            times: command::table().specs.iter().map(|_| Times::default()).collect(),
             failed: per_command(),
             rejected: per_command(),
             http_requests: Counter::default(),
+            errors: Mutex::default(),
         }
     }
 }
 
+/// Codes of errors that are counted apart; a script can make up any number of them.
+const ERROR_CODES_MAX: usize = 128;
+
 impl Metrics {
+    /// Counts an error reply.
+    #[cold]
+    pub fn count_error(&self, code: &str) {
+        self.total_error_replies.add(1);
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.into(), 1);
+        }
+    }
+
     /// Back to zero (CONFIG RESETSTAT).
     pub fn reset(&self) {
         let single = [
@@ -114,6 +139,8 @@ impl Metrics {
         ];
         let per_command = self.calls.iter().chain(&self.failed).chain(&self.rejected);
         single.into_iter().chain(per_command).for_each(Counter::reset);
+        self.times.iter().for_each(Times::reset);
+        self.errors.lock().clear();
     }
 }
 

@@ -4,12 +4,20 @@
 //! nothing here knows what a command means.
 
 pub mod clients;
+pub mod doors;
+pub mod histogram;
 pub mod http;
+pub mod latency;
 pub mod listen;
 pub mod metrics;
 pub mod process;
 pub mod resp;
 mod signals;
+pub mod slowlog;
+pub mod stream;
+mod supervisor;
+#[cfg(unix)]
+mod unix_socket;
 pub mod worker;
 
 use std::sync::Arc;
@@ -19,10 +27,21 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::dispatch::Thresholds;
+use crate::events::feed::Feed;
 use crate::persistence::Persistence;
+use crate::push::keyspace::Notifications;
+use crate::push::post::Post;
+use crate::push::pubsub::PubSub;
+use crate::script::Scripts;
 use crate::store::Store;
+use crate::tls::Tls;
+use crate::token::{self, Tokens};
 use clients::Clients;
+use doors::Doors;
+use latency::LatencyMonitor;
 use metrics::{Counter, Metrics, Rate};
+use slowlog::Slowlog;
 
 /// What all connections of both doors share.
 #[derive(Debug)]
@@ -31,10 +50,24 @@ pub struct Server {
     pub store: Store,
     /// All connected clients.
     pub clients: Clients,
+    /// Brings them what they did not ask for.
+    pub post: Arc<Post>,
+    /// Channels and their subscribers.
+    pub pubsub: Arc<PubSub>,
+    /// Keyspace notifications.
+    pub notifications: Notifications,
+    /// Changes as they happen, for doors that show them.
+    pub feed: Feed,
     /// One per worker thread, in their order.
     pub metrics: Vec<Arc<Metrics>>,
     /// Commands per second.
     pub rate: Rate,
+    /// From when on a command is slow.
+    pub thresholds: Thresholds,
+    /// The last commands that were.
+    pub slowlog: Slowlog,
+    /// What else was.
+    pub latency: LatencyMonitor,
     /// Forty hexadecimal digits, new at every start.
     pub run_id: String,
     /// When the process started, in unix ms.
@@ -43,12 +76,20 @@ pub struct Server {
     pub stop: CancellationToken,
     /// False while the store is being loaded.
     pub is_ready: AtomicBool,
+    /// What all threads know of scripts.
+    pub scripts: Scripts,
     /// Whether expired pairs and names are freed in the background.
     pub active_expire: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
+    /// Certificates of both doors.
+    pub tls: Tls,
+    /// Tokens of the HTTP door.
+    pub tokens: Tokens,
     /// The data directory.
     pub persistence: Persistence,
+    /// Listening sockets.
+    pub doors: Doors,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -59,18 +100,36 @@ impl Server {
     pub fn new(config: Config, store: Store, workers: usize) -> Server {
         let started_ms = store.clock.now_ms();
         store.limit_memory(config.maxmemory_bytes);
+        let thresholds = Thresholds::default();
+        thresholds.follow(&config);
+        let post = Arc::new(Post::new(workers));
+        post.set_limits(config.client_output_buffer_limit);
+        let pubsub = Arc::new(PubSub::new(&post));
+        let notifications = Notifications::new(&store, &pubsub);
+        notifications.set(config.notify_keyspace_events);
         Server {
+            notifications,
+            pubsub,
+            feed: Feed::new(&store, &post),
             store,
             clients: Clients::default(),
+            post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
+            thresholds,
+            slowlog: Slowlog::default(),
+            latency: LatencyMonitor::default(),
             run_id: run_id(),
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
+            scripts: Scripts::default(),
             active_expire: AtomicBool::new(true),
             config_file: None,
+            tls: Tls::default(),
+            tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
+            doors: Doors::default(),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
@@ -106,7 +165,11 @@ impl Server {
         change(&mut config)?;
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
+        self.thresholds.follow(&config);
+        self.slowlog.shorten(config.slowlog_max_len);
         self.store.journal.set_policy(config.appendfsync);
+        self.post.set_limits(config.client_output_buffer_limit);
+        self.notifications.set(config.notify_keyspace_events);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

@@ -36,6 +36,24 @@ pub fn system() -> String {
     }
 }
 
+/// Writes the number of the process into a file, if there is to be one. The server runs without it.
+pub fn write_pid(path: &str) {
+    if path.is_empty() {
+        return;
+    }
+    if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
+        tracing::warn!(%error, path, "the pidfile could not be written");
+    }
+}
+
+/// Removes that file when the server has stopped.
+pub fn remove_pid(path: &str) {
+    if !path.is_empty() {
+        // It is in nobody's way.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// The number after `label`, which is in KiB, in bytes.
 fn kib(text: &str, label: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(label))?;

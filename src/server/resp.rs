@@ -6,18 +6,19 @@
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::Server;
 use super::clients::Client;
+use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::dispatch::{Executor, Plan};
+use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
 use crate::reply::Reply;
@@ -31,8 +32,9 @@ const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
 const BATCHES_PER_TURN: usize = 4;
 
 /// Serves one client until it leaves, is closed or killed.
-pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) {
-    let is_open = server.config().requirepass.is_empty();
+pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
+    let config = server.config();
+    let is_open = config.requirepass.is_empty();
     let mut connection = Connection {
         stream,
         session: Session::new(client.clone(), is_open),
@@ -42,19 +44,23 @@ pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) 
         output: Vec::new(),
         sent: 0,
         replies: 0,
+        pushed: Vec::new(),
+        is_parked: false,
     };
-    client.resp.store(2, Relaxed);
+    Worker::with(Worker::employ_porter);
+    connection.session.resp3 = config.client_default_resp == 3;
+    client.resp.store(config.client_default_resp, Relaxed);
     std::future::poll_fn(|cx| {
         client.set_waker(cx.waker());
         Poll::Ready(())
     })
     .await;
     std::future::poll_fn(|cx| connection.poll(&server, cx)).await;
-    connection.leave();
+    connection.leave(&server);
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
     parser: RequestParser,
     /// The beginning of a request that is not complete, or requests that wait for their turn.
@@ -66,6 +72,10 @@ struct Connection {
     sent: usize,
     /// Replies that the last batch wrote.
     replies: usize,
+    /// Where in `output` messages stand that are no replies.
+    pushed: Vec<Range<usize>>,
+    /// The next request waits for a script that takes long.
+    is_parked: bool,
 }
 
 impl Connection {
@@ -73,6 +83,7 @@ impl Connection {
     fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
         let mut batches = 0;
         loop {
+            self.collect_mail();
             let answered = self.poll_answer(server, cx);
             if self.session.client.is_killed() || ready!(answered).is_err() {
                 return Poll::Ready(());
@@ -80,11 +91,24 @@ impl Connection {
             if self.session.should_close {
                 return Poll::Ready(());
             }
+            if self.session.client.mailbox.has_mail() {
+                continue;
+            }
             if batches == BATCHES_PER_TURN {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             batches += 1;
+            if self.session.is_in_script {
+                // The script goes on after others of this thread have had their turn.
+                self.go_on_with_script();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if std::mem::take(&mut self.is_parked) && server.store.turn.poll(cx).is_pending() {
+                self.is_parked = true;
+                return Poll::Pending;
+            }
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
                 self.poll_batch(worker, cx)
@@ -100,6 +124,21 @@ impl Connection {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Adds messages that wait for this client to the output, unless that is being sent already.
+    fn collect_mail(&mut self) {
+        if !self.session.client.mailbox.has_mail() || self.sent > 0 {
+            return;
+        }
+        if self.output.capacity() == 0 {
+            self.output = Worker::with(Worker::take_output);
+        }
+        let before = self.output.len();
+        self.session.collect_mail(&mut self.output, &mut self.pushed);
+        let collected = (self.output.len() - before) as u64;
+        Worker::with(|worker| worker.metrics.total_net_output_bytes.add(collected));
+        self.session.client.output_bytes.store(self.output.len(), Relaxed);
     }
 
     /// Sends what there is to send, when it may be sent.
@@ -118,11 +157,15 @@ impl Connection {
         let seen = self.session.seen;
         if ready!(Worker::with(|worker| worker.poll_passage(seen, cx))) == Passage::Failed {
             let error = server.store.journal.outcome_unknown();
-            self.output.clear();
+            let written = std::mem::take(&mut self.output);
             for _ in 0..self.replies {
                 Reply::resp(&mut self.output, self.session.resp3).error(&error);
             }
+            for pushed in &self.pushed {
+                self.output.extend_from_slice(&written[pushed.clone()]);
+            }
         }
+        self.pushed.clear();
         self.session.seen = Seen::default();
         Poll::Ready(())
     }
@@ -183,10 +226,15 @@ impl Connection {
         let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;
         self.replies = 0;
-        let replies = &mut self.replies;
+        let (replies, pushed) = (&mut self.replies, &mut self.pushed);
+        let is_parked = &mut self.is_parked;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
-            Batch { executor, session, parser, ahead, limits, input, output, replies }.run()
+            let batch =
+                Batch { executor, session, parser, ahead, limits, input, output, replies, pushed };
+            let ended = batch.run();
+            *is_parked = executor.is_parked;
+            ended
         });
         worker.output = output;
         worker.ahead = ahead;
@@ -194,11 +242,26 @@ impl Connection {
         used
     }
 
+    fn go_on_with_script(&mut self) {
+        Worker::with(|worker| {
+            let mut output = worker.take_output();
+            worker.run(&mut self.session, |executor, session, _| {
+                let resp3 = session.resp3;
+                executor.go_on(session, &mut Reply::resp(&mut output, resp3));
+            });
+            self.replies = usize::from(!output.is_empty());
+            self.session.client.output_bytes.store(output.len(), Relaxed);
+            self.output = output;
+        });
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.output.len() {
             self.sent +=
                 ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]))?;
         }
+        // TLS may hold back what the socket did not take.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         let output = std::mem::take(&mut self.output);
         Worker::with(|worker| worker.keep_output(output));
         self.sent = 0;
@@ -207,7 +270,15 @@ impl Connection {
     }
 
     /// Undoes what the session has registered elsewhere.
-    fn leave(&mut self) {
+    fn leave(&mut self, server: &Server) {
+        self.session.stop_listening(server);
+        if self.session.is_in_script {
+            Worker::with(|worker| {
+                worker.run(&mut self.session, |executor, session, _| {
+                    script::abandon(&mut crate::dispatch::Context { session, executor });
+                });
+            });
+        }
         if self.session.watch.is_some() {
             Worker::with(|worker| {
                 worker.run(&mut self.session, |executor, session, _| executor.unwatch(session));
@@ -226,6 +297,7 @@ struct Batch<'b, 's> {
     input: &'b [u8],
     output: &'b mut Vec<u8>,
     replies: &'b mut usize,
+    pushed: &'b mut Vec<Range<usize>>,
 }
 
 /// Why looking ahead ended.
@@ -245,16 +317,18 @@ impl Batch<'_, '_> {
     /// the bytes used, and whether a complete request may be left.
     fn run(mut self) -> (usize, bool) {
         let mut used = 0;
-        while !self.session.should_close {
+        while !self.is_held_up() {
             if self.output.len() >= BATCH_OUTPUT_BYTES {
                 return (used, true);
             }
             let found = self.find(used);
             let is_done = self.run_ahead(&mut used);
+            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
+            self.executor.lap(self.session, requests);
             if self.session.should_close {
                 break;
             }
-            if !is_done {
+            if !is_done || self.is_held_up() {
                 // What was found behind `used` will be looked for again.
                 self.parser.forget();
                 return (used, true);
@@ -267,7 +341,10 @@ impl Batch<'_, '_> {
                     let before = reply.mark();
                     self.executor.execute(self.session, args, reply);
                     *self.replies += usize::from(reply.mark() != before);
-                    used = at + len;
+                    if !self.executor.is_parked {
+                        used = at + len;
+                    }
+                    Self::collect_mail(self.executor, self.session, self.output, self.pushed);
                 }
                 Found::Rest(at) => return (at, false),
                 Found::Wrong(error) => {
@@ -280,7 +357,15 @@ impl Batch<'_, '_> {
                 }
             }
         }
-        (self.input.len(), false)
+        match self.session.should_close {
+            true => (self.input.len(), false),
+            false => (used, true),
+        }
+    }
+
+    /// Whether nothing more may run now: the session ends, or waits for a script.
+    fn is_held_up(&self) -> bool {
+        self.session.should_close || self.session.is_in_script || self.executor.is_parked
     }
 
     /// Finds the next requests.
@@ -317,15 +402,33 @@ impl Batch<'_, '_> {
         }
         self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
         for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
-            if self.session.should_close || self.output.len() >= BATCH_OUTPUT_BYTES {
+            if self.is_held_up() || self.output.len() >= BATCH_OUTPUT_BYTES {
                 return false;
             }
             let reply = &mut Reply::resp(self.output, self.session.resp3);
             let before = reply.mark();
             self.executor.execute_planned(self.session, args, plan, reply);
             *self.replies += usize::from(reply.mark() != before);
+            if self.executor.is_parked {
+                return false;
+            }
             *used = end;
+            Self::collect_mail(self.executor, self.session, self.output, self.pushed);
         }
         true
+    }
+
+    /// What a command has sent to its own client follows its reply.
+    #[inline]
+    fn collect_mail(
+        executor: &mut Executor<'_>,
+        session: &mut Session,
+        output: &mut Vec<u8>,
+        pushed: &mut Vec<Range<usize>>,
+    ) {
+        if session.is_listening {
+            executor.send(session);
+            session.collect_mail(output, pushed);
+        }
     }
 }

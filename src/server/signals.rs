@@ -25,6 +25,29 @@ pub async fn stop_requested() -> std::io::Result<&'static str> {
     Ok("Ctrl-C")
 }
 
+/// Calls `then` whenever the process is told to begin its files anew (SIGHUP).
+///
+/// # Errors
+/// When the handler can not be installed.
+#[cfg(unix)]
+pub async fn mind_hangup(mut then: impl FnMut()) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    while hangup.recv().await.is_some() {
+        then();
+    }
+    Ok(())
+}
+
+/// There is no such signal.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub async fn mind_hangup(_then: impl FnMut()) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Raises the limit of open files to what `clients` connections need, as far as it may be raised.
 /// Returns how many clients the limit allows.
 #[cfg(unix)]

@@ -40,6 +40,8 @@ thread_local! {
 pub struct Worker {
     /// The server this thread works for.
     pub server: Arc<Server>,
+    /// Its number.
+    pub index: usize,
     /// This thread's counters.
     pub metrics: Arc<Metrics>,
     /// This thread's copy of the configuration.
@@ -85,6 +87,7 @@ impl Worker {
             call: Arc::default(),
             is_called: false,
             has_porter: false,
+            index,
             random: random_seed(),
             config,
             server,
@@ -115,7 +118,8 @@ impl Worker {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let effects = std::mem::take(&mut self.effects);
         let mut executor =
-            Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random);
+            Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random)
+                .of_client(session.client.id);
         session.client.active_ms.store(executor.now_ms(), Relaxed);
         let result = batch(&mut executor, session, &self.limits);
         let before = session.seen.wrote;
@@ -186,14 +190,16 @@ impl Worker {
         }
     }
 
-    /// Starts the task that minds this thread's gate; tests without an event loop need none.
-    fn employ_porter(&mut self) {
+    /// Starts the task that minds this thread's gate and its bell; tests without an event loop need
+    /// none.
+    pub fn employ_porter(&mut self) {
         if self.has_porter {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.has_porter = true;
-            runtime.spawn(mind_gate(self.server.clone(), self.gate.clone(), self.call.clone()));
+            let (gate, call) = (self.gate.clone(), self.call.clone());
+            runtime.spawn(mind_doors(self.server.clone(), self.index, gate, call));
         }
     }
 
@@ -234,13 +240,14 @@ impl Worker {
     }
 }
 
-/// Wakes this thread's clients when the journal's mark has moved, and calls the journal's writer once
-/// for all that its clients have changed in one turn of the loop.
-async fn mind_gate(server: Arc<Server>, gate: Arc<Gate>, call: Arc<Notify>) {
+/// Wakes this thread's clients when the journal's mark has moved or when they have mail, and calls the
+/// journal's writer once for all that its clients have changed in one turn of the loop.
+async fn mind_doors(server: Arc<Server>, index: usize, gate: Arc<Gate>, call: Arc<Notify>) {
     loop {
         tokio::select! {
             biased;
             () = gate.moved() => Worker::with(Worker::open_gate),
+            () = server.post.rung(index) => server.post.wake(index),
             () = call.notified() => {
                 Worker::with(|worker| worker.is_called = false);
                 server.store.journal.kick();
@@ -295,6 +302,7 @@ pub fn settings(config: &Config) -> Settings {
         reply_max_bytes: config.client_reply_max_bytes,
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
+        hll_sparse_max_bytes: config.hll_sparse_max_bytes,
         eviction: eviction(config),
     }
 }

@@ -116,7 +116,7 @@ impl<'s> Capture<'s> {
     pub fn begin(store: &'s Store, slices: Slices) -> Option<Capture<'s>> {
         // Nobody may change anything unseen after its stripe was captured.
         let mut held = Held::new(store);
-        held.lock_all();
+        held.lock_all_in_turn();
         if store.capture.is_active.swap(true, SeqCst) {
             return None;
         }
@@ -148,7 +148,7 @@ impl<'s> Capture<'s> {
 
     /// Some names of one stripe.
     fn stripe_slice(&mut self, number: usize, to: &mut Vec<u8>) -> (Piece, Lsn) {
-        let stripe = self.store.stripes[number].stripe.lock();
+        let stripe = self.store.lock_in_turn(number);
         let mut progress = self.store.capture.progress.lock();
         if std::mem::take(&mut progress.is_stripe_void) {
             (progress.db, progress.from) = (0, 0);
@@ -190,7 +190,7 @@ impl<'s> Capture<'s> {
         let place = self.store.capture.progress.lock().pending.first().cloned()?;
         let (db, bytes) = &place;
         let name = self.store.name(bytes);
-        let stripe = self.store.stripes[stripe_of(name.hash)].stripe.lock();
+        let stripe = self.store.lock_in_turn(stripe_of(name.hash));
         let is_spread = stripe.entry(*db, name).is_some_and(NameEntry::is_spread);
         let len_of_parts = if is_spread { self.store.len_of_parts(*db, name) } else { 0 };
         // Those who hold parts take this, too: it comes last.
@@ -231,19 +231,18 @@ impl<'s> Capture<'s> {
     /// Some pairs of the current namespace.
     fn pairs_slice(&mut self, place: Place, to: &mut Vec<u8>) -> (Piece, Lsn) {
         let name = self.store.name(&place.1);
-        let stripes = &self.store.stripes;
         let mut number = stripe_of(name.hash);
-        let mut stripe = stripes[number].stripe.lock();
+        let mut stripe = self.store.lock_in_turn(number);
         let db = place.0;
         while stripe.entry(db, name).is_some_and(NameEntry::is_spread) {
             drop(stripe);
             number = part_of(self.pairs_from);
-            stripe = stripes[number].stripe.lock();
+            stripe = self.store.lock_in_turn(number);
             if stripe.entry(db, name).is_none() {
                 // It was put together, or is gone.
                 drop(stripe);
                 number = stripe_of(name.hash);
-                stripe = stripes[number].stripe.lock();
+                stripe = self.store.lock_in_turn(number);
             }
         }
         let mut progress = self.store.capture.progress.lock();
@@ -332,7 +331,8 @@ impl Progress {
             Effect::DeletePair { .. }
             | Effect::PutPair { .. }
             | Effect::PairDeadline { .. }
-            | Effect::NameDeadline { .. } => {}
+            | Effect::NameDeadline { .. }
+            | Effect::Libraries { .. } => {}
         }
     }
 

@@ -43,6 +43,7 @@ impl Store {
     ) -> (R, Lsn) {
         let now_ms = held.settle_now_ms(self.clock.now_ms());
         let mut effects = Effects::default();
+        effects.notes.begin(self.events.is_heard());
         let access = Access::of(db, now_ms);
         let mut view = View::live(&mut held, &mut effects, access, Known::default());
         let result = run(&mut view);

@@ -30,22 +30,25 @@ impl View<'_> {
             }
             entry.pairs()?;
             // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
-            if entry.kind().is_none() {
+            let is_new = entry.kind().is_none();
+            if is_new {
                 entry.deadline_ms = NEVER;
             }
-            Ok::<_, Error>(entry.put_pair(hasher, key, value, deadline, now_ms))
+            Ok::<_, Error>((entry.put_pair(hasher, key, value, deadline, now_ms), is_new))
         });
-        let (created, deadline_ms) = match put {
+        let ((created, deadline_ms), is_new) = match put {
             Some(put) => put?,
             None => {
                 let mut entry = Box::new(NameEntry::new(name, access.first_use()));
                 let put = entry.put_pair(hasher, key, value, deadline, now_ms);
                 self.insert(self.db(), name, entry);
-                put
+                (put, true)
             }
         };
         let db = self.db() as u8;
-        self.record(name, cause, Effect::PutPair { db, name, key, value, deadline_ms });
+        let effect = Effect::PutPair { db, name, key, value, deadline_ms };
+        self.effects.push_put(cause, effect, is_new);
+        self.touched(self.db(), name, NEVER);
         Ok(created)
     }
 
@@ -110,10 +113,11 @@ impl View<'_> {
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
         let access = self.access;
         let mut freed = None;
+        let mut existed = false;
         let put = self.update(name, None, |entry| {
-            let existed = entry.kind().is_some();
+            existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
-            entry.raw = is_longer_now || cause == Cause::Setrange;
+            entry.raw = is_longer_now || cause.edits_bytes();
             freed = entry.set_string(value);
             if access.touch {
                 entry.access(&access);
@@ -134,7 +138,7 @@ impl View<'_> {
         let deadline_ms = put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));
             entry.set_string(value);
-            entry.raw = cause == Cause::Setrange;
+            entry.raw = cause.edits_bytes();
             if let NewDeadline::At(at) = deadline {
                 entry.deadline_ms = at;
             }
@@ -143,7 +147,9 @@ impl View<'_> {
             deadline_ms
         });
         let db = self.db() as u8;
-        self.record(name, cause, Effect::PutString { db, name, value, deadline_ms });
+        let effect = Effect::PutString { db, name, value, deadline_ms };
+        self.effects.push_put(cause, effect, !existed);
+        self.touched(self.db(), name, NEVER);
     }
 
     /// Removes a name, what it held and its kept mark. `true` if it existed for Redis clients.
@@ -156,7 +162,11 @@ impl View<'_> {
         let existed = entry.kind().is_some() && !is_expired;
         let expired_ms = if is_expired { entry.deadline_ms } else { NEVER };
         self.names.discard(whole);
-        let cause = if is_expired { Cause::Expired } else { cause };
+        let cause = match (is_expired, existed) {
+            (true, _) => Cause::Expired,
+            (false, true) => cause,
+            (false, false) => Cause::Kept,
+        };
         self.effects.push(cause, Effect::DropName { db: self.db() as u8, name });
         // An empty namespace that was kept: Redis clients could not see it come, nor see it go.
         if existed || is_expired {

@@ -232,6 +232,9 @@ impl Store {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
         held.lock_whole(candidate.db, name);
+        if !self.turn.is_free() {
+            return false;
+        }
         let now_ms = held.settle_now_ms(now_ms);
         let mut effects = Effects::default();
         let access = Access::of(candidate.db, now_ms);

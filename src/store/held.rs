@@ -18,8 +18,8 @@ use super::watch::Watched;
 use super::{
     DATABASES, Db, DbStats, Garbage, PARTS, STRIPES, Stats, Store, Stripe, part_of, stripe_of,
 };
-use crate::journal::Seen;
 use crate::journal::effect::{Decoder, Effects};
+use crate::journal::{Lsn, Seen};
 use crate::sabotage::{self, Bug};
 
 /// Locked stripes of a store.
@@ -132,6 +132,32 @@ impl<'s> Held<'s> {
         self.lock_stripes(0..STRIPES + PARTS);
     }
 
+    /// Whether `name` is held with all it holds.
+    pub fn holds(&self, name: Name<'_>) -> bool {
+        let holds = |wanted| self.numbered_stripes().any(|(number, _)| number == wanted);
+        let number = stripe_of(name.hash);
+        let is_spread = || self.stripe_at(number).spread.iter().any(|(_, it)| *it == name.hash);
+        holds(number) && (!is_spread() || holds(STRIPES))
+    }
+
+    /// Whether all stripes are held.
+    pub fn holds_all(&self) -> bool {
+        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES + PARTS)
+    }
+
+    /// Numbers of the held stripes, to take the same ones later with [`Held::lock_again`].
+    pub fn numbers(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = self.numbered_stripes().map(|(number, _)| number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Takes stripes that were held before, by their numbers in ascending order. Nothing may be held.
+    pub fn lock_again(&mut self, numbers: &[usize]) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        self.lock_stripes(numbers.iter().copied());
+    }
+
     /// Sums over the whole store. All stripes must be held.
     pub fn stats(&self) -> Stats {
         let store = self.store;
@@ -205,15 +231,13 @@ impl<'s> Held<'s> {
     pub fn release(&mut self, effects: &mut Effects) -> Seen {
         let mut touched = 0;
         let mut wrote = 0;
+        let mut is_heard = false;
         if !effects.is_empty() {
-            touched = match sabotage::is(Bug::TransactionSplit) {
-                true => Decoder::each(effects.as_bytes())
-                    .map(|one| self.store.journal.append(one))
-                    .last()
-                    .unwrap_or(0),
-                false => self.store.journal.append(effects.as_bytes()),
+            is_heard = self.store.events.is_heard();
+            touched = match is_heard {
+                true => self.store.events.record(effects, |effects| self.append(effects)),
+                false => self.append(effects.as_bytes()),
             };
-            self.store.capture.observe(effects.as_bytes(), self.store.hasher);
             wrote = touched;
             effects.clear();
             self.store.slices.hear();
@@ -228,8 +252,28 @@ impl<'s> Held<'s> {
         } else if !sabotage::is(Bug::ReadPassesGate) {
             self.each(|stripe| touched = touched.max(stripe.lsn));
         }
+        if !effects.notes.is_empty() {
+            is_heard = true;
+            self.store.events.record(effects, |_| touched);
+        }
         self.guards = Guards::None;
+        if is_heard {
+            self.store.events.deliver();
+        }
         Seen { touched, wrote }
+    }
+
+    /// Gives effects their LSN.
+    #[inline]
+    fn append(&self, effects: &[u8]) -> Lsn {
+        let lsn = match sabotage::is(Bug::TransactionSplit) {
+            true => {
+                Decoder::each(effects).map(|one| self.store.journal.append(one)).last().unwrap_or(0)
+            }
+            false => self.store.journal.append(effects),
+        };
+        self.store.capture.observe(effects, self.store.hasher);
+        lsn
     }
 
     /// The time for what is held: the clock's, but never earlier than these stripes have seen.

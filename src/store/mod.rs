@@ -16,6 +16,7 @@ mod group;
 mod hash;
 mod heap;
 mod held;
+pub mod libraries;
 mod name;
 mod names;
 mod overlay;
@@ -30,6 +31,7 @@ mod slice;
 mod spread;
 mod table;
 mod touch;
+pub mod turn;
 mod usage;
 pub mod view;
 mod watch;
@@ -51,6 +53,7 @@ pub use view::{Access, Settings, View};
 pub use watch::Watched;
 
 use crate::clock::Clock;
+use crate::events::Events;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
 use hash::KeyHasher;
@@ -97,6 +100,12 @@ pub struct Store {
     pub journal: Journal,
     /// The time all deadlines are compared with.
     pub clock: Arc<Clock>,
+    /// Tells of what happens here.
+    pub events: Arc<Events>,
+    /// Whose turn it is while a script takes long.
+    pub turn: turn::Turn,
+    /// Functions, which are kept with the names.
+    pub libraries: libraries::Kept,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -201,6 +210,9 @@ impl Store {
             spread: spread::Hints::default(),
             journal,
             clock: Arc::new(clock),
+            events: Arc::default(),
+            turn: turn::Turn::default(),
+            libraries: libraries::Kept::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),

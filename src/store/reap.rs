@@ -43,6 +43,9 @@ impl Store {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
         held.lock_number(stripe);
+        if !self.turn.is_free() {
+            return super::NEVER;
+        }
         let now_ms = held.settle_now_ms(now_ms);
         let mut slice = Slice {
             now_ms,
@@ -67,6 +70,9 @@ impl Store {
         let mut held = Held::new(self);
         let hashed = self.name(name);
         held.lock_whole(db, hashed);
+        if !self.turn.is_free() {
+            return;
+        }
         let now_ms = held.settle_now_ms(now_ms);
         let keys = held.last_expired(db, hashed, now_ms);
         let mut view = View::live(&mut held, &mut effects, Access::of(db, now_ms), Known::default());
@@ -211,7 +217,7 @@ impl Slice<'_> {
         match (is_empty, entry.kept) {
             (true, false) => self.effects.push(Cause::Del, Effect::DropName { db, name }),
             // That it is empty now is said like this, too: the pairs' effects do not say it.
-            (true, true) => self.effects.push(Cause::Kept, Effect::Keep { db, name }),
+            (true, true) => self.effects.push(Cause::Emptied, Effect::Keep { db, name }),
             (false, _) => {}
         }
         is_empty && !entry.kept

@@ -80,6 +80,8 @@ impl Restore<'_> {
             return Ok(());
         }
         match effect {
+            // The last one counts, whatever the snapshot has seen.
+            Effect::Libraries { all } => self.store.libraries.set(all),
             Effect::PutPair { db, name, key, value, deadline_ms } => {
                 self.pairs += 1;
                 let deadline = match deadline_ms {
@@ -200,7 +202,7 @@ impl Restore<'_> {
             Effect::Rename { db, name, to } => ((db, name), (db, to), true),
             Effect::Move { db, name, to_db } => ((db, name), (to_db, name), true),
             Effect::Copy { db, name, to_db, to } => ((db, name), (to_db, to), false),
-            Effect::SwapDb { .. } | Effect::Flush { .. } => return true,
+            Effect::SwapDb { .. } | Effect::Flush { .. } | Effect::Libraries { .. } => return true,
             Effect::PutPair { db, name, .. }
             | Effect::DeletePair { db, name, .. }
             | Effect::PairDeadline { db, name, .. }

@@ -4,16 +4,26 @@ use super::name::NewDeadline;
 use super::view::{Known, View};
 use super::{Access, DATABASES, Held, NEVER, Settings, Store};
 use crate::error::Result;
+use crate::events::notes::Notes;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
 
 impl Store {
     /// Applies encoded effects, all under one lock, as one batch of this store's journal.
     pub fn replay(&self, encoded: &[u8]) -> Result<(), Damaged> {
+        self.replay_noting(Notes::default(), encoded)
+    }
+
+    /// The same for what a client has done; `notes` says which, and what it has looked for in vain.
+    pub fn replay_noting(&self, notes: Notes, encoded: &[u8]) -> Result<(), Damaged> {
         let effects: Vec<(Cause, Effect<'_>)> = Decoder::new(encoded).collect::<Result<_, _>>()?;
         let mut held = Held::new(self);
         held.lock_all();
         let mut recorded = Effects::default();
+        recorded.notes = notes.misses();
         for (cause, effect) in effects {
+            if let Effect::Libraries { all } = effect {
+                self.libraries.set(all)?;
+            }
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),
@@ -57,6 +67,7 @@ impl Effect<'_> {
             | Effect::SwapDb { a: db, .. }
             | Effect::Flush { db }
             | Effect::Keep { db, .. } => db,
+            Effect::Libraries { .. } => 0,
         })
     }
 }
@@ -94,6 +105,8 @@ impl View<'_> {
             Effect::Keep { name, .. } => {
                 self.keep(name, cause)?;
             }
+            // They are no names: who applies effects has set them.
+            Effect::Libraries { .. } => self.effects.push(cause, effect),
         }
         Ok(())
     }

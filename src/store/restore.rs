@@ -158,6 +158,15 @@ impl<'s> Restore<'s> {
         Ok(())
     }
 
+    /// Sets all libraries of functions.
+    ///
+    /// # Errors
+    /// As [`Restore::names`].
+    pub fn libraries(&mut self, lsn: Lsn, body: &[u8]) -> Result<(), Damaged> {
+        self.begin_record(lsn, false)?;
+        self.store.libraries.set(body)
+    }
+
     /// The snapshot is complete: it has seen no effect after `end`.
     pub fn snapshot_ends(&mut self, end: Lsn) {
         self.end = end;

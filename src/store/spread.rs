@@ -346,6 +346,13 @@ impl<'s> Held<'s> {
         }
         self.store.spread.place(name.hash).store(name.hash, Relaxed);
         self.add_parts();
+    }
+
+    /// Puts a name that is held whole together again, if little is left of it.
+    pub fn tidy(&mut self, db: usize, name: Name<'_>) {
+        if !self.is_spread(db, name) {
+            return;
+        }
         let len: usize = self.parts_of(db, name).filter_map(NameEntry::len_of_part).sum();
         if len < TOGETHER_BELOW.min(self.store.spread_above) {
             self.put_together(db, name);
@@ -538,9 +545,11 @@ impl<'s> Held<'s> {
 
     fn put_together(&mut self, db: usize, name: Name<'_>) {
         self.level_lsn();
+        let number = stripe_of(name.hash);
         let parts = self.take_parts(db, name);
         let hasher = KeyHasher { hasher: self.store.hasher, known: None };
-        self.stripe_at_mut(stripe_of(name.hash)).dbs[db].update(name, &mut |entry| {
+        let db_at = &mut self.stripe_at_mut(number).dbs[db];
+        db_at.update(name, &mut |entry| {
             entry.set_spread(false);
             for PairRef { key, value, deadline_ms } in parts.iter().flat_map(Table::iter) {
                 let deadline = match deadline_ms {
@@ -550,6 +559,8 @@ impl<'s> Held<'s> {
                 entry.put_pair(hasher, key, value, deadline, 0);
             }
         });
+        let deadline_ms = db_at.names.min_deadline_ms();
+        self.note_deadline(number, deadline_ms);
     }
 }
 

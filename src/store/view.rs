@@ -45,6 +45,8 @@ pub struct Settings {
     pub hash_max_listpack_entries: usize,
     /// Bytes of a key or value up to which it does.
     pub hash_max_listpack_value_bytes: usize,
+    /// Bytes of a HyperLogLog up to which its layout is sparse.
+    pub hll_sparse_max_bytes: usize,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
 }
@@ -71,6 +73,7 @@ impl Settings {
         reply_max_bytes: usize::MAX,
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
+        hll_sparse_max_bytes: usize::MAX,
         eviction: Eviction { policy: Policy::NoEviction, samples: 1, usage: Usage::Recency },
     };
 
@@ -94,6 +97,8 @@ pub struct View<'a> {
     pub(super) access: Access<'a>,
     random: Cell<u64>,
     lookups: Cell<Lookups>,
+    /// Whether listeners are told of names that are not there.
+    notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
 }
@@ -166,7 +171,23 @@ impl<'a> View<'a> {
         known: Option<Name<'a>>,
     ) -> View<'a> {
         let random = Cell::new(access.random_seed);
-        View { names, effects, hasher, access, random, lookups: Cell::default(), known }
+        View {
+            names,
+            effects,
+            hasher,
+            access,
+            random,
+            lookups: Cell::default(),
+            notes_misses: false,
+            known,
+        }
+    }
+
+    /// Lets listeners know of every name that is looked for in vain.
+    #[must_use]
+    pub fn noting_misses(mut self) -> Self {
+        self.notes_misses = self.effects.notes.are_taken();
+        self
     }
 
     /// How often names that were asked for were there, so far.
@@ -199,6 +220,12 @@ impl<'a> View<'a> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^= z >> 31;
         ((u128::from(z) * bound as u128) >> 64) as usize
+    }
+
+    /// Lets listeners know that a command has looked for a name to read it, in vain. Commands that only
+    /// read need not do this.
+    pub fn note_miss(&self, name: &[u8]) {
+        self.effects.miss(self.access.db, name);
     }
 
     /// What the name holds, for Redis clients: an empty namespace does not exist.
@@ -368,7 +395,12 @@ impl<'a> View<'a> {
         let entry = self.peek(db, name);
         match entry.and_then(NameEntry::kind) {
             Some(_) => lookups.hits += 1,
-            None => lookups.misses += 1,
+            None => {
+                lookups.misses += 1;
+                if self.notes_misses {
+                    self.effects.miss(db, name);
+                }
+            }
         }
         self.lookups.set(lookups);
         entry

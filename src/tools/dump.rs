@@ -90,6 +90,10 @@ fn contents(record: &RecordHead, body: &[u8], out: &mut dyn Write) -> std::io::R
                 let _ = writeln!(lines, "    {}", captured_line(&captured));
             })
         }
+        Kind::Libraries => {
+            let _ = writeln!(lines, "    libraries {}", quoted(body));
+            Ok(())
+        }
         Kind::Continued | Kind::Closed | Kind::Void | Kind::End => Ok(()),
     };
     out.write_all(lines.as_bytes())?;
@@ -142,6 +146,7 @@ fn line(cause: Cause, effect: Effect<'_>) -> String {
         Effect::SwapDb { a, b } => format!("swap db{a} and db{b}"),
         Effect::Flush { db } => format!("flush db{db}"),
         Effect::Keep { db, name } => format!("keep db{db} {}", quoted(name)),
+        Effect::Libraries { all } => format!("libraries {}", quoted(all)),
     };
     format!("{text} [{}]", cause.event())
 }

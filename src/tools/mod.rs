@@ -7,6 +7,7 @@ mod check;
 mod dump;
 mod moving;
 mod repair;
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -83,6 +84,12 @@ const TOOLS: &[Tool] = &[
         about: "Writes what a data directory holds as RDB, JSON Lines or CSV",
         args: moving::export_args,
         run: moving::export,
+    },
+    Tool {
+        name: "token",
+        about: "Lists tokens of the HTTP door, makes and revokes them. A server may be running",
+        args: token::args,
+        run: token::run,
     },
 ];
 

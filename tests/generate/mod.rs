@@ -30,6 +30,10 @@ const NAMES: &[&[u8]] = &[
     b"long-name-of-a-namespace",
 ];
 const KEYS: &[&[u8]] = &[b"f", b"g", b"h", b"k1", b"k2", b"k3", b"", b"\r\n", b"key:4"];
+/// Names of HyperLogLogs.
+pub const COUNTERS: &[&[u8]] = &[b"hll:1", b"hll:2", b"hll:3"];
+const WIDTHS: &[&[u8]] =
+    &[b"u1", b"u4", b"u8", b"u31", b"u63", b"i1", b"i5", b"i8", b"i33", b"i64", b"u64", b"i0"];
 const PATTERNS: &[&[u8]] =
     &[b"*", b"k*", b"?", b"[a-d]", b"[^a-d]*", b"n[12]", b"*e*", b"", b"a", b"\\", b"[", b"k\\1"];
 const TYPES: &[&[u8]] = &[b"string", b"hash", b"HASH", b"list"];
@@ -122,6 +126,7 @@ impl Generator {
         let mut words: Words = spec.command.name.split(' ').map(|word| self.cased(word)).collect();
         self.sequence(items, &mut words);
         self.count_fields(spec, &mut words);
+        self.adjust(spec, &mut words);
         if self.random.below(100) < self.wrong_percent {
             let fixed = spec.command.name.split(' ').count();
             self.spoil(fixed, &mut words);
@@ -177,12 +182,33 @@ impl Generator {
         words[at] = count.to_string().into_bytes();
     }
 
+    /// What the words' names do not say.
+    fn adjust(&self, spec: &Spec, words: &mut Words) {
+        match spec.family.group {
+            // Their counts are kept in the value, and runs may be laid out differently: no other command
+            // is to see them.
+            "hyperloglog" => {
+                let names = 1..if spec.command.name == "PFADD" { 2 } else { words.len() };
+                for word in names {
+                    words[word] = self.random.pick(COUNTERS).to_vec();
+                }
+            }
+            "bitmap" if spec.command.name == "SETBIT" => {
+                words[3] = number(self.random.between(0, 1))
+            }
+            _ => {}
+        }
+    }
+
     fn argument(&self, name: &str) -> Vec<u8> {
         let random = &self.random;
         match name {
-            "key" | "newkey" | "source" | "destination" | "namespace" => {
-                random.pick(NAMES).to_vec()
-            }
+            "key" | "key1" | "key2" | "newkey" | "source" | "destination" | "destkey"
+            | "sourcekey" | "namespace" => random.pick(NAMES).to_vec(),
+            "element" => self.value(),
+            "encoding" => random.pick(WIDTHS).to_vec(),
+            "bit" => number(random.between(0, 1)),
+            "min-match-len" => number(random.between(-1, 4)),
             "field" => random.pick(KEYS).to_vec(),
             "numfields" => b"numfields".to_vec(),
             "value" | "message" => self.value(),

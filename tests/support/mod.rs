@@ -3,6 +3,7 @@
 
 pub mod render;
 pub mod scratch;
+pub mod served;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pantry::clock::Clock;
-use pantry::config::Config;
+use pantry::config::{Allowed, Config};
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
@@ -46,9 +47,14 @@ impl Harness {
 
     /// Over a store that is there.
     pub fn of(store: Store) -> Harness {
-        let config = Config { enable_debug_command: true, ..Config::default() };
+        Harness::of_threads(store, 1)
+    }
+
+    /// The same, for clients on other threads too.
+    pub fn of_threads(store: Store, threads: usize) -> Harness {
+        let config = Config { enable_debug_command: Allowed::Yes, ..Config::default() };
         Harness {
-            server: Arc::new(Server::new(config, store, 1)),
+            server: Arc::new(Server::new(config, store, threads)),
             over_overlay: false,
             sessions: HashMap::new(),
             random: 1,
@@ -79,6 +85,23 @@ impl Harness {
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
         executor.finish(session);
         out
+    }
+
+    /// The bytes of what waits for `client` beside its replies.
+    pub fn pushes(&mut self, client: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.collect_mail(&mut out, &mut Vec::new());
+        }
+        out
+    }
+
+    /// Ends `client`'s connection.
+    pub fn leave(&mut self, client: &str) {
+        if let Some(mut session) = self.sessions.remove(client) {
+            session.stop_listening(&self.server);
+            self.server.clients.disconnect(&session.client);
+        }
     }
 
     /// The same with words of text, read back as a person would.

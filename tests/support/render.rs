@@ -11,6 +11,7 @@ pub enum Value {
     Double(String),
     Boolean(bool),
     Array(Vec<Value>),
+    Push(Vec<Value>),
     Set(Vec<Value>),
     Map(Vec<(Value, Value)>),
 }
@@ -44,7 +45,8 @@ pub fn decode(rest: &mut &[u8]) -> Value {
         b'$' => Value::Bulk(bulk(rest, count())),
         b'=' => Value::Bulk(bulk(rest, count())[4..].to_vec()),
         b'*' if count() < 0 => Value::Null,
-        b'*' | b'>' => Value::Array((0..count()).map(|_| decode(rest)).collect()),
+        b'*' => Value::Array((0..count()).map(|_| decode(rest)).collect()),
+        b'>' => Value::Push((0..count()).map(|_| decode(rest)).collect()),
         b'~' => Value::Set((0..count()).map(|_| decode(rest)).collect()),
         b'%' => Value::Map((0..count()).map(|_| (decode(rest), decode(rest))).collect()),
         other => panic!("unknown reply type {:?}", other as char),
@@ -62,6 +64,7 @@ pub fn text(value: &Value) -> String {
         Value::Double(text) => format!("(double) {text}"),
         Value::Boolean(yes) => format!("({yes})"),
         Value::Array(items) => list(items, ")", "(empty array)"),
+        Value::Push(items) => list(items, ">", "(empty push)"),
         Value::Set(items) => list(items, "~", "(empty set)"),
         Value::Map(pairs) if pairs.is_empty() => "(empty hash)".to_owned(),
         Value::Map(pairs) => {

@@ -16,7 +16,6 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
 use super::answer::{self, Answer, Object};
 use super::cors::Cors;
@@ -29,7 +28,8 @@ use crate::journal::Passage;
 use crate::reply::Captured;
 use crate::resp::owned::OwnedRequest;
 use crate::server::Server;
-use crate::server::clients::Client;
+use crate::server::clients::{Address, Client};
+use crate::server::stream::Stream;
 use crate::server::worker::Worker;
 use crate::session::Session;
 
@@ -49,11 +49,12 @@ struct Connection {
 
 /// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
 /// even then.
-pub async fn serve(stream: TcpStream, client: Arc<Client>, server: Arc<Server>) {
+pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
+    let Address::Inet(local) = client.laddr else { return };
     let config = server.config();
     let connection = Arc::new(Connection {
         server: server.clone(),
-        local: client.laddr,
+        local,
         session: Mutex::new(Session::new(client.clone(), false)),
     });
     let service = service_fn(move |request| {

@@ -7,15 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::server::stream::Stream;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// A TCP stream for hyper.
 #[derive(Debug)]
 pub(super) struct Stall {
-    io: TokioIo<TcpStream>,
+    io: TokioIo<Stream>,
     patience: Duration,
     /// Set while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
@@ -23,14 +23,14 @@ pub(super) struct Stall {
 
 impl Stall {
     /// Lets a write wait for `patience`.
-    pub(super) fn new(io: TokioIo<TcpStream>, patience: Duration) -> Stall {
+    pub(super) fn new(io: TokioIo<Stream>, patience: Duration) -> Stall {
         Stall { io, patience, waiting: None }
     }
 
     fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut TokioIo<Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(done) = write(Pin::new(&mut self.io), cx) {
             self.waiting = None;

@@ -1,0 +1,531 @@
+//! Runs scripts: the stripes they need, the commands they call, and the time they take.
+//!
+//! A script holds the stripes of the names it declared, or all if it was seen to touch others. What it
+//! changes is one batch of effects. When its slice is over it is put aside: its stripes are let go,
+//! [`Turn`] protects what it has changed, and its thread looks after others; see
+//! [`crate::store::turn`]. What Lua is to it is [`crate::script::engine`]'s matter.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use mlua::Value;
+
+use super::{COMMANDS_PER_LOCK_MAX, Context, Executor};
+use crate::command::{self, Run, Spec};
+use crate::error::{Error, Result};
+use crate::journal::effect::{Cause, Effect, Effects};
+use crate::reply::Reply;
+use crate::resp::request::Args;
+use crate::script::convert;
+use crate::script::engine::{Compiled, Engine};
+use crate::script::flags::Flags;
+use crate::script::host::{Answer, Ask};
+use crate::session::Session;
+use crate::store::libraries;
+use crate::store::turn::{Running, State, Turn};
+use crate::store::view::Known;
+
+/// Words of a client's command that FUNCTION STATS shows.
+const COMMAND_SHOWN_MAX: usize = 32;
+
+thread_local! {
+    /// The script of this thread that is aside.
+    static ASIDE: RefCell<Option<Box<Script>>> = const { RefCell::new(None) };
+}
+
+/// A script to be run.
+pub struct Call<'a> {
+    /// What was compiled.
+    pub compiled: Rc<Compiled>,
+    /// The client's command.
+    pub args: Args<'a>,
+    /// How many of its arguments, from the fourth on, are names.
+    pub keys: usize,
+    /// It came with a command that must not change anything.
+    pub is_read_only: bool,
+}
+
+/// A script that runs.
+struct Script {
+    engine: Box<Engine>,
+    compiled: Rc<Compiled>,
+    session: Session,
+    flags: Flags,
+    is_read_only: bool,
+    /// Memory was used up when it began.
+    is_short_of_memory: bool,
+    began: Instant,
+    running: Arc<Running>,
+    /// It is aside, or was: it holds stripes only while a command runs.
+    is_aside: bool,
+    /// The stripes it had when it was put aside.
+    stripes: Vec<usize>,
+    /// What it has done so far, while it is aside.
+    effects: Effects,
+    /// It touched a name that it had not declared, and can not have all stripes now.
+    is_stray: bool,
+}
+
+/// How running a script ended.
+enum Progress {
+    Done,
+    Aside,
+}
+
+impl Executor<'_> {
+    /// Runs a script and writes its reply; or puts it aside, to be gone on with by
+    /// [`Executor::go_on`].
+    ///
+    /// # Errors
+    /// When the script may not run.
+    pub fn run_script(
+        &mut self,
+        session: &mut Session,
+        mut engine: Box<Engine>,
+        call: &Call<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result {
+        let prepared = self.prepare(session, &mut engine, call);
+        let is_short_of_memory = match prepared {
+            Ok(is_short) => is_short,
+            Err(error) => {
+                engine.put_back();
+                return Err(error);
+            }
+        };
+        if !self.is_in_exec && !self.over_overlay {
+            if let Err(error) = self.lock_for_script(call) {
+                engine.put_back();
+                return Err(error);
+            }
+        }
+        let mut inner = Session::new(session.client.clone(), true);
+        inner.db = session.db;
+        let script = Script {
+            engine,
+            compiled: call.compiled.clone(),
+            session: inner,
+            flags: call.compiled.flags,
+            is_read_only: call.is_read_only,
+            is_short_of_memory,
+            began: Instant::now(),
+            running: Arc::new(Running {
+                name: call.compiled.name.clone(),
+                command: call.args.iter().take(COMMAND_SHOWN_MAX).map(<[u8]>::to_vec).collect(),
+                is_eval: call.compiled.script.is_some(),
+                started_ms: self.clock_ms,
+                has_written: AtomicBool::new(false),
+                is_killed: AtomicBool::new(false),
+            }),
+            is_aside: false,
+            stripes: Vec::new(),
+            effects: Effects::default(),
+            is_stray: false,
+        };
+        self.drive(session, Box::new(script), reply);
+        Ok(())
+    }
+
+    /// Changes the libraries of functions: all or nothing, and nobody sees anything between.
+    ///
+    /// # Errors
+    /// Those of `change`, or when it has to wait for a script.
+    pub fn change_libraries(&mut self, change: impl FnOnce(&mut Engine) -> Result) -> Result {
+        if !self.is_in_exec {
+            self.release();
+            self.held.lock_all();
+            self.check_turn()?;
+        }
+        let kept = &self.server.store.libraries;
+        let mut engine = Engine::take().ok_or_else(|| self.server.store.turn.busy())?;
+        let changed = engine.sync(kept).and_then(|()| change(&mut engine));
+        if changed.is_ok() {
+            let codes = engine.libraries.by_name.values().map(|library| &*library.code);
+            let all = libraries::encode(codes);
+            let set = kept.set(&all);
+            debug_assert!(set.is_ok());
+            engine.libraries.version = kept.version();
+            self.effects.push(Cause::Function, Effect::Libraries { all: &all });
+            self.may_have_changed = true;
+        } else {
+            // What was changed here is not what is kept.
+            engine.libraries.version = u64::MAX;
+        }
+        engine.put_back();
+        if !self.is_in_exec {
+            self.release();
+        }
+        changed
+    }
+
+    /// Goes on with the script of this session that is aside, for a slice.
+    pub fn go_on(&mut self, session: &mut Session, reply: &mut Reply<'_>) {
+        let script = ASIDE.with_borrow_mut(Option::take);
+        session.is_in_script = false;
+        if let Some(script) = script {
+            script.engine.host.begin_slice();
+            self.drive(session, script, reply);
+        }
+    }
+
+    fn drive(&mut self, session: &mut Session, mut script: Box<Script>, reply: &mut Reply<'_>) {
+        let was_in_exec = std::mem::replace(&mut self.is_in_exec, true);
+        let progress = self.advance(&mut script, !was_in_exec);
+        self.is_in_exec = was_in_exec;
+        match progress {
+            Progress::Aside => {
+                session.is_in_script = true;
+                ASIDE.set(Some(script));
+            }
+            Progress::Done => self.conclude(session, script, reply),
+        }
+    }
+
+    /// Runs the script until it is done, or has to be put aside.
+    fn advance(&mut self, script: &mut Script, may_leave: bool) -> Progress {
+        let mut answer = script.next_answer();
+        loop {
+            match script.engine.go(answer) {
+                Ask::Job => return Progress::Done,
+                Ask::Call => self.call_from_script(script),
+                Ask::Tick => {
+                    self.put_aside(script);
+                    if may_leave {
+                        return Progress::Aside;
+                    }
+                    script.engine.host.begin_slice();
+                }
+            }
+            answer = script.next_answer();
+        }
+    }
+
+    /// Writes what came of a script, and lets everyone go on.
+    fn conclude(&mut self, session: &mut Session, mut script: Box<Script>, reply: &mut Reply<'_>) {
+        session.client.db.store(session.db as u32, Relaxed);
+        let outcome = script.engine.outcome();
+        let is_resp3 = script.engine.host.is_resp3.get();
+        if script.is_aside {
+            self.held.lock_again(&script.stripes);
+            self.effects = std::mem::take(&mut script.effects);
+            if !self.is_in_exec {
+                self.release();
+            }
+            self.server.store.turn.leave(&script.running);
+        }
+        let compiled = script.compiled.clone();
+        if script.is_stray && self.effects.is_empty() && !self.is_in_exec {
+            // Nothing was changed: it runs again, with all stripes.
+            self.release();
+            script.engine.put_back();
+            self.is_parked = true;
+            return;
+        }
+        compiled.habits.is_known.store(true, Relaxed);
+        let mark = reply.mark();
+        let written = match outcome {
+            Ok(value) => convert::to_reply(&value, is_resp3, reply),
+            Err(error) => {
+                let error = Error::coded(explain(&error, &compiled.name));
+                self.metrics.count_error(error.code());
+                reply.error(&error);
+                Ok(())
+            }
+        };
+        if let Err(error) = written {
+            reply.rewind(mark);
+            reply.error(&Error::plain(error.to_string()));
+        }
+        script.engine.put_back();
+    }
+
+    /// Checks whether a script may run, and prepares Lua. Returns whether memory is used up.
+    fn prepare(&mut self, _: &Session, engine: &mut Engine, call: &Call<'_>) -> Result<bool> {
+        let flags = call.compiled.flags;
+        let store = &self.server.store;
+        if flags.is_declared && !flags.no_writes {
+            if store.journal.refuses() {
+                return Err(store.journal.refusal());
+            }
+            if call.is_read_only {
+                let text = "Can not execute a script with write flag using *_ro command.";
+                return Err(Error::plain(text));
+            }
+        }
+        let mut is_short_of_memory = false;
+        if store.is_over_limit() && !self.is_in_exec {
+            self.release();
+            is_short_of_memory = !store.make_room(&self.settings.eviction, self.random);
+        }
+        let may_be_short = !flags.is_declared || flags.allow_oom || flags.no_writes;
+        if is_short_of_memory && !may_be_short {
+            return Err(Error::coded(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > \
+                 'maxmemory'",
+            ));
+        }
+        let keys = call.args.iter().skip(3).take(call.keys);
+        let args = call.args.iter().skip(3 + call.keys);
+        engine.prepare(&call.compiled, Sized(keys, call.keys), Sized(args, call.others()))?;
+        Ok(is_short_of_memory)
+    }
+
+    /// Takes the stripes that a script needs.
+    fn lock_for_script(&mut self, call: &Call<'_>) -> Result {
+        let habits = &call.compiled.habits;
+        let store = &self.server.store;
+        let needs_all = habits.strays.load(Relaxed) || !habits.is_known.load(Relaxed);
+        match (needs_all, call.keys) {
+            (true, _) => {
+                self.release();
+                self.held.lock_all();
+            }
+            (false, 0) => self.release(),
+            (false, 1) => {
+                let name = store.name(call.args.get(3));
+                self.under_lock += 1;
+                if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
+                    self.release();
+                    self.held.lock(name);
+                    self.under_lock = 1;
+                }
+                if !self.held.holds(name) {
+                    self.release();
+                    self.held.lock_names(std::iter::once(name));
+                }
+            }
+            (false, keys) => {
+                self.release();
+                let names = call.args.iter().skip(3).take(keys);
+                self.held.lock_names(names.map(|name| store.name(name)));
+            }
+        }
+        self.check_turn()?;
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        Ok(())
+    }
+
+    /// Runs the command that a script has called.
+    fn call_from_script(&mut self, script: &mut Script) {
+        let host = script.engine.host.clone();
+        let (request, mut out) = (host.request.borrow(), host.reply.borrow_mut());
+        out.clear();
+        out.shrink_to(64 * 1024);
+        let args = request.args();
+        let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
+        let result = self.check_call(script, args).and_then(|spec| {
+            if script.is_aside {
+                self.held.lock_again(&script.stripes);
+                self.effects = std::mem::take(&mut script.effects);
+            }
+            let result = self.reach(script, spec, args);
+            if result.is_ok() {
+                if spec.is_write() {
+                    script.running.has_written.store(true, Relaxed);
+                }
+                self.call(&mut script.session, spec, args, Known::default(), reply);
+            }
+            if script.is_aside {
+                self.let_go(script);
+            }
+            result
+        });
+        if let Err(error) = result {
+            reply.error(&error);
+        }
+    }
+
+    /// Looks a command up and checks what may be called.
+    fn check_call(&mut self, script: &Script, args: Args<'_>) -> Result<&'static Spec> {
+        const UNKNOWN: &str = "Unknown Redis command called from script";
+        let mut spec = command::table().find(args.get(0)).ok_or(Error::plain(UNKNOWN))?;
+        if !spec.subcommands.is_empty() && args.len() > 1 {
+            let subcommand = command::table().find_subcommand(spec, args.get(1));
+            spec = subcommand.ok_or(Error::plain(UNKNOWN))?;
+        }
+        if !spec.accepts(args.len()) || matches!(spec.command.run, Run::Container) {
+            return Err(Error::plain("Wrong number of args calling Redis command from script"));
+        }
+        if spec.is_refused_in_scripts {
+            return Err(Error::plain("This Redis command is not allowed from script"));
+        }
+        if !spec.is_write() {
+            return Ok(spec);
+        }
+        let is_read_only = script.is_read_only || script.flags.no_writes;
+        if is_read_only {
+            let text = "Write commands are not allowed from read-only scripts.";
+            return Err(Error::plain(text));
+        }
+        if !script.running.has_written.load(Relaxed) {
+            let journal = &self.server.store.journal;
+            if journal.refuses() {
+                return Err(journal.refusal());
+            }
+            let denies = spec.command.flags.denyoom && !script.flags.allow_oom;
+            if denies && script.is_short_of_memory {
+                return Err(Error::OutOfMemory);
+            }
+        }
+        Ok(spec)
+    }
+
+    /// Makes sure that the stripes of a command are held.
+    fn reach(&mut self, script: &mut Script, spec: &Spec, args: Args<'_>) -> Result {
+        let store = &self.server.store;
+        let is_held = match spec.keys {
+            // Over an overlay each command takes all stripes for itself.
+            _ if self.over_overlay || self.held.holds_all() => true,
+            command::Keys::Every => false,
+            command::Keys::None => return Ok(()),
+            keys => keys.positions(args.len()).all(|at| self.held.holds(store.name(args.get(at)))),
+        };
+        if is_held {
+            return Ok(());
+        }
+        script.compiled.habits.strays.store(true, Relaxed);
+        self.expand(script)
+    }
+
+    /// Takes all stripes, although some are held. They are protected while they are let go for that.
+    fn expand(&mut self, script: &mut Script) -> Result {
+        let turn: &'_ Turn = &self.server.store.turn;
+        let was_aside = script.is_aside;
+        if !was_aside {
+            turn.enter(script.running.clone());
+        }
+        if !turn.is_alone(&script.running) {
+            if !was_aside {
+                turn.leave(&script.running);
+            }
+            return Err(self.stray(script));
+        }
+        let before = self.held.numbers();
+        let effects = std::mem::take(&mut self.effects);
+        self.release();
+        self.held.lock_all();
+        // One that was running may have been put aside meanwhile.
+        let is_alone = turn.is_alone(&script.running);
+        if !is_alone {
+            self.release();
+            self.held.lock_again(&before);
+        }
+        self.effects = effects;
+        script.stripes = self.held.numbers();
+        if !was_aside {
+            turn.leave(&script.running);
+        }
+        if is_alone { Ok(()) } else { Err(self.stray(script)) }
+    }
+
+    /// What happens to a script that needs stripes of another one: it ends, and runs again later if it
+    /// has changed nothing.
+    fn stray(&self, script: &mut Script) -> Error {
+        script.is_stray = true;
+        script.running.is_killed.store(self.effects.is_empty(), Relaxed);
+        Error::coded("BUSY Another script holds what this one needs, try again.")
+    }
+
+    /// The slice is over.
+    fn put_aside(&mut self, script: &mut Script) {
+        if !script.is_aside {
+            script.is_aside = true;
+            script.stripes = self.held.numbers();
+            self.server.store.turn.enter(script.running.clone());
+            self.let_go(script);
+        }
+        let threshold_ms = self.server.config().busy_reply_threshold_ms;
+        let is_busy = script.began.elapsed().as_millis() >= u128::from(threshold_ms);
+        if threshold_ms != 0 && is_busy {
+            self.server.store.turn.grow_busy();
+        }
+    }
+
+    /// Lets the stripes of a script go that is aside, without giving its effects a number yet.
+    fn let_go(&mut self, script: &mut Script) {
+        script.effects = std::mem::take(&mut self.effects);
+        self.release();
+    }
+
+    /// What happens to a client's command while a script is aside. `true` if it may run.
+    #[cold]
+    pub(super) fn takes_turn(&mut self, spec: Option<&'static Spec>) -> Result<bool> {
+        let turn = &self.server.store.turn;
+        if spec.is_some_and(|spec| spec.is_allowed_while_busy) {
+            return Ok(true);
+        }
+        match turn.state() {
+            State::Free => Ok(true),
+            State::Aside => {
+                self.is_parked = true;
+                Ok(false)
+            }
+            State::Busy => Err(turn.busy()),
+        }
+    }
+}
+
+/// Ends the script of this session that is aside, for a client who has left.
+pub fn abandon(context: &mut Context<'_, '_>) {
+    ASIDE.with_borrow_mut(|script| {
+        if let Some(script) = script {
+            script.running.is_killed.store(true, Relaxed);
+        }
+    });
+    let mut out = Vec::new();
+    while context.session.is_in_script {
+        context.executor.go_on(context.session, &mut Reply::resp(&mut out, false));
+    }
+}
+
+impl Script {
+    fn next_answer(&self) -> Answer {
+        if self.running.is_killed.load(Relaxed) { Answer::End } else { Answer::Go }
+    }
+}
+
+impl Call<'_> {
+    fn others(&self) -> usize {
+        self.args.len() - 3 - self.keys
+    }
+}
+
+/// What a client is told of the error that ended a script.
+fn explain(error: &Value, name: &str) -> String {
+    let Some(table) = error.as_table() else {
+        let text = error.to_string().unwrap_or_default();
+        return convert::error_text(&text);
+    };
+    let text = |field: &str| match table.raw_get::<Value>(field) {
+        Ok(Value::Nil) | Err(_) => None,
+        Ok(value) => value.to_string().ok(),
+    };
+    let error = text("err").unwrap_or_else(|| "ERR unknown error".to_owned());
+    match (text("source"), text("line")) {
+        (Some(source), Some(line)) => {
+            format!("{error} script: {name}, on {source}:{line}.")
+        }
+        _ => error,
+    }
+}
+
+/// An iterator that says how long it is.
+struct Sized<I>(I, usize);
+
+impl<I: Iterator> Iterator for Sized<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.1, Some(self.1))
+    }
+}
+
+impl<I: Iterator> ExactSizeIterator for Sized<I> {}

@@ -1,0 +1,106 @@
+//! Notes beside effects, for listeners: where commands end, which names are new, what was missed.
+//!
+//! They are no effects, since they change nothing and replaying needs none of them. They are only
+//! taken while somebody listens.
+
+use std::cell::RefCell;
+
+/// Beside effects; says something about the place where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The next effect puts a name that was not there for Redis clients.
+    New,
+    /// What comes now is another command's.
+    CommandEnd,
+    /// A command looked for a name that was not there.
+    Miss {
+        /// The database.
+        db: u8,
+        /// What it looked for.
+        name: Box<[u8]>,
+    },
+}
+
+/// Notes on the effects of one batch.
+#[derive(Debug, Default)]
+pub struct Notes {
+    is_on: bool,
+    client_id: u64,
+    list: RefCell<Vec<(usize, Note)>>,
+}
+
+impl Notes {
+    /// Says whether notes are to be taken from now on.
+    #[inline]
+    pub fn begin(&mut self, is_on: bool) {
+        self.client_id = 0;
+        self.is_on = is_on;
+    }
+
+    /// Says whose commands come now.
+    #[inline]
+    pub fn set_client(&mut self, id: u64) {
+        self.client_id = id;
+    }
+
+    /// Whether notes are taken.
+    #[inline]
+    pub fn are_taken(&self) -> bool {
+        self.is_on
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        !self.is_on || self.list.borrow().is_empty()
+    }
+
+    /// Takes a note that the effects that end at `at`, and the notes so far, are one command's.
+    #[inline]
+    pub fn end_command(&self, at: usize) {
+        if self.is_on {
+            let mut list = self.list.borrow_mut();
+            match list.last() {
+                None if at == 0 => {}
+                Some((last_at, Note::CommandEnd)) if *last_at == at => {}
+                _ => list.push((at, Note::CommandEnd)),
+            }
+        }
+    }
+
+    /// Takes a note that a command has looked for a name in vain; one, however often it has.
+    pub fn miss(&self, at: usize, db: u8, name: &[u8]) {
+        let is_it =
+            |note: &Note| matches!(note, Note::Miss { db: d, name: n } if *d == db && **n == *name);
+        if self.is_on && !self.list.borrow().last().is_some_and(|(_, note)| is_it(note)) {
+            self.list.borrow_mut().push((at, Note::Miss { db, name: name.into() }));
+        }
+    }
+
+    /// Takes a note before the effect that begins at `at`, if notes are taken.
+    #[inline]
+    pub fn add(&self, at: usize, note: impl FnOnce() -> Note) {
+        if self.is_on {
+            self.list.borrow_mut().push((at, note()));
+        }
+    }
+
+    /// The same without those that say where in effects they stand.
+    #[must_use]
+    pub fn misses(mut self) -> Notes {
+        let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
+        self.list.get_mut().retain(|(_, note)| is_miss(note));
+        self.list.get_mut().iter_mut().for_each(|(at, _)| *at = 0);
+        self
+    }
+
+    /// The client, and the notes, which are forgotten here.
+    pub fn take(&mut self) -> (u64, Vec<(usize, Note)>) {
+        (self.client_id, std::mem::take(self.list.get_mut()))
+    }
+
+    /// Forgets the notes.
+    pub fn clear(&mut self) {
+        self.list.get_mut().clear();
+    }
+}

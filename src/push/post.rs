@@ -1,0 +1,111 @@
+//! Brings messages to clients' mailboxes, and wakes those who have to look.
+//!
+//! A wake-up of another thread costs a system call; so a [`Round`] gathers whom to wake, and rings
+//! once for each thread when it ends. A thread's porter (see [`crate::server::worker`]) answers the
+//! bell and wakes its own clients, which costs next to nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::mailbox::Put;
+use super::message::Message;
+use crate::config::{Class, OutputLimits};
+use crate::server::clients::Client;
+
+/// One bell for each worker thread.
+#[derive(Debug)]
+pub struct Post {
+    bells: Vec<Bell>,
+    limits: Mutex<OutputLimits>,
+    /// Clients closed because they did not read.
+    pub disconnections: AtomicU64,
+}
+
+/// Whom a worker's porter is to wake.
+#[derive(Debug, Default)]
+struct Bell {
+    sleepers: Mutex<Vec<Waker>>,
+    rung: Notify,
+}
+
+/// Messages that are brought together: whoever gets some is woken when this ends.
+pub struct Round<'p> {
+    post: &'p Post,
+    limits: OutputLimits,
+    now_ms: u64,
+    /// By worker thread.
+    sleepers: Vec<Vec<Waker>>,
+}
+
+impl Post {
+    /// For so many worker threads.
+    pub fn new(workers: usize) -> Post {
+        let bells = (0..workers).map(|_| Bell::default()).collect();
+        Post { bells, limits: Mutex::default(), disconnections: AtomicU64::new(0) }
+    }
+
+    /// Sets how much may wait for a client.
+    pub fn set_limits(&self, limits: OutputLimits) {
+        *self.limits.lock() = limits;
+    }
+
+    /// Begins a round.
+    pub fn round(&self, now_ms: u64) -> Round<'_> {
+        let sleepers = vec![Vec::new(); self.bells.len()];
+        Round { post: self, limits: *self.limits.lock(), now_ms, sleepers }
+    }
+
+    /// Waits until somebody on this worker's thread is to be woken.
+    pub async fn rung(&self, worker: usize) {
+        self.bells[worker].rung.notified().await;
+    }
+
+    /// Wakes whom others have rung for. Only this worker's thread may call this.
+    pub fn wake(&self, worker: usize) {
+        let sleepers = std::mem::take(&mut *self.bells[worker].sleepers.lock());
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Round<'_> {
+    /// Sends a message to a client. A client that has too much waiting is told to close instead.
+    pub fn send(&mut self, client: &Arc<Client>, message: &Arc<Message>) {
+        let class = if client.is_subscriber() { Class::Pubsub } else { Class::Normal };
+        let limit = self.limits.of(class);
+        match client.mailbox.put(message, client.output_bytes.load(Relaxed), limit, self.now_ms) {
+            Put::First => self.wake(client.worker(), || Waker::from(client.clone())),
+            Put::Behind | Put::Closed => {}
+            Put::Over => {
+                self.post.disconnections.fetch_add(1, Relaxed);
+                tracing::warn!(
+                    id = client.id,
+                    addr = %client.addr,
+                    "client closed: it does not read what it is sent (client-output-buffer-limit)"
+                );
+                client.kill();
+            }
+        }
+    }
+
+    /// Wakes somebody on a worker's thread when the round ends.
+    pub fn wake(&mut self, worker: usize, waker: impl FnOnce() -> Waker) {
+        if let Some(sleepers) = self.sleepers.get_mut(worker) {
+            sleepers.push(waker());
+        }
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        for (bell, sleepers) in self.post.bells.iter().zip(&mut self.sleepers) {
+            if !sleepers.is_empty() {
+                bell.sleepers.lock().append(sleepers);
+                bell.rung.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Between Lua's values and RESP: replies of commands become values, and what a script returns becomes
+//! its reply.
+//!
+//! The table of conversions is the one Redis documents for its Lua API. Nothing here calls into Lua
+//! code: fields are read raw, so a metatable of a script's can neither fail nor loop.
+
+use mlua::{IntoLua, Lua, LuaString, Table, Value};
+
+use crate::error::Error;
+use crate::reply::Reply;
+
+/// Tables inside tables that a reply may have.
+const DEPTH_MAX: usize = 500;
+
+/// The Lua value of one reply that the server has written itself, in RESP2 or RESP3.
+///
+/// # Errors
+/// When memory runs out.
+pub fn from_reply(lua: &Lua, bytes: &[u8]) -> mlua::Result<Value> {
+    Reader { lua, bytes }.value()
+}
+
+/// Writes what a script returned. `is_resp3` says whether the script asked for RESP3's types, in which
+/// a truth value is one.
+pub fn to_reply(value: &Value, is_resp3: bool, reply: &mut Reply<'_>) -> mlua::Result<()> {
+    Writer { is_resp3, reply }.value(value, 0)
+}
+
+/// The text of an error as `err` holds it: the code, a blank, the message.
+pub fn error_text(text: &str) -> String {
+    let text = text.trim_end_matches(['\r', '\n']);
+    match text.strip_prefix('-') {
+        Some(coded) if coded.contains(' ') => coded.to_owned(),
+        Some(message) => format!("ERR {message}"),
+        None => format!("ERR {text}"),
+    }
+}
+
+struct Reader<'r> {
+    lua: &'r Lua,
+    bytes: &'r [u8],
+}
+
+impl<'r> Reader<'r> {
+    fn value(&mut self) -> mlua::Result<Value> {
+        let (&kind, rest) = self.bytes.split_first().unwrap_or((&b'_', &[]));
+        self.bytes = rest;
+        let line = self.line();
+        match kind {
+            b'$' => match length(line) {
+                Some(len) => self.lua.create_string(self.body(len)).map(Value::String),
+                None => Ok(Value::Boolean(false)),
+            },
+            b':' => Ok(Value::Number(integer(line) as f64)),
+            b'+' => self.single("ok", line),
+            b'-' => {
+                let error = self.lua.create_table()?;
+                error.raw_set("err", self.lua.create_string(line)?)?;
+                error.raw_set("ignore_error_stats_update", true)?;
+                Ok(Value::Table(error))
+            }
+            b'*' | b'>' => match length(line) {
+                Some(len) => self.array(len),
+                None => Ok(Value::Boolean(false)),
+            },
+            b'%' => self.map(length(line).unwrap_or(0)),
+            b'~' => self.set(length(line).unwrap_or(0)),
+            b'#' => Ok(Value::Boolean(line == b"t")),
+            b',' => self.single("double", double(line)),
+            b'(' => self.single("big_number", line),
+            b'=' => {
+                let body = self.body(length(line).unwrap_or(0));
+                let (format, text) = body.split_at_checked(4).unwrap_or((b"txt:", body));
+                let fields = self.lua.create_table()?;
+                fields.raw_set("format", self.lua.create_string(&format[..3])?)?;
+                fields.raw_set("string", self.lua.create_string(text)?)?;
+                self.single("verbatim_string", fields)
+            }
+            _ => Ok(Value::Nil),
+        }
+    }
+
+    fn single(&self, field: &str, value: impl Field) -> mlua::Result<Value> {
+        let table = self.lua.create_table_with_capacity(0, 1)?;
+        table.raw_set(field, value.into_value(self.lua)?)?;
+        Ok(Value::Table(table))
+    }
+
+    fn array(&mut self, len: usize) -> mlua::Result<Value> {
+        let table = self.lua.create_table_with_capacity(len, 0)?;
+        for at in 1..=len {
+            let value = self.value()?;
+            table.raw_set(at, value)?;
+        }
+        Ok(Value::Table(table))
+    }
+
+    fn map(&mut self, len: usize) -> mlua::Result<Value> {
+        let table = self.lua.create_table_with_capacity(0, len)?;
+        for _ in 0..len {
+            let (key, value) = (self.value()?, self.value()?);
+            table.raw_set(key, value)?;
+        }
+        self.single("map", table)
+    }
+
+    fn set(&mut self, len: usize) -> mlua::Result<Value> {
+        let table = self.lua.create_table_with_capacity(0, len)?;
+        for _ in 0..len {
+            table.raw_set(self.value()?, true)?;
+        }
+        self.single("set", table)
+    }
+
+    fn line(&mut self) -> &'r [u8] {
+        let end = memchr::memchr(b'\r', self.bytes).unwrap_or(self.bytes.len());
+        let line = &self.bytes[..end];
+        self.bytes = self.bytes.get(end + 2..).unwrap_or_default();
+        line
+    }
+
+    fn body(&mut self, len: usize) -> &'r [u8] {
+        let body = &self.bytes[..len.min(self.bytes.len())];
+        self.bytes = self.bytes.get(len + 2..).unwrap_or_default();
+        body
+    }
+}
+
+trait Field {
+    fn into_value(self, lua: &Lua) -> mlua::Result<Value>;
+}
+
+impl Field for &[u8] {
+    fn into_value(self, lua: &Lua) -> mlua::Result<Value> {
+        lua.create_string(self).map(Value::String)
+    }
+}
+
+impl Field for f64 {
+    fn into_value(self, _: &Lua) -> mlua::Result<Value> {
+        Ok(Value::Number(self))
+    }
+}
+
+impl Field for Table {
+    fn into_value(self, lua: &Lua) -> mlua::Result<Value> {
+        self.into_lua(lua)
+    }
+}
+
+fn integer(line: &[u8]) -> i64 {
+    crate::number::parse_i64(line).unwrap_or(0)
+}
+
+fn length(line: &[u8]) -> Option<usize> {
+    usize::try_from(integer(line)).ok()
+}
+
+fn double(line: &[u8]) -> f64 {
+    std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+}
+
+struct Writer<'w, 'r> {
+    is_resp3: bool,
+    reply: &'w mut Reply<'r>,
+}
+
+impl Writer<'_, '_> {
+    fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        match value {
+            Value::String(text) => self.reply.bulk(&text.as_bytes()),
+            Value::Integer(number) => self.reply.integer(*number),
+            Value::Number(number) => self.reply.integer(*number as i64),
+            Value::Boolean(yes) if self.is_resp3 => self.reply.boolean(*yes),
+            Value::Boolean(true) => self.reply.integer(1),
+            Value::Table(_) if depth == DEPTH_MAX => {
+                self.reply.error(&Error::plain("reached lua stack limit"));
+            }
+            Value::Table(table) => return self.table(table, depth + 1),
+            _ => self.reply.null(),
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        let text = |field: &str| table.raw_get::<Value>(field).map(string);
+        let inner =
+            |field: &str| table.raw_get::<Value>(field).map(|value| value.as_table().cloned());
+        if let Some(error) = text("err")? {
+            self.reply.error(&Error::coded(error.to_string_lossy()));
+        } else if let Some(status) = text("ok")? {
+            self.reply.status(&status.as_bytes());
+        } else if let Some(double) = number(&table.raw_get("double")?) {
+            self.reply.double(double);
+        } else if let Some(digits) = text("big_number")? {
+            self.reply.big_number(&digits.as_bytes());
+        } else if let Some((format, text)) = inner("verbatim_string")?.and_then(|it| verbatim(&it))
+        {
+            self.reply.verbatim_as(&format.as_bytes(), &text.as_bytes());
+        } else if let Some(map) = inner("map")? {
+            let pairs: Vec<_> = map.pairs::<Value, Value>().collect::<mlua::Result<_>>()?;
+            self.reply.map(pairs.len());
+            for (key, value) in &pairs {
+                self.value(key, depth)?;
+                self.value(value, depth)?;
+            }
+        } else if let Some(set) = inner("set")? {
+            let pairs: Vec<_> = set.pairs::<Value, Value>().collect::<mlua::Result<_>>()?;
+            self.reply.set(pairs.len());
+            for (member, _) in &pairs {
+                self.value(member, depth)?;
+            }
+        } else {
+            return self.array(table, depth);
+        }
+        Ok(())
+    }
+
+    /// Up to the first nil.
+    fn array(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        let mut items = Vec::new();
+        loop {
+            match table.raw_get::<Value>(items.len() + 1)? {
+                Value::Nil => break,
+                item => items.push(item),
+            }
+        }
+        self.reply.array(items.len());
+        items.iter().try_for_each(|item| self.value(item, depth))
+    }
+}
+
+fn string(value: Value) -> Option<LuaString> {
+    value.as_string().cloned()
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn verbatim(fields: &Table) -> Option<(LuaString, LuaString)> {
+    let text = |field: &str| fields.raw_get::<Value>(field).ok().and_then(string);
+    Some((text("format")?, text("string")?))
+}
