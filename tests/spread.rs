@@ -84,9 +84,8 @@ fn each_pair_is_changed_by_one_thread_at_a_time() {
             scope.spawn(move || {
                 let mut caller = Caller::new(server, number);
                 for _ in 0..INCREMENTS / 8 {
-                    let lines: Vec<String> = (0..8)
-                        .map(|_| format!("HINCRBY n key-{} 1", caller.below(100)))
-                        .collect();
+                    let lines: Vec<String> =
+                        (0..8).map(|_| format!("HINCRBY n key-{} 1", caller.below(100))).collect();
                     caller.batch(&lines);
                 }
             });
@@ -112,9 +111,8 @@ fn commands_on_several_pairs_are_seen_whole() {
                 match turn % 4 {
                     0 => caller.run(&format!("HSET n key-1 {turn} key-2 {turn} key-3 {turn}")),
                     1 => caller.run("HDEL n key-1 key-2 key-3"),
-                    2 => caller.run(&format!(
-                        "HSETEX n FIELDS 3 key-3 {turn} key-1 {turn} key-2 {turn}"
-                    )),
+                    2 => caller
+                        .run(&format!("HSETEX n FIELDS 3 key-3 {turn} key-1 {turn} key-2 {turn}")),
                     _ => caller.run("HGETDEL n FIELDS 3 key-2 key-1 key-3"),
                 };
             }

@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 use super::usage::Usage;
 use super::view::{Known, View};
 use super::{
-    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe,
-    stripe_of,
+    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe, stripe_of,
 };
 use crate::journal::effect::Effects;
 

@@ -567,7 +567,13 @@ impl Names for Held<'_> {
             }
             stripe.dbs.swap(a, b);
             for (db, _) in &mut stripe.spread {
-                *db = if *db == a { b } else if *db == b { a } else { *db };
+                *db = if *db == a {
+                    b
+                } else if *db == b {
+                    a
+                } else {
+                    *db
+                };
             }
         });
     }

@@ -75,7 +75,8 @@ impl Store {
         }
         let now_ms = held.settle_now_ms(now_ms);
         let keys = held.last_expired(db, hashed, now_ms);
-        let mut view = View::live(&mut held, &mut effects, Access::of(db, now_ms), Known::default());
+        let mut view =
+            View::live(&mut held, &mut effects, Access::of(db, now_ms), Known::default());
         let (mut names, mut pairs) = (0, 0);
         if view.names.get(db, hashed).is_some_and(|entry| entry.is_expired(now_ms)) {
             view.drop_name(name, Cause::Expired);
@@ -203,9 +204,8 @@ impl Slice<'_> {
         let name = Name { bytes: entry.name(), hash };
         store.watchers(name).touch(db, name, expired_ms);
         if entry.is_part() {
-            let is_last_due = |pairs: PairsRef<'_>| {
-                pairs.len() == 1 && pairs.min_deadline_ms() <= self.now_ms
-            };
+            let is_last_due =
+                |pairs: PairsRef<'_>| pairs.len() == 1 && pairs.min_deadline_ms() <= self.now_ms;
             if entry.pairs().is_ok_and(is_last_due) {
                 self.whole.push((db, name.bytes.into()));
             }

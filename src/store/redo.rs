@@ -62,7 +62,8 @@ impl Restore<'_> {
         }
         if let Some(db) = first {
             let db = usize::from(db) % DATABASES;
-            self.held.touch(db, known[..len].iter().map(|known| (self.held.stripe_of(known), *known)));
+            self.held
+                .touch(db, known[..len].iter().map(|known| (self.held.stripe_of(known), *known)));
         }
     }
 

@@ -104,7 +104,13 @@ impl Shelf {
 
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
         for Part { db, .. } in &mut self.parts {
-            *db = if *db == a { b } else if *db == b { a } else { *db };
+            *db = if *db == a {
+                b
+            } else if *db == b {
+                a
+            } else {
+                *db
+            };
         }
     }
 
@@ -131,7 +137,10 @@ pub(super) struct Hints {
 
 impl Default for Hints {
     fn default() -> Hints {
-        Hints { spread: AtomicUsize::new(0), hashes: (0..HINTS).map(|_| AtomicU64::new(0)).collect() }
+        Hints {
+            spread: AtomicUsize::new(0),
+            hashes: (0..HINTS).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 }
 
@@ -449,12 +458,7 @@ impl<'s> Held<'s> {
         }
     }
 
-    fn part_header(
-        &self,
-        db: usize,
-        name: Name<'_>,
-        pairs: Table<Packed>,
-    ) -> Option<NameEntry> {
+    fn part_header(&self, db: usize, name: Name<'_>, pairs: Table<Packed>) -> Option<NameEntry> {
         let header = self.stripe_at(stripe_of(name.hash)).entry(db, name);
         header.map(|entry| entry.part(pairs))
     }
