@@ -18,7 +18,8 @@
 //! - [`config`]: every setting, and the one table of directives behind flags, file and CONFIG.
 //! - [`server`]: what all connections share; [`server::listen`] starts and stops, [`server::worker`]
 //!   is one thread's loop, [`server::resp`] and [`server::http`] are the doors.
-//! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3.
+//! - [`resp`]: bytes to requests. [`reply`]: answers to bytes, RESP2 and RESP3, in an [`output`]
+//!   that holds large values, [`shared`] with the store, by reference.
 //! - [`session`]: one client's state. [`dispatch`]: from a request to its handler and back.
 //! - [`command`]: the command table and the families. To add a command: one row and one function.
 //! - [`script`]: Lua: what scripts find and may do; [`dispatch::script`] runs them.
@@ -30,7 +31,8 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`files`], [`glob`], [`number`], [`log`]: small things that several rooms need.
+//! - [`base64`], [`clock`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
+//!   [`short`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
 //! # Invariants
@@ -57,7 +59,9 @@ pub mod hyperloglog;
 pub mod journal;
 pub mod log;
 pub mod number;
+pub mod output;
 pub mod persistence;
+pub mod prefetch;
 pub mod push;
 pub mod rdb;
 pub mod reply;
@@ -66,6 +70,8 @@ pub mod sabotage;
 pub mod script;
 pub mod server;
 pub mod session;
+pub mod shared;
+pub mod short;
 pub mod store;
 pub mod tls;
 pub mod token;

@@ -5,6 +5,8 @@
 //! [`Reply::rewind`] take back what a handler wrote before it failed.
 
 use crate::error::Error;
+use crate::output::{self, Output};
+use crate::shared::Value;
 
 /// Where replies go, and in which form.
 pub struct Reply<'a> {
@@ -12,14 +14,20 @@ pub struct Reply<'a> {
 }
 
 enum Sink<'a> {
-    Resp2(&'a mut Vec<u8>),
-    Resp3(&'a mut Vec<u8>),
+    Resp2(&'a mut Output),
+    Resp3(&'a mut Output),
     Capture(&'a mut Capture),
 }
 
 /// A place in the output that [`Reply::rewind`] can return to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Mark(usize);
+pub struct Mark(Place);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Output(output::Mark),
+    Captured(usize),
+}
 
 /// A reply as a tree, for doors that are not RESP.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +67,7 @@ struct Open {
 
 impl<'a> Reply<'a> {
     /// Writes RESP into `out`: version 3 if `resp3`, else version 2.
-    pub fn resp(out: &'a mut Vec<u8>, resp3: bool) -> Reply<'a> {
+    pub fn resp(out: &'a mut Output, resp3: bool) -> Reply<'a> {
         Reply { sink: if resp3 { Sink::Resp3(out) } else { Sink::Resp2(out) } }
     }
 
@@ -76,19 +84,20 @@ impl<'a> Reply<'a> {
     /// Where the output stands now.
     pub fn mark(&self) -> Mark {
         Mark(match &self.sink {
-            Sink::Resp2(out) | Sink::Resp3(out) => out.len(),
-            Sink::Capture(capture) => capture.done.len(),
+            Sink::Resp2(out) | Sink::Resp3(out) => Place::Output(out.mark()),
+            Sink::Capture(capture) => Place::Captured(capture.done.len()),
         })
     }
 
     /// Forgets everything written since `mark`. For marks taken between whole replies only.
     pub fn rewind(&mut self, mark: Mark) {
-        match &mut self.sink {
-            Sink::Resp2(out) | Sink::Resp3(out) => out.truncate(mark.0),
-            Sink::Capture(capture) => {
-                capture.done.truncate(mark.0);
+        match (&mut self.sink, mark.0) {
+            (Sink::Resp2(out) | Sink::Resp3(out), Place::Output(mark)) => out.rewind(mark),
+            (Sink::Capture(capture), Place::Captured(len)) => {
+                capture.done.truncate(len);
                 capture.open.clear();
             }
+            (_, _) => unreachable!("a mark is of its own reply"),
         }
     }
 
@@ -166,7 +175,7 @@ impl<'a> Reply<'a> {
         match &mut self.sink {
             Sink::Resp2(out) | Sink::Resp3(out) => {
                 if (0..10).contains(&n) {
-                    out.extend_from_slice(&[b':', b'0' + n as u8, b'\r', b'\n']);
+                    out.block(&[b':', b'0' + n as u8, b'\r', b'\n'], 4);
                 } else {
                     header(out, b':', n);
                 }
@@ -186,6 +195,28 @@ impl<'a> Reply<'a> {
         match &mut self.sink {
             Sink::Resp2(out) | Sink::Resp3(out) => bulk(out, bytes),
             Sink::Capture(capture) => capture.push(Captured::Bulk(bytes.to_vec())),
+        }
+    }
+
+    /// A byte string, not copied if it is a counted reference.
+    #[inline]
+    pub fn value(&mut self, value: Value<'_>) {
+        match (&mut self.sink, value.shared) {
+            (Sink::Resp2(out) | Sink::Resp3(out), Some(shared)) => {
+                header(out, b'$', shared.len() as i64);
+                out.share(shared);
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => self.bulk(value.bytes),
+        }
+    }
+
+    /// The same, or null.
+    #[inline]
+    pub fn value_or_null(&mut self, value: Option<Value<'_>>) {
+        match value {
+            Some(value) => self.value(value),
+            None => self.null(),
         }
     }
 
@@ -356,54 +387,69 @@ fn as_map(items: Vec<Captured>) -> Captured {
     Captured::Map(pairs)
 }
 
-/// `$<len>` with its line end, for lengths of two digits.
-static BULK_HEADERS: [[u8; 5]; 100] = {
+/// `$<len>` with its line end, for lengths of one and two digits.
+static BULK_HEADERS: [[u8; BULK_HEADER_BYTES]; 100] = {
     let mut headers = [*b"$00\r\n"; 100];
     let mut len = 0;
     while len < 100 {
-        headers[len][1] += (len / 10) as u8;
-        headers[len][2] += (len % 10) as u8;
+        headers[len] = match len {
+            0..10 => [b'$', b'0' + len as u8, b'\r', b'\n', 0],
+            _ => [b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n'],
+        };
         len += 1;
     }
     headers
 };
 
+const BULK_HEADER_BYTES: usize = 5;
+/// Longest bulk that is written as a block of this size.
+const SHORT_BULK_MAX: usize = 64;
+const SHORT_BULK_BYTES: usize = BULK_HEADER_BYTES + SHORT_BULK_MAX + 2;
+
 #[inline]
-fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+fn bulk(out: &mut Output, bytes: &[u8]) {
     let len = bytes.len();
-    match BULK_HEADERS.get(len) {
-        Some(header) if len >= 10 => out.extend_from_slice(header),
-        Some(_) => out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']),
-        None => header(out, b'$', len as i64),
+    if len > SHORT_BULK_MAX {
+        return long_bulk(out, bytes);
     }
+    let room = out.room::<SHORT_BULK_BYTES>();
+    room[..BULK_HEADER_BYTES].copy_from_slice(&BULK_HEADERS[len]);
+    let at = if len < 10 { BULK_HEADER_BYTES - 1 } else { BULK_HEADER_BYTES };
     match len {
-        8..=16 => halves::<8>(out, bytes),
-        17..=32 => halves::<16>(out, bytes),
-        33..=64 => halves::<32>(out, bytes),
-        _ => out.extend_from_slice(bytes),
+        33..=SHORT_BULK_MAX => halves::<32>(&mut room[at..at + len], bytes),
+        16..=32 => halves::<16>(&mut room[at..at + len], bytes),
+        8..=15 => halves::<8>(&mut room[at..at + len], bytes),
+        _ => room[at..at + len].copy_from_slice(bytes),
     }
+    room[at + len..at + len + 2].copy_from_slice(b"\r\n");
+    out.commit(at + len + 2);
+}
+
+/// Copies `N` to `2 * N` bytes as two halves that may overlap, which is cheaper than a call.
+#[inline(always)]
+fn halves<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *to = *from;
+    }
+}
+
+fn long_bulk(out: &mut Output, bytes: &[u8]) {
+    header(out, b'$', bytes.len() as i64);
+    out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends `N` to `2 * N` bytes as two halves that may overlap, which is cheaper than a call.
-#[inline(always)]
-fn halves<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
-        let last_at = out.len() + bytes.len() - N;
-        out.extend_from_slice(first);
-        out.truncate(last_at);
-        out.extend_from_slice(last);
-    }
-}
-
 /// One line; breaks in it become blanks.
-fn line(out: &mut Vec<u8>, kind: u8, text: &[u8]) {
+fn line(out: &mut Output, kind: u8, text: &[u8]) {
     out.push(kind);
     out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
     out.extend_from_slice(b"\r\n");
 }
 
-fn header(out: &mut Vec<u8>, kind: u8, n: i64) {
+fn header(out: &mut Output, kind: u8, n: i64) {
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -417,10 +463,11 @@ mod tests {
     fn bulks_of_every_short_length_are_what_they_should_be() {
         let bytes: Vec<u8> = (0..=255).collect();
         for len in 0..=200 {
-            let mut out = b"before".to_vec();
+            let mut out = Output::new();
+            out.extend_from_slice(b"before");
             Reply::resp(&mut out, false).bulk(&bytes[..len]);
             let head = format!("before${len}\r\n");
-            assert_eq!(out, [head.as_bytes(), &bytes[..len], b"\r\n"].concat(), "{len}");
+            assert_eq!(out.to_vec(), [head.as_bytes(), &bytes[..len], b"\r\n"].concat(), "{len}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::Spec;
 use crate::journal::Seen;
+use crate::output::Output;
 use crate::push::pubsub::Kind;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
@@ -128,10 +129,11 @@ impl Session {
     }
 
     /// Adds messages that wait for this client to its output, and says where they stand there.
-    pub fn collect_mail(&mut self, output: &mut Vec<u8>, pushed: &mut Vec<Range<usize>>) {
+    pub fn collect_mail(&mut self, output: &mut Output, pushed: &mut Vec<Range<usize>>) {
         if self.client.mailbox.has_mail() && output.len() < MAIL_OUTPUT_BYTES_MAX {
             let before = output.len();
-            let lsn = self.client.mailbox.take(output, MAIL_OUTPUT_BYTES_MAX, self.resp3);
+            let (mailbox, resp3) = (&self.client.mailbox, self.resp3);
+            let lsn = output.append_with(|bytes| mailbox.take(bytes, MAIL_OUTPUT_BYTES_MAX, resp3));
             self.seen = self.seen.max(Seen { touched: lsn, wrote: 0 });
             pushed.push(before..output.len());
         }

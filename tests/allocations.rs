@@ -13,6 +13,7 @@ use pantry::config::Config;
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
+use pantry::output::Output;
 use pantry::reply::Reply;
 use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
@@ -110,7 +111,7 @@ impl Bench {
         let settings = Settings::NONE;
         let request = OwnedRequest::new(command.iter().map(|word| word.as_bytes()));
         let mut session = Session::new(support::client(), true);
-        let mut output = Vec::with_capacity(1 << 10);
+        let mut output = Output::new();
         let metrics = self.server.metrics[0].clone();
         let mut effects = Effects::default();
         let mut before = 0;
@@ -122,7 +123,8 @@ impl Bench {
             let mut reply = Reply::resp(&mut output, false);
             executor.execute(&mut session, request.args(), &mut reply);
             effects = executor.finish(&mut session);
-            assert_ne!(output.first(), Some(&b'-'), "{command:?}: {}", output.escape_ascii());
+            let bytes = output.without_values().unwrap();
+            assert_ne!(bytes.first(), Some(&b'-'), "{command:?}: {}", bytes.escape_ascii());
             output.clear();
         }
         ALLOCATIONS.get() - before

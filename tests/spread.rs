@@ -47,10 +47,10 @@ impl<'s> Caller<'s> {
         let mut executor =
             Executor::new(self.server, metrics, &Settings::NONE, Effects::default(), self.random);
         let replies = lines.iter().map(|line| {
-            let mut out = Vec::new();
+            let mut out = pantry::output::Output::new();
             let request = OwnedRequest::new(line.split(' ').map(str::as_bytes));
             executor.execute(&mut self.session, request.args(), &mut Reply::resp(&mut out, false));
-            support::render::render(&out)
+            support::render::render(&out.to_vec())
         });
         let replies = replies.collect();
         executor.finish(&mut self.session);

@@ -9,18 +9,24 @@ from fnmatch import fnmatch
 REDIS, REDIS_TWIN = "redis", "redis twin"
 KEVY = "kevy"
 PANTRY, PANTRY_TWIN, PANTRY_TWO = "pantry", "pantry twin", "pantry, 2 threads"
+PANTRY_EVERYSEC, PANTRY_ALWAYS, REDIS_ALWAYS = "pantry, everysec", "pantry, always", "redis, always"
 FLOOR_EPOLL, FLOOR_TOKIO = "floor on epoll", "floor on tokio"
 HELLO, HELLO_TWIN = "hello on hyper", "hello twin"
 
-PANTRIES = {PANTRY, PANTRY_TWIN, PANTRY_TWO}
+PANTRIES = {PANTRY, PANTRY_TWIN, PANTRY_TWO, PANTRY_EVERYSEC, PANTRY_ALWAYS}
+# Their writes go to the disk, by a thread of its own in pantry.
+JOURNALING = {PANTRY_EVERYSEC, PANTRY_ALWAYS, REDIS_ALWAYS}
 
 NULL, ONE, PEER, OWN, FLOOR, ABOVE, REST, TWO = "null", "one", "peer", "own", "floor", "above", "rest", "two"
+JOURNAL, ALWAYS = "journal", "always"
 
 SECTIONS = {
     NULL: "A against A: the noise of this run",
     ONE: "One worker thread against redis",
     PEER: "One worker thread against kevy",
     OWN: "With a deadline against without, both pantry",
+    JOURNAL: "With a journal (everysec) against none, both pantry",
+    ALWAYS: "Every write flushed (always), pantry against redis",
     FLOOR: "Floor servers against redis",
     ABOVE: "One worker thread against the floor on tokio",
     REST: "REST against a hello-world on hyper",
@@ -47,6 +53,11 @@ class Cell:
     def pinned(self) -> bool:
         """Server on one CPU, load generator on another."""
         return self.section != TWO
+
+    @property
+    def journals(self) -> bool:
+        """A server here has a thread that writes to the disk while others serve: they wait for one another on the one CPU."""
+        return bool({self.a, self.b} & JOURNALING)
 
     @property
     def label(self) -> str:
@@ -79,6 +90,8 @@ ONE_TARGETS = {
 # Pipeline -> CPU per HGET or HSET, at most so many times the floor's on tokio, or so many ns more.
 ABOVE_TARGETS = {1: (1.10, None), 16: (None, 250), 64: (None, 300)}
 OWN_TARGET = 1.20
+JOURNAL_TARGETS = {1: 1.15, 16: 1.20}
+ALWAYS_TARGET = 0.80
 REST_TARGETS = {"rest-get": 1.60}
 TWO_TARGET = 1.10
 
@@ -98,6 +111,8 @@ def all_cells() -> list[Cell]:
     sizes = [*SMALL, ("hgetall", 4), ("hset-wide", 16), *LARGE]
     cells += [Cell(f"kevy-{w}-p{p}", PEER, w, p, PANTRY, KEVY) for w, p in sizes]
     cells.append(Cell("hsetex-p16", OWN, "hsetex", 16, PANTRY, PANTRY_TWIN, OWN_TARGET, b_workload="hset"))
+    cells += [Cell(f"everysec-hset-p{p}", JOURNAL, "hset", p, PANTRY_EVERYSEC, PANTRY, target) for p, target in JOURNAL_TARGETS.items()]
+    cells.append(Cell("always-hset-p1", ALWAYS, "hset", 1, PANTRY_ALWAYS, REDIS_ALWAYS, ALWAYS_TARGET))
     for short, floor in (("epoll", FLOOR_EPOLL), ("tokio", FLOOR_TOKIO)):
         for w, p in [*((w, p) for w in ("hget", "hset") for p in (1, 16, 64, 256)), ("hgetall", 4)]:
             cells.append(Cell(f"{short}-{w}-p{p}", FLOOR, w, p, floor, REDIS))
@@ -110,15 +125,30 @@ def all_cells() -> list[Cell]:
     return cells
 
 
+def matches(name: str, patterns: str) -> bool:
+    """Whether one of the shell patterns, which commas stand between, is the name's."""
+    return any(fnmatch(name, pattern) for pattern in patterns.split(","))
+
+
+def brief(without: set[str]) -> list[Cell]:
+    """The cells that the figures to reach need: those with a target, the floors and peers beside them, and the noise."""
+    def is_wanted(cell: Cell) -> bool:
+        has_target = cell.target is not None or cell.excess_max_ns is not None
+        beside = matches(cell.name, "null-*,kevy-*-p16,kevy-*-p64,tokio-*-p1,tokio-*-p16,tokio-*-p64,tokio-hgetall-p4,h*64k-p1")
+        return has_target or beside
+
+    return [cell for cell in choose(None, without) if is_wanted(cell)]
+
+
 def choose(pattern: str | None, without: set[str]) -> list[Cell]:
-    """The cells whose name matches the shell pattern, without those that need a server in `without`.
+    """The cells whose name matches one of the shell patterns, without those that need a server in `without`.
 
     A cell of noise stays in every choice: no result without its noise.
     """
     cells = [cell for cell in all_cells() if not {cell.a, cell.b} & without]
     if pattern is None:
         return cells
-    chosen = [cell for cell in cells if fnmatch(cell.name, pattern)]
+    chosen = [cell for cell in cells if matches(cell.name, pattern)]
     if chosen and not any(cell.section == NULL for cell in chosen):
         http = all(cell.workload.startswith("rest") for cell in chosen)
         noise = "null-rest-get" if http else "null-hget-p16"

@@ -115,7 +115,7 @@ def measure(result: Measured, servers: dict[str, Server], programs: Programs, pl
     windows = [json.loads(line) for line in done.stdout.splitlines()]
     for order, pair in zip(orders, zip(windows[::2], windows[1::2])):
         a, b = pair if order == "AB" else pair[::-1]
-        result.pairs.append(Pair(number, order, a, b, rejection(a, b, cell.pinned, plan.keep_noisy)))
+        result.pairs.append(Pair(number, order, a, b, rejection(a, b, cell, plan.keep_noisy)))
     progress(result, number, count)
 
 
@@ -135,10 +135,10 @@ def load_command(cell: Cell, servers: dict[str, Server], programs: Programs, pla
     return [str(word) for word in words]
 
 
-def rejection(a: dict, b: dict, pinned: bool, keep_noisy: bool) -> str | None:
+def rejection(a: dict, b: dict, cell: Cell, keep_noisy: bool) -> str | None:
     """Why a pair does not count, or None. What is wrong with a server is never noise, and never kept."""
     wrong = faulty(a) or faulty(b)
-    return wrong or (None if keep_noisy else disturbed(a, pinned) or disturbed(b, pinned))
+    return wrong or (None if keep_noisy else disturbed(a, cell) or disturbed(b, cell))
 
 
 def faulty(window: dict) -> str | None:
@@ -152,18 +152,18 @@ def faulty(window: dict) -> str | None:
     return None
 
 
-def disturbed(window: dict, pinned: bool) -> str | None:
+def disturbed(window: dict, cell: Cell) -> str | None:
     """What else was going on, or None."""
     elapsed = window["elapsed_ns"]
     if window["idle_cpu_ns"] > IDLE_SHARE_MAX * elapsed:
         return "idle peer used CPU"
     if window["machine_steal_ns"] > STEAL_SHARE_MAX * elapsed * os.cpu_count():
         return "steal"
-    waited = max(window["server_wait_ns"], window["client_wait_ns"])
-    if pinned and waited > WAIT_SHARE_MAX * elapsed:
+    waited = window["client_wait_ns"] if cell.journals else max(window["server_wait_ns"], window["client_wait_ns"])
+    if cell.pinned and waited > WAIT_SHARE_MAX * elapsed:
         return "other work on the CPU"
     foreign = window["machine_busy_ns"] - window["server_cpu_ns"] - window["client_cpu_ns"] - window["idle_cpu_ns"]
-    if not pinned and foreign > FOREIGN_SHARE_MAX * elapsed:
+    if not cell.pinned and foreign > FOREIGN_SHARE_MAX * elapsed:
         return "other work on the machine"
     return None
 

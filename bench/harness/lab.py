@@ -21,6 +21,7 @@ class Lab:
     programs: Programs
     plan: Plan
     quick: bool
+    brief: bool
     without: set[str]
     failures: list[str] = field(default_factory=list)
 
@@ -31,10 +32,17 @@ class Lab:
     @contextmanager
     def servers(self, wanted: dict[str, set[str]]) -> Iterator[dict[str, Server]]:
         """Fresh processes, with the data of these workloads."""
-        with Round(wanted, self.programs, {self.plan.server_cpu}) as servers:
+        with self.round(wanted) as round_:
+            yield round_.servers
+
+    @contextmanager
+    def round(self, wanted: dict[str, set[str]]) -> Iterator[Round]:
+        """The same with what starts and ends them."""
+        round_ = Round(wanted, self.programs, {self.plan.server_cpu})
+        with round_ as servers:
             for server in servers.values():
                 server.place({self.plan.server_cpu})
-            yield servers
+            yield round_
 
     def tool(self, server: Server, name: str, *options) -> list[dict]:
         """The lines that a tool prints about a server."""

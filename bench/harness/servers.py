@@ -13,6 +13,8 @@ from pathlib import Path
 from . import cells
 
 START_TIMEOUT_S = 10
+RESTART_TIMEOUT_S = 120
+ANSWER_TIMEOUT_S = 120
 # More than any measurement opens; what a server takes per client beforehand is small.
 CLIENTS_MAX = 12_000
 
@@ -48,18 +50,25 @@ class Server:
 
 
 def command_line(name: str, programs: Programs, port: int, http_port: int) -> list[str]:
-    """How a server is started. Nothing is written to disk by any of them."""
+    """How a server is started. Nothing is written to disk, but by those that journal; their files are not rewritten meanwhile."""
     redis = [programs.redis, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
              "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--protected-mode", "no"]
     pantry = [programs.pantry, "--port", port, "--bind", "127.0.0.1", "--http-port", http_port,
-               "--http-bind", "127.0.0.1", "--appendonly", "no", "--dir", "target/no-data",
+               "--http-bind", "127.0.0.1", "--appendonly", "no", "--dir", "no-data",
                "--loglevel", "warning", "--maxclients", CLIENTS_MAX, "--threads"]
+
+    def journaling(line: list, policy: str) -> list:
+        return [*line, "--appendonly", "yes", "--appendfsync", policy, "--auto-aof-rewrite-percentage", 0]
+
     lines = {
         cells.REDIS: redis,
         cells.REDIS_TWIN: redis,
         cells.PANTRY: [*pantry, 1],
         cells.PANTRY_TWIN: [*pantry, 1],
         cells.PANTRY_TWO: [*pantry, 2],
+        cells.PANTRY_EVERYSEC: journaling([*pantry, 1, "--dir", "everysec"], "everysec"),
+        cells.PANTRY_ALWAYS: journaling([*pantry, 1, "--dir", "always"], "always"),
+        cells.REDIS_ALWAYS: journaling([*redis, "--appenddirname", "redis-always"], "always"),
         cells.KEVY: [programs.kevy, "--port", port, "--threads", 1, "--no-aof"],
         cells.FLOOR_EPOLL: [programs.bench, "floor-epoll", "--port", port],
         cells.FLOOR_TOKIO: [programs.bench, "floor-tokio", "--port", port],
@@ -69,8 +78,30 @@ def command_line(name: str, programs: Programs, port: int, http_port: int) -> li
     return [str(word) for word in lines[name]]
 
 
+def ask(server: Server, *words: str) -> str:
+    """The reply to a command, as it comes over the wire; a bulk string whole."""
+    request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+    with socket.create_connection(("127.0.0.1", server.port), ANSWER_TIMEOUT_S) as connection:
+        connection.sendall(request.encode())
+        reply = b""
+        while b"\r\n" not in reply or (reply[:1] == b"$" and len(reply) < int(reply[1:reply.index(b"\r\n")])):
+            part = connection.recv(1 << 16)
+            if not part:
+                raise OSError("the server closed the connection")
+            reply += part
+    return reply.decode(errors="replace")
+
+
+def info(server: Server, field: str) -> int:
+    """A number of INFO."""
+    for line in ask(server, "INFO", "everything").splitlines():
+        if line.startswith(field + ":"):
+            return int(float(line.partition(":")[2]))
+    raise KeyError(f"INFO has no {field}")
+
+
 # The servers that hold data.
-STORES = {cells.REDIS, cells.REDIS_TWIN, cells.KEVY} | cells.PANTRIES
+STORES = {cells.REDIS, cells.REDIS_TWIN, cells.REDIS_ALWAYS, cells.KEVY} | cells.PANTRIES
 
 
 class Round:
@@ -108,6 +139,19 @@ class Round:
                 server.process.kill()
                 server.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def restart(self, name: str) -> float:
+        """Ends a server as an operator does, and starts it on the same files: seconds until it answers what is in them."""
+        old = self.servers[name].process
+        old.terminate()
+        old.wait(RESTART_TIMEOUT_S)
+        began = time.monotonic()
+        self._start(name)
+        while time.monotonic() < began + RESTART_TIMEOUT_S:
+            if ask(self.servers[name], "DBSIZE").startswith(":"):
+                return time.monotonic() - began
+            time.sleep(0.005)
+        raise RuntimeError(f"{name} is still loading")
 
     def _prepare(self) -> None:
         os.sched_setaffinity(0, self.cpus)

@@ -30,8 +30,9 @@ class Cells(unittest.TestCase):
 
     def test_every_target_has_its_cell(self):
         targets = [cell for cell in cells.all_cells() if cell.target is not None or cell.excess_max_ns is not None]
-        above, own, two = 2 * len(cells.ABOVE_TARGETS), 1, 6
-        self.assertEqual(len(targets), len(cells.ONE_TARGETS) + len(cells.REST_TARGETS) + above + own + two)
+        above, own, always, two = 2 * len(cells.ABOVE_TARGETS), 1, 1, 6
+        journal = len(cells.JOURNAL_TARGETS)
+        self.assertEqual(len(targets), len(cells.ONE_TARGETS) + len(cells.REST_TARGETS) + journal + always + above + own + two)
 
     def test_every_workload_has_a_title(self):
         for cell in cells.all_cells():
@@ -58,26 +59,33 @@ class Cells(unittest.TestCase):
         self.assertEqual([trial.name for trial in trials.choose("tail-*")], ["tail-hget", "tail-hset"])
 
 
+PINNED, FREE = cell("hget-p1"), cell("two-hget-p1")
+
+
 class Rejections(unittest.TestCase):
     def test_a_quiet_window_counts(self):
-        self.assertIsNone(experiment.rejection(QUIET, QUIET, True, False))
-        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"server_commands": None}, False, False))
+        self.assertIsNone(experiment.rejection(QUIET, QUIET, PINNED, False))
+        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"server_commands": None}, FREE, False))
 
     def test_a_disturbance_of_either_window_rejects_the_pair_unless_noise_is_kept(self):
-        for change, pinned in [
-            ({"idle_cpu_ns": 2 * 10**7}, True), ({"machine_steal_ns": 10**12}, True), ({"server_wait_ns": 10**8}, True),
-            ({"client_wait_ns": 10**8}, True), ({"machine_busy_ns": 2 * 10**9}, False),
+        for change, one in [
+            ({"idle_cpu_ns": 2 * 10**7}, PINNED), ({"machine_steal_ns": 10**12}, PINNED), ({"server_wait_ns": 10**8}, PINNED),
+            ({"client_wait_ns": 10**8}, PINNED), ({"machine_busy_ns": 2 * 10**9}, FREE),
         ]:
             for pair in ((QUIET, QUIET | change), (QUIET | change, QUIET)):
-                self.assertIsNotNone(experiment.rejection(*pair, pinned, False), change)
-                self.assertIsNone(experiment.rejection(*pair, pinned, True), change)
+                self.assertIsNotNone(experiment.rejection(*pair, one, False), change)
+                self.assertIsNone(experiment.rejection(*pair, one, True), change)
 
     def test_a_wrong_account_is_never_kept(self):
         for change in [{"server_cpu_ns": 10**4}, {"server_commands": 999}, {"server_commands": 1003}]:
-            self.assertIsNotNone(experiment.rejection(QUIET, QUIET | change, True, True), change)
+            self.assertIsNotNone(experiment.rejection(QUIET, QUIET | change, PINNED, True), change)
 
     def test_waiting_is_normal_where_nothing_is_pinned(self):
-        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"client_wait_ns": 10**8}, False, False))
+        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"client_wait_ns": 10**8}, FREE, False))
+
+    def test_threads_of_a_server_that_journals_wait_for_one_another(self):
+        self.assertIsNone(experiment.rejection(QUIET, QUIET | {"server_wait_ns": 10**8}, cell("everysec-hset-p1"), False))
+        self.assertIsNotNone(experiment.rejection(QUIET, QUIET | {"client_wait_ns": 10**8}, cell("everysec-hset-p1"), False))
 
 
 class Rounds(unittest.TestCase):

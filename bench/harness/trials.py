@@ -8,9 +8,8 @@ import resource
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
-from . import cells
+from . import cells, durable
 from .cells import FLOOR_EPOLL, FLOOR_TOKIO, KEVY, PANTRY, REDIS, REDIS_TWIN
 from .lab import Lab
 from .rows import AT_LEAST, AT_MOST, TIMES_REDIS, Row, Target
@@ -154,7 +153,7 @@ def tail(workload: str) -> Callable[[Lab], list[Row]]:
 
     def measure(lab: Lab) -> list[Row]:
         names = lab.present(FLOOR_EPOLL, FLOOR_TOKIO, REDIS, REDIS_TWIN, PANTRY, KEVY)
-        seconds, rounds = (1, 2) if lab.quick else (10, 5)
+        seconds, rounds = (1, 2) if lab.quick else (5, 3) if lab.brief else (10, 5)
         lines: dict[str, list[dict]] = {name: [] for name in names}
         rate = 0.0
         with lab.attempt(f"tail of {workload}"), lab.servers({name: {workload} for name in names}) as servers:
@@ -187,10 +186,8 @@ def excess_row(title: str, names: list[str], lines: dict[str, list[dict]]) -> Ro
 
 def capacity_per_s(lab: Lab, servers: dict[str, Server], workload: str) -> float:
     """Operations per second of redis under as many connections as it is given, at pipeline 1."""
-    redis, other = servers[REDIS], servers[FLOOR_EPOLL]
-    windows = lab.run([lab.programs.bench, "load", "--workload", workload, "--connections", lab.plan.connections, "--order", "AAAAA",
-                       "--a-port", redis.port, "--a-pid", redis.process.pid, "--b-port", other.port, "--b-pid", other.process.pid])
-    return statistics.median(window["ops"] / window["elapsed_ns"] * 1e9 for window in windows)
+    command = durable.load_command(lab, servers[REDIS], servers[FLOOR_EPOLL], workload, lab.plan.connections, "AAAAA")
+    return statistics.median(window["ops"] / window["elapsed_ns"] * 1e9 for window in lab.run(command))
 
 
 def middle(lines: list[dict], key: str) -> float:
@@ -223,10 +220,23 @@ def all_trials() -> list[Trial]:
     trials += [Trial("deletion", DELETION, deletion), Trial("expiry", EXPIRY, expiry), Trial("growth", GROWTH, growth)]
     trials.append(Trial("connections", CONNECTIONS, connections))
     trials += [Trial(f"tail-{workload}", TAIL, tail(workload)) for workload in ("hget", "hset")]
+    trials += [Trial("everysec-latency", durable.LATENCY, durable.latency), Trial("everysec-tail", durable.LATENCY, durable.tail_with_journal)]
+    trials.append(Trial("always-fsyncs", durable.FSYNCS, durable.fsyncs))
+    trials.append(Trial("snapshot-memory", durable.SNAPSHOT, durable.snapshot_memory))
+    trials.append(Trial("restart", durable.RESTART, durable.restart))
     trials.append(Trial("in-process", IN_PROCESS, in_process))
     return trials
 
 
+# Those of other sizes than the figures to reach are of.
+NOT_BRIEF = {"memory-8-8", "memory-24-100", "memory-8-8-ttl", "memory-24-100-ttl"}
+
+
+def brief() -> list[Trial]:
+    """The trials that the figures to reach need."""
+    return [trial for trial in all_trials() if trial.name not in NOT_BRIEF]
+
+
 def choose(pattern: str | None) -> list[Trial]:
-    """The trials whose name matches the shell pattern."""
-    return [trial for trial in all_trials() if pattern is None or fnmatch(trial.name, pattern)]
+    """The trials whose name matches one of the shell patterns."""
+    return [trial for trial in all_trials() if pattern is None or cells.matches(trial.name, pattern)]

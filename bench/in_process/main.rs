@@ -10,6 +10,7 @@ use pantry::config::Config;
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
+use pantry::output::Output;
 use pantry::reply::Reply;
 use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
@@ -180,7 +181,7 @@ struct Thread<'s> {
     number: usize,
     session: Session,
     effects: Effects,
-    output: Vec<u8>,
+    output: Output,
     random: u64,
 }
 
@@ -189,7 +190,7 @@ impl<'s> Thread<'s> {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let client = Client::new(1, (nowhere, nowhere), 2, server.store.clock.now_ms());
         let session = Session::new(Arc::new(client), true);
-        Self { server, number, session, effects: Effects::default(), output: Vec::new(), random: 0 }
+        Self { server, number, session, effects: Effects::default(), output: Output::new(), random: 0 }
     }
 
     fn run(&mut self, batch: &[OwnedRequest]) -> Result<()> {
@@ -205,12 +206,9 @@ impl<'s> Thread<'s> {
         }
         self.effects = executor.finish(&mut self.session);
         // Replies are integers or values; a null or an error is neither, and shows in the first byte or the second.
-        let is_right = matches!(self.output[..], [b':', ..] | [b'$', b'0'..=b'9', ..]);
-        ensure!(
-            is_right,
-            "the first reply: {}",
-            self.output[..self.output.len().min(80)].escape_ascii()
-        );
+        let bytes = self.output.without_values().unwrap_or_default();
+        let is_right = matches!(bytes, [b':', ..] | [b'$', b'0'..=b'9', ..]);
+        ensure!(is_right, "the first reply: {}", bytes[..bytes.len().min(80)].escape_ascii());
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::client::checked_name;
 use super::{Command, Family, REDIS_VERSION};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
+use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::session::{ReplyMode, Session};
@@ -116,9 +117,9 @@ fn hello(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
         session.client.names.lock().name = name;
     }
     speak(session, resp3.unwrap_or(session.resp3));
-    let mut greeting = Vec::new();
+    let mut greeting = Output::new();
     greet(session, &mut Reply::resp(&mut greeting, session.resp3));
-    reply.encoded(&greeting);
+    reply.encoded(&greeting.to_vec());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::args::{Cursor, is};
 use super::scripting::{check_enabled, engine};
 use super::{Command, Family, Touches, help};
 use crate::dispatch::Context;
-use crate::dispatch::script::Call;
+use crate::dispatch::script::{Call, Change};
 use crate::error::{Error, Result};
 use crate::glob::glob_match;
 use crate::number::parse_i64;
@@ -109,22 +109,18 @@ fn load(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
     context.executor.change_libraries(|engine| {
         let library = engine.load_library(code)?;
         name.clone_from(&library.name);
-        add(&mut engine.libraries, library, replaces)
+        engine.libraries.check(&library, replaces, "'")?;
+        engine.libraries.insert(library);
+        Ok(Change::One(name.clone()))
     })?;
     reply.bulk(name.as_bytes());
-    Ok(())
-}
-
-fn add(libraries: &mut Libraries, library: Library, replaces: bool) -> Result {
-    libraries.check(&library, replaces)?;
-    libraries.insert(library);
     Ok(())
 }
 
 fn delete(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let name = String::from_utf8_lossy(args.get(2));
     context.executor.change_libraries(|engine| match engine.libraries.remove(&name) {
-        Some(_) => Ok(()),
+        Some(_) => Ok(Change::One(name.clone().into_owned())),
         None => Err(Error::plain("Library not found")),
     })?;
     reply.ok();
@@ -134,21 +130,23 @@ fn delete(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
 fn flush(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let mut options = Cursor::new(args, 2);
     let _ = options.accept("SYNC") || options.accept("ASYNC");
-    if options.left() > 0 {
-        return Err(Error::plain("FUNCTION FLUSH only supports SYNC|ASYNC option"));
+    match (args.len(), options.left()) {
+        (_, 0) => {}
+        (3, _) => return Err(Error::plain("FUNCTION FLUSH only supports SYNC|ASYNC option")),
+        _ => return Err(too_many("flush")),
     }
 
     context.executor.change_libraries(|engine| {
         engine.libraries = Libraries::default();
-        Ok(())
+        Ok(Change::All)
     })?;
     reply.ok();
     Ok(())
 }
 
 fn dump(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let (_, codes) = context.executor.server.store.libraries.codes();
-    reply.bulk(&payload::libraries(codes.iter().map(|code| &**code)));
+    let (_, named) = context.executor.server.store.libraries.all();
+    reply.bulk(&payload::libraries(named.iter().map(|(_, code)| &**code)));
     Ok(())
 }
 
@@ -159,8 +157,10 @@ fn restore(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
     let flushes = options.accept("FLUSH");
     let replaces = !flushes && options.accept("REPLACE");
     let _ = !flushes && !replaces && options.accept("APPEND");
-    if options.left() > 0 {
-        return Err(Error::plain(POLICY));
+    match (args.len(), options.left()) {
+        (_, 0) => {}
+        (4, _) => return Err(Error::plain(POLICY)),
+        _ => return Err(too_many("restore")),
     }
     let codes = payload::read_libraries(args.get(2)).map_err(|refused| match refused {
         Refused::Footer => Error::plain("DUMP payload version or checksum are wrong"),
@@ -171,7 +171,8 @@ fn restore(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
         if flushes {
             engine.libraries = Libraries::default();
         }
-        codes.iter().try_for_each(|code| restore_one(engine, code, replaces))
+        codes.iter().try_for_each(|code| restore_one(engine, code, replaces))?;
+        Ok(Change::All)
     })?;
     reply.ok();
     Ok(())
@@ -179,7 +180,15 @@ fn restore(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
 
 fn restore_one(engine: &mut Engine, code: &[u8], replaces: bool) -> Result {
     let library = engine.load_library(code)?;
-    add(&mut engine.libraries, library, replaces)
+    engine.libraries.check(&library, replaces, "")?;
+    engine.libraries.insert(library);
+    Ok(())
+}
+
+fn too_many(subcommand: &str) -> Error {
+    Error::plain(format!(
+        "unknown subcommand or wrong number of arguments for '{subcommand}'. Try FUNCTION HELP."
+    ))
 }
 
 fn list(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -248,7 +257,7 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
             engine.put_back();
             counts
         }
-        Err(_) => (server.store.libraries.codes().1.len(), 0),
+        Err(_) => (server.store.libraries.len(), 0),
     };
     reply.map(2);
     reply.bulk(b"running_script");

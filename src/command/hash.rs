@@ -12,6 +12,7 @@ use crate::journal::effect::Cause;
 use crate::number::{self, LongDouble};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::shared::Value;
 use crate::store::view::{Pair, Pairs};
 use crate::store::{NewDeadline, View};
 
@@ -85,7 +86,7 @@ fn hexists(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
 fn hget(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let pair = find(view, args.get(1), args.get(2))?;
-    reply.bulk_or_null(pair.map(|pair| pair.value));
+    reply.value_or_null(pair.map(|pair| pair.sendable()));
     Ok(())
 }
 
@@ -99,7 +100,7 @@ fn hgetall(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     reply.map(pairs.count());
     pairs.iter().for_each(|pair| {
         reply.bulk(pair.key);
-        reply.bulk(pair.value);
+        reply.value(pair.sendable());
     });
     Ok(())
 }
@@ -143,7 +144,7 @@ fn hincrbyfloat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> R
 }
 
 fn hkeys(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    one_of_each(view, args.get(1), reply, |pair| pair.key)
+    one_of_each(view, args.get(1), reply, |pair| Value { bytes: pair.key, shared: None })
 }
 
 fn hlen(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -160,7 +161,7 @@ fn hmget(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     reply.array(keys.len());
     for key in keys {
         let pair = pairs.and_then(|pairs| pairs.get(key));
-        reply.bulk_or_null(pair.map(|pair| pair.value));
+        reply.value_or_null(pair.map(|pair| pair.sendable()));
     }
     Ok(())
 }
@@ -199,7 +200,7 @@ fn hscan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     for pair in found {
         reply.bulk(pair.key);
         if options.has_values {
-            reply.bulk(pair.value);
+            reply.value(pair.sendable());
         }
     }
     Ok(())
@@ -229,11 +230,11 @@ fn hstrlen(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 }
 
 fn hvals(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    one_of_each(view, args.get(1), reply, |pair| pair.value)
+    one_of_each(view, args.get(1), reply, |pair| pair.sendable())
 }
 
 /// The pair with this key, if there is one.
-#[inline]
+#[inline(always)]
 pub(super) fn find<'v>(view: &'v View<'_>, name: &[u8], key: &[u8]) -> Result<Option<Pair<'v>>> {
     Ok(view.namespace(name)?.and_then(|pairs| pairs.get(key)))
 }
@@ -292,16 +293,16 @@ fn one_of_each(
     view: &View<'_>,
     name: &[u8],
     reply: &mut Reply<'_>,
-    part: impl for<'p> Fn(Pair<'p>) -> &'p [u8],
+    part: impl for<'p> Fn(Pair<'p>) -> Value<'p>,
 ) -> Result {
     let Some(pairs) = view.namespace(name)? else {
         reply.array(0);
         return Ok(());
     };
-    check_all_fit(view, &pairs, |pair| bulk_bytes(part(pair)))?;
+    check_all_fit(view, &pairs, |pair| bulk_bytes(part(pair).bytes))?;
 
     reply.array(pairs.count());
-    pairs.iter().for_each(|pair| reply.bulk(part(pair)));
+    pairs.iter().for_each(|pair| reply.value(part(pair)));
     Ok(())
 }
 

@@ -113,7 +113,7 @@ fn hgetdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
 
     reply.array(keys.len());
     for key in keys {
-        reply.bulk_or_null(find(view, name, key)?.map(|pair| pair.value));
+        reply.value_or_null(find(view, name, key)?.map(|pair| pair.sendable()));
         view.delete_pair(name, key, Cause::Hdel)?;
     }
     Ok(())
@@ -136,7 +136,7 @@ fn hgetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     reply.array(keys.len());
     for key in keys {
         let pair = find(view, name, key)?;
-        reply.bulk_or_null(pair.map(|pair| pair.value));
+        reply.value_or_null(pair.map(|pair| pair.sendable()));
         match (pair.map(|pair| pair.deadline_ms), change) {
             (None, _) => free_expired(view, name, key)?,
             (Some(Some(_)), Some(None)) => {

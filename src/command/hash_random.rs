@@ -95,7 +95,7 @@ impl Request {
         }
         reply.bulk(pair.key);
         if self.has_values {
-            reply.bulk(pair.value);
+            reply.value(pair.sendable());
         }
     }
 

@@ -75,7 +75,7 @@ fn exists(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
 fn get(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let pairs = known(view, args.get(2))?;
-    reply.bulk_or_null(pairs.get(args.get(3)).map(|pair| pair.value));
+    reply.value_or_null(pairs.get(args.get(3)).map(|pair| pair.sendable()));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! SAVE, BGSAVE, BGREWRITEAOF and LASTSAVE: asking for a snapshot, which is all of these here.
+//! SAVE, BGSAVE, BGREWRITEAOF and LASTSAVE: asking for a snapshot, which is all of these here; BACKUP.
 //!
 //! A snapshot makes the journal before it superfluous, so saving and rewriting are one thing. How one
 //! is taken is [`crate::persistence`]'s matter.
@@ -16,6 +16,13 @@ use crate::resp::request::Args;
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
 
 const COMMANDS: &[Command] = &[
+    Command::session("BACKUP", "", backup)
+        .about(
+            "0.1.0",
+            "Makes a backup on the disk, and returns the directory that is to be copied.",
+        )
+        .admin()
+        .no_multi(),
     Command::session("BGREWRITEAOF", "", bgrewriteaof)
         .about("1.0.0", "Takes a snapshot in the background, which shortens the journal.")
         .admin(),
@@ -63,6 +70,13 @@ fn save(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -
     check_kept(context)?;
     context.executor.server.persistence.snapshot_now().map_err(Error::plain)?;
     reply.ok();
+    Ok(())
+}
+
+fn backup(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    check_kept(context)?;
+    let path = context.executor.server.persistence.backup().map_err(Error::plain)?;
+    reply.bulk(path.to_string_lossy().as_bytes());
     Ok(())
 }
 

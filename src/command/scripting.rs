@@ -210,7 +210,7 @@ fn debug(_: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resu
 
 /// Refuses if `enable-scripting` says so.
 pub(super) fn check_enabled(context: &Context<'_, '_>) -> Result {
-    match context.executor.server.config().enable_scripting {
+    match context.executor.server.scripts.is_enabled {
         true => Ok(()),
         false => Err(Error::plain("scripting is turned off by enable-scripting")),
     }

@@ -11,6 +11,7 @@ use crate::journal::effect::Cause;
 use crate::number::{FloatError, incr_by_float};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::shared::Value;
 use crate::store::{NewDeadline, View};
 
 /// The family.
@@ -122,14 +123,14 @@ fn decrby(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
 }
 
 fn get(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    reply.bulk_or_null(view.string(args.get(1))?);
+    reply.value_or_null(view.sendable_string(args.get(1))?);
     Ok(())
 }
 
 fn getdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let name = args.get(1);
-    let old = view.string(name)?;
-    reply.bulk_or_null(old);
+    let old = view.sendable_string(name)?;
+    reply.value_or_null(old);
 
     match old {
         Some(_) => {
@@ -150,7 +151,7 @@ fn getex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         return Err(Error::Syntax);
     }
     // As in Redis, the amount is not looked at when there is no value.
-    let Some(value) = view.string(name)? else {
+    let Some(value) = view.sendable_string(name)? else {
         view.note_miss(name);
         reply.null();
         return Ok(());
@@ -160,7 +161,7 @@ fn getex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         _ => None,
     };
 
-    reply.bulk(value);
+    reply.value(value);
     if deadline_ms.is_some() {
         view.set_deadline(name, deadline_ms, Cause::Expire);
     } else if expiry == Expiry::Persist && view.deadline_ms(name).flatten().is_some() {
@@ -179,8 +180,8 @@ fn getrange(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
 fn getset(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (name, value) = (args.get(1), args.get(2));
-    let old = view.string(name)?;
-    reply.bulk_or_null(old);
+    let old = view.sendable_string(name)?;
+    reply.value_or_null(old);
     if old.is_none() {
         view.note_miss(name);
     }
@@ -210,13 +211,13 @@ fn incrbyfloat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
 }
 
 fn mget(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let values: Vec<Option<&[u8]>> =
-        args.iter().skip(1).map(|name| view.string(name).ok().flatten()).collect();
-    let bytes = values.iter().flatten().map(|value| value.len()).sum();
+    let values: Vec<Option<Value<'_>>> =
+        args.iter().skip(1).map(|name| view.sendable_string(name).ok().flatten()).collect();
+    let bytes = values.iter().flatten().map(|value| value.bytes.len()).sum();
     view.settings().check_reply_len(bytes, "several MGET")?;
 
     reply.array(values.len());
-    values.into_iter().for_each(|value| reply.bulk_or_null(value));
+    values.into_iter().for_each(|value| reply.value_or_null(value));
     Ok(())
 }
 
@@ -250,7 +251,7 @@ fn psetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
 fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (name, value) = (args.get(1), args.get(2));
     let SetOptions { condition, get, deadline } = SetOptions::parse(args, view.now_ms())?;
-    let old = if get { view.string(name)? } else { None };
+    let old = if get { view.sendable_string(name)? } else { None };
     if get && old.is_none() {
         view.note_miss(name);
     }
@@ -261,7 +262,7 @@ fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         Condition::Xx => view.kind(name).is_some(),
     };
     match (get, is_met) {
-        (true, _) => reply.bulk_or_null(old),
+        (true, _) => reply.value_or_null(old),
         (false, true) => reply.ok(),
         (false, false) => reply.null(),
     }

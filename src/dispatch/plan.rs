@@ -9,12 +9,15 @@ use crate::command::{self, Keys, Spec};
 use crate::resp::ahead::AHEAD_MAX;
 use crate::resp::request::Args;
 use crate::session::Session;
+use crate::short::same;
 use crate::store::Store;
 use crate::store::view::Known;
 
 /// What is known of a request before it runs.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Plan<'a> {
+    /// What stands at its command's place.
+    word: &'a [u8],
     /// Its command, not the subcommand; `None` if there is no such command.
     pub(super) spec: Option<&'static Spec>,
     pub(super) known: Known<'a>,
@@ -24,13 +27,26 @@ impl<'a> Plan<'a> {
     /// Looks a request up and hashes what it names.
     #[inline]
     pub fn new(store: &Store, args: Args<'a>) -> Plan<'a> {
-        let spec = command::table().find(args.get(0));
-        let Some(Spec { keys: Keys::One(at), pair_at, .. }) = spec else {
-            return Plan { spec, known: Known::default() };
+        Plan::after(&Plan::default(), store, args)
+    }
+
+    /// The same for the request behind another one, with which it often shares command and name.
+    #[inline]
+    pub fn after(last: &Plan<'a>, store: &Store, args: Args<'a>) -> Plan<'a> {
+        let word = args.get(0);
+        let spec = match last.spec {
+            Some(spec) if same(last.word, word) => Some(spec),
+            _ => command::table().find(word),
         };
-        let name = (*at < args.len()).then(|| store.name(args.get(*at)));
+        let Some(Spec { keys: Keys::One(at), pair_at, .. }) = spec else {
+            return Plan { word, spec, known: Known::default() };
+        };
+        let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
+            (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
+            (_, bytes) => store.name(bytes),
+        });
         let key = pair_at.filter(|&at| at < args.len()).map(|at| args.get(at));
-        Plan { spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
+        Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
     /// Whether it may add to what is published, and does nothing else.

@@ -18,6 +18,7 @@ use super::{COMMANDS_PER_LOCK_MAX, Context, Executor};
 use crate::command::{self, Run, Spec};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect, Effects};
+use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::script::convert;
@@ -29,12 +30,22 @@ use crate::store::libraries;
 use crate::store::turn::{Running, State, Turn};
 use crate::store::view::Known;
 
+/// What the buffer of a command's reply may keep for the next.
+const REPLY_KEPT_BYTES: usize = 64 * 1024;
 /// Words of a client's command that FUNCTION STATS shows.
 const COMMAND_SHOWN_MAX: usize = 32;
 
 thread_local! {
     /// The script of this thread that is aside.
     static ASIDE: RefCell<Option<Box<Script>>> = const { RefCell::new(None) };
+}
+
+/// Which libraries of functions were changed.
+pub enum Change {
+    /// The one with this name.
+    One(String),
+    /// Any.
+    All,
 }
 
 /// A script to be run.
@@ -59,7 +70,11 @@ struct Script {
     /// Memory was used up when it began.
     is_short_of_memory: bool,
     began: Instant,
-    running: Arc<Running>,
+    /// As others see it, once they have to.
+    running: Option<Arc<Running>>,
+    has_written: bool,
+    /// In unix ms.
+    started_ms: u64,
     /// It is aside, or was: it holds stripes only while a command runs.
     is_aside: bool,
     /// The stripes it had when it was put aside.
@@ -103,6 +118,7 @@ impl Executor<'_> {
                 return Err(error);
             }
         }
+        let began = engine.host.slice_began();
         let mut inner = Session::new(session.client.clone(), true);
         inner.db = session.db;
         let script = Script {
@@ -112,15 +128,10 @@ impl Executor<'_> {
             flags: call.compiled.flags,
             is_read_only: call.is_read_only,
             is_short_of_memory,
-            began: Instant::now(),
-            running: Arc::new(Running {
-                name: call.compiled.name.clone(),
-                command: call.args.iter().take(COMMAND_SHOWN_MAX).map(<[u8]>::to_vec).collect(),
-                is_eval: call.compiled.script.is_some(),
-                started_ms: self.clock_ms,
-                has_written: AtomicBool::new(false),
-                is_killed: AtomicBool::new(false),
-            }),
+            began,
+            running: None,
+            has_written: false,
+            started_ms: self.clock_ms,
             is_aside: false,
             stripes: Vec::new(),
             effects: Effects::default(),
@@ -134,7 +145,10 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// Those of `change`, or when it has to wait for a script.
-    pub fn change_libraries(&mut self, change: impl FnOnce(&mut Engine) -> Result) -> Result {
+    pub fn change_libraries(
+        &mut self,
+        change: impl FnOnce(&mut Engine) -> Result<Change>,
+    ) -> Result {
         if !self.is_in_exec {
             self.release();
             self.held.lock_all();
@@ -143,23 +157,33 @@ impl Executor<'_> {
         let kept = &self.server.store.libraries;
         let mut engine = Engine::take().ok_or_else(|| self.server.store.turn.busy())?;
         let changed = engine.sync(kept).and_then(|()| change(&mut engine));
-        if changed.is_ok() {
-            let codes = engine.libraries.by_name.values().map(|library| &*library.code);
-            let all = libraries::encode(codes);
-            let set = kept.set(&all);
-            debug_assert!(set.is_ok());
-            engine.libraries.version = kept.version();
-            self.effects.push(Cause::Function, Effect::Libraries { all: &all });
-            self.may_have_changed = true;
-        } else {
-            // What was changed here is not what is kept.
-            engine.libraries.version = u64::MAX;
+        match &changed {
+            Ok(Change::One(name)) => {
+                let library = engine.libraries.by_name.get(name);
+                let code = library.map_or(&[][..], |library| &*library.code);
+                self.record(Effect::Library { name: name.as_bytes(), code });
+            }
+            Ok(Change::All) => {
+                let libraries = engine.libraries.by_name.values();
+                let named = libraries.map(|library| (library.name.as_bytes(), &*library.code));
+                self.record(Effect::Libraries { all: &libraries::encode(named) });
+            }
+            Err(_) => {}
         }
+        // What was changed here in vain is not what is kept.
+        engine.libraries.version = if changed.is_ok() { kept.version() } else { u64::MAX };
         engine.put_back();
         if !self.is_in_exec {
             self.release();
         }
-        changed
+        changed.map(drop)
+    }
+
+    fn record(&mut self, effect: Effect<'_>) {
+        // It was made here, so it can be applied.
+        let _ = self.server.store.libraries.apply(effect);
+        self.effects.push(Cause::Function, effect);
+        self.may_have_changed = true;
     }
 
     /// Goes on with the script of this session that is aside, for a slice.
@@ -215,7 +239,7 @@ impl Executor<'_> {
             if !self.is_in_exec {
                 self.release();
             }
-            self.server.store.turn.leave(&script.running);
+            self.server.store.turn.leave(&script.running());
         }
         let compiled = script.compiled.clone();
         if script.is_stray && self.effects.is_empty() && !self.is_in_exec {
@@ -271,6 +295,9 @@ impl Executor<'_> {
         let keys = call.args.iter().skip(3).take(call.keys);
         let args = call.args.iter().skip(3 + call.keys);
         engine.prepare(&call.compiled, Sized(keys, call.keys), Sized(args, call.others()))?;
+        let mut command = engine.host.command.borrow_mut();
+        command.clear();
+        call.args.iter().take(COMMAND_SHOWN_MAX).for_each(|word| command.push(word));
         Ok(is_short_of_memory)
     }
 
@@ -314,7 +341,9 @@ impl Executor<'_> {
         let host = script.engine.host.clone();
         let (request, mut out) = (host.request.borrow(), host.reply.borrow_mut());
         out.clear();
-        out.shrink_to(64 * 1024);
+        if out.capacity() > REPLY_KEPT_BYTES {
+            *out = Output::new();
+        }
         let args = request.args();
         let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
         let result = self.check_call(script, args).and_then(|spec| {
@@ -325,7 +354,10 @@ impl Executor<'_> {
             let result = self.reach(script, spec, args);
             if result.is_ok() {
                 if spec.is_write() {
-                    script.running.has_written.store(true, Relaxed);
+                    script.has_written = true;
+                    if let Some(running) = &script.running {
+                        running.has_written.store(true, Relaxed);
+                    }
                 }
                 self.call(&mut script.session, spec, args, Known::default(), reply);
             }
@@ -361,7 +393,7 @@ impl Executor<'_> {
             let text = "Write commands are not allowed from read-only scripts.";
             return Err(Error::plain(text));
         }
-        if !script.running.has_written.load(Relaxed) {
+        if !script.has_written {
             let journal = &self.server.store.journal;
             if journal.refuses() {
                 return Err(journal.refusal());
@@ -395,12 +427,13 @@ impl Executor<'_> {
     fn expand(&mut self, script: &mut Script) -> Result {
         let turn: &'_ Turn = &self.server.store.turn;
         let was_aside = script.is_aside;
+        let running = script.running();
         if !was_aside {
-            turn.enter(script.running.clone());
+            turn.enter(running.clone());
         }
-        if !turn.is_alone(&script.running) {
+        if !turn.is_alone(&running) {
             if !was_aside {
-                turn.leave(&script.running);
+                turn.leave(&running);
             }
             return Err(self.stray(script));
         }
@@ -409,7 +442,7 @@ impl Executor<'_> {
         self.release();
         self.held.lock_all();
         // One that was running may have been put aside meanwhile.
-        let is_alone = turn.is_alone(&script.running);
+        let is_alone = turn.is_alone(&running);
         if !is_alone {
             self.release();
             self.held.lock_again(&before);
@@ -417,7 +450,7 @@ impl Executor<'_> {
         self.effects = effects;
         script.stripes = self.held.numbers();
         if !was_aside {
-            turn.leave(&script.running);
+            turn.leave(&running);
         }
         if is_alone { Ok(()) } else { Err(self.stray(script)) }
     }
@@ -426,7 +459,7 @@ impl Executor<'_> {
     /// has changed nothing.
     fn stray(&self, script: &mut Script) -> Error {
         script.is_stray = true;
-        script.running.is_killed.store(self.effects.is_empty(), Relaxed);
+        script.running().is_killed.store(self.effects.is_empty(), Relaxed);
         Error::coded("BUSY Another script holds what this one needs, try again.")
     }
 
@@ -435,7 +468,7 @@ impl Executor<'_> {
         if !script.is_aside {
             script.is_aside = true;
             script.stripes = self.held.numbers();
-            self.server.store.turn.enter(script.running.clone());
+            self.server.store.turn.enter(script.running());
             self.let_go(script);
         }
         let threshold_ms = self.server.config().busy_reply_threshold_ms;
@@ -473,10 +506,10 @@ impl Executor<'_> {
 pub fn abandon(context: &mut Context<'_, '_>) {
     ASIDE.with_borrow_mut(|script| {
         if let Some(script) = script {
-            script.running.is_killed.store(true, Relaxed);
+            script.running().is_killed.store(true, Relaxed);
         }
     });
-    let mut out = Vec::new();
+    let mut out = Output::new();
     while context.session.is_in_script {
         context.executor.go_on(context.session, &mut Reply::resp(&mut out, false));
     }
@@ -484,7 +517,24 @@ pub fn abandon(context: &mut Context<'_, '_>) {
 
 impl Script {
     fn next_answer(&self) -> Answer {
-        if self.running.is_killed.load(Relaxed) { Answer::End } else { Answer::Go }
+        let is_killed = self.running.as_ref().is_some_and(|it| it.is_killed.load(Relaxed));
+        if is_killed { Answer::End } else { Answer::Go }
+    }
+
+    /// What others see of it.
+    fn running(&mut self) -> Arc<Running> {
+        let running = self.running.get_or_insert_with(|| {
+            let command = self.engine.host.command.borrow();
+            Arc::new(Running {
+                name: self.compiled.name.clone(),
+                command: command.args().iter().map(<[u8]>::to_vec).collect(),
+                is_eval: self.compiled.script.is_some(),
+                started_ms: self.started_ms,
+                has_written: AtomicBool::new(self.has_written),
+                is_killed: AtomicBool::new(false),
+            })
+        });
+        running.clone()
     }
 }
 

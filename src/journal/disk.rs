@@ -18,10 +18,9 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Reads a file from its start, and tells its length in bytes.
     fn read(&self, name: &str) -> io::Result<(Box<dyn Read + Send>, u64)>;
-    /// Cuts a file to `len` bytes, safely on the disk when it returns.
+    /// Cuts a file to `len` bytes, gives back what was reserved behind them, and makes all of it safe,
+    /// whoever wrote it.
     fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
-    /// Makes all of a file safe, whoever wrote it, and gives back what was reserved behind its end.
-    fn flush(&self, name: &str) -> io::Result<()>;
     /// Gives a file another name, over what has it. Safe after [`Disk::sync`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. Safe after [`Disk::sync`].
@@ -32,12 +31,15 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
 
 /// A file that grows at its end.
 pub trait DiskFile: Send + Sync + std::fmt::Debug {
-    /// Appends a part of `bytes`; returns how many.
+    /// Appends a part of `bytes`, over zeros that lie ahead; returns how many.
     fn append(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Makes what was appended before safe.
     fn sync(&self) -> io::Result<()>;
     /// Reserves room on the disk for the file to grow to `len` bytes. Its length stays.
     fn reserve(&self, len: u64) -> io::Result<()>;
+    /// Fills the file with zeros from `from`, where it ends or zeros begin, up to `to`. Where they are
+    /// safe, what is appended needs no more than its own bytes to be safe.
+    fn zero(&self, from: u64, to: u64) -> io::Result<()>;
     /// Takes back all but the first `len` bytes.
     fn cut(&self, len: u64) -> io::Result<()>;
 }
@@ -126,14 +128,8 @@ impl Disk for Directory {
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.at(name))?;
-        file.set_len(len)?;
-        file.sync_all()
-    }
-
-    fn flush(&self, name: &str) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.at(name))?;
         // Room that was reserved for a file to grow is freed when its length is set.
-        file.set_len(file.metadata()?.len())?;
+        file.set_len(len)?;
         file.sync_all()
     }
 
@@ -166,6 +162,16 @@ impl DiskFile for Appender {
         reserve(&self.0, len)
     }
 
+    fn zero(&self, from: u64, to: u64) -> io::Result<()> {
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        let mut at = from;
+        while at < to {
+            let part = &ZEROS[..ZEROS.len().min((to - at) as usize)];
+            at += write_at(&self.0, part, at)? as u64;
+        }
+        Ok(())
+    }
+
     fn cut(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)?;
         io::Seek::seek(&mut &self.0, io::SeekFrom::Start(len)).map(|_| ())
@@ -185,6 +191,17 @@ fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     options
+}
+
+/// Writes at a place of a file; where it is appended to stays.
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn write_at(_file: &File, _bytes: &[u8], _at: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]

@@ -5,6 +5,7 @@
 
 use super::varint;
 use crate::events::notes::{Note, Notes};
+use crate::short::append;
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Effect<'a> {
     Keep { db: u8, name: &'a [u8] },
     /// These are all libraries of functions, as [`crate::store::libraries`] encodes them.
     Libraries { all: &'a [u8] },
+    /// A library of functions has this code; none: it is gone.
+    Library { name: &'a [u8], code: &'a [u8] },
 }
 
 macro_rules! causes {
@@ -150,6 +153,7 @@ const FLUSH: u8 = 11;
 const KEEP: u8 = 12;
 const DELETE_LAST_PAIR: u8 = 13;
 const LIBRARIES: u8 = 14;
+const LIBRARY: u8 = 15;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -187,6 +191,7 @@ impl Effects {
             Effect::Flush { db } => self.write(head(FLUSH, db), [], NEVER),
             Effect::Keep { db, name } => self.write(head(KEEP, db), [name], NEVER),
             Effect::Libraries { all } => self.write(head(LIBRARIES, 0), [all], NEVER),
+            Effect::Library { name, code } => self.write(head(LIBRARY, 0), [name, code], NEVER),
         }
     }
 
@@ -240,6 +245,14 @@ impl Effects {
         fields: [&[u8]; N],
         deadline_ms: u64,
     ) {
+        const SHORT_LEN_MAX: usize = 0x7f;
+        if deadline_ms == NEVER && fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
+            self.bytes.reserve(3 + N + N * SHORT_LEN_MAX);
+            self.bytes.extend_from_slice(&[kind, cause, db]);
+            self.bytes.extend_from_slice(&fields.map(|field| field.len() as u8));
+            fields.iter().for_each(|field| append(&mut self.bytes, field));
+            return;
+        }
         let mut front = [0; 3 + 3 * varint::LEN_MAX + 8];
         let mut end = 3;
         for field in fields {
@@ -339,6 +352,10 @@ impl<'a> Decoder<'a> {
             FLUSH => Effect::Flush { db },
             KEEP => Effect::Keep { db, name: self.field()? },
             LIBRARIES => Effect::Libraries { all: self.field()? },
+            LIBRARY => {
+                let [name, code] = self.fields()?;
+                Effect::Library { name, code }
+            }
             _ => return Err(Damaged),
         };
         Ok((cause, effect))

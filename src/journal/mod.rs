@@ -19,7 +19,7 @@ pub mod varint;
 pub mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 
 use parking_lot::Mutex;
 
@@ -35,6 +35,8 @@ pub type Lsn = u64;
 
 /// Bytes that may wait for the writer before those who execute commands must wait, too.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How often a thread writes what others appended while it wrote.
+const WRITE_THROUGH_TURNS: usize = 4;
 /// Memory that an empty queue may keep.
 const QUEUE_KEPT_BYTES: usize = 1 << 20;
 
@@ -79,6 +81,8 @@ struct Shared {
     queue: Alone<Mutex<Queue>>,
     /// Replies that depend on an LSN above the mark are held back.
     mark: Alone<AtomicU64>,
+    /// So many batches must wait for the writer before it is called.
+    wanted: AtomicU64,
     /// Handed to the operating system up to here.
     written: AtomicU64,
     /// Safe on the disk up to here.
@@ -93,6 +97,10 @@ struct Shared {
     policy: AtomicU8,
     gates: Mutex<Vec<Arc<Gate>>>,
     writer: Mutex<Option<std::thread::Thread>>,
+    /// The writer, for threads that may write themselves.
+    direct: Mutex<Option<Arc<Mutex<writer::Writer>>>>,
+    /// A flush is under way: who writes now may have to wait for it.
+    is_flushing: AtomicBool,
     status: Status,
     remembered: Option<Mutex<Vec<Vec<u8>>>>,
 }
@@ -136,6 +144,7 @@ impl Journal {
             last: Alone::default(),
             queue: Alone::default(),
             mark: Alone(AtomicU64::new(mark)),
+            wanted: AtomicU64::new(1),
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             keeps: AtomicBool::new(remembered.is_some()),
@@ -145,6 +154,8 @@ impl Journal {
             policy: AtomicU8::new(Fsync::EverySec as u8),
             gates: Mutex::default(),
             writer: Mutex::default(),
+            direct: Mutex::default(),
+            is_flushing: AtomicBool::new(false),
             status: Status::default(),
             remembered,
         };
@@ -194,7 +205,7 @@ impl Journal {
     /// Sets [`Journal::policy`], from the next record on.
     pub fn set_policy(&self, policy: Fsync) {
         self.shared.policy.store(policy as u8, Ordering::Relaxed);
-        self.kick();
+        self.wake();
     }
 
     /// Whether changes are refused because the disk does not take them.
@@ -262,8 +273,44 @@ impl Journal {
         gate
     }
 
-    /// Lets the writer know that there is something to write.
-    pub fn kick(&self) {
+    /// Has what was appended written: at once, if that is no more than handing it to the system, or
+    /// else by the writer's thread, if it is enough for it.
+    pub fn kick(&self, now_ms: u64) {
+        if self.write_through(now_ms) {
+            return;
+        }
+        // Either the writer sees what was appended before this, or its wish is seen here.
+        fence(Ordering::SeqCst);
+        if self.shared.queued() >= self.shared.wanted.load(Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Whether nothing is left for the writer's thread. Whoever comes while another thread writes
+    /// leaves it to that one, which looks again when it is done.
+    fn write_through(&self, now_ms: u64) -> bool {
+        let shared = &*self.shared;
+        let policy = self.policy();
+        if policy == Fsync::Always || shared.is_flushing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(writer) = shared.direct.lock().clone() else { return false };
+        for _ in 0..WRITE_THROUGH_TURNS {
+            let Some(mut writer) = writer.try_lock() else { return false };
+            if !writer.write_through(now_ms) {
+                return false;
+            }
+            drop(writer);
+            fence(Ordering::SeqCst);
+            if shared.queued() == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Wakes the writer's thread.
+    pub fn wake(&self) {
         if let Some(writer) = &*self.shared.writer.lock() {
             writer.unpark();
         }
@@ -285,6 +332,12 @@ impl Journal {
 }
 
 impl Shared {
+    /// Batches that wait for the writer.
+    fn queued(&self) -> u64 {
+        let written = self.written.load(Ordering::Relaxed);
+        self.last.0.load(Ordering::Relaxed).saturating_sub(written)
+    }
+
     fn advance(&self, lsn: Lsn) {
         self.mark.0.fetch_max(lsn, Ordering::SeqCst);
         self.open_gates();

@@ -3,12 +3,12 @@
 //! What a damaged place means (a torn end, or damage) is for who reads all files to decide; here is
 //! what that needs: where it is, and whether whole records follow.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use super::Lsn;
 use super::disk::Disk;
 use super::format::{
-    CRC_LEN, Flaw, HEAD_LEN, Head, RECORD_LEN, RECORD_MAGIC, RecordHead, record_checksum,
+    CRC_LEN, FileKind, Flaw, HEAD_LEN, Head, RECORD_LEN, RECORD_MAGIC, RecordHead, record_checksum,
 };
 use crate::sabotage::{self, Bug};
 
@@ -66,15 +66,20 @@ impl Records {
         self.len
     }
 
-    /// The next record; `None` at the end of the file.
+    /// The next record; `None` at the end of the file, or of what a segment holds before zeros.
     pub fn read(&mut self) -> Result<Option<(RecordHead, &[u8])>, Trouble> {
         let left = self.len.saturating_sub(self.offset);
         if left == 0 {
             return Ok(None);
         }
-        let damage = |flaw| Trouble::Damage { offset: self.offset, flaw };
+        let offset = self.offset;
+        let damage = |flaw| Trouble::Damage { offset, flaw };
         self.record.clear();
         self.from.by_ref().take(RECORD_LEN as u64).read_to_end(&mut self.record)?;
+        if self.head.kind == FileKind::Journal && self.are_zeros_left()? {
+            self.len = self.offset;
+            return Ok(None);
+        }
         let head = RecordHead::decode(&self.record, self.head.salt).map_err(damage)?;
         let rest = head.body_len.saturating_add(CRC_LEN as u64);
         if left.saturating_sub(RECORD_LEN as u64) < rest {
@@ -93,6 +98,22 @@ impl Records {
         }
         self.offset += (end + CRC_LEN) as u64;
         Ok(Some((head, &record[RECORD_LEN..])))
+    }
+
+    /// Whether nothing but zeros begins with what was read. If not, and it began with them, the rest
+    /// can not be read any more.
+    fn are_zeros_left(&mut self) -> io::Result<bool> {
+        let mut are_zeros = self.record.iter().all(|&byte| byte == 0);
+        while are_zeros {
+            let part = self.from.fill_buf()?;
+            if part.is_empty() {
+                return Ok(true);
+            }
+            are_zeros = part.iter().all(|&byte| byte == 0);
+            let len = part.len();
+            self.from.consume(len);
+        }
+        Ok(false)
     }
 }
 

@@ -4,15 +4,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, fence};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Journal;
 use super::writer::{Flusher, Step, UNSYNCED_BYTES_MAX, Writer};
+use super::{Journal, Shared};
 use crate::clock::Clock;
 use crate::config::Fsync;
 
@@ -20,10 +21,10 @@ use crate::config::Fsync;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the writer rests when nobody calls.
 const IDLE: Duration = Duration::from_millis(500);
-/// How long the writer lets changes gather for the next record when many small ones come.
-const GATHERING: Duration = Duration::from_micros(150);
-/// Bytes of a record that are many enough.
-const GATHERED_BYTES: usize = 4096;
+/// While changes come one after the other, how long the writer waits for the next of those that it
+/// expects, at least, and for all of them, at most.
+const NEXT_MIN: Duration = Duration::from_micros(100);
+const GATHERING_MAX: Duration = Duration::from_millis(2);
 /// How soon it tries again when the disk refuses.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -69,7 +70,13 @@ impl Threads {
         let flush_thread = flush.thread().clone();
         let writer = {
             let journal = journal.clone();
-            let work = move || write(&journal, writer, &clock, &received, &flush_thread);
+            let writer = Arc::new(Mutex::new(writer));
+            *journal.shared.direct.lock() = Some(writer.clone());
+            let work = move || {
+                let result = write(&journal, &writer, &clock, &received, &flush_thread);
+                *journal.shared.direct.lock() = None;
+                result
+            };
             thread::Builder::new().name("journal-write".into()).spawn(work)?
         };
         *journal.shared.writer.lock() = Some(writer.thread().clone());
@@ -97,7 +104,7 @@ impl Threads {
     pub fn trust(&self) {
         // Without the thread there is nothing to trust.
         let _ = self.requests.send(Request::Trust);
-        self.journal.kick();
+        self.journal.wake();
     }
 
     /// Whether a flush failed, so that a snapshot and a fresh segment are needed.
@@ -124,7 +131,7 @@ impl Threads {
             if self.is_closing.load(Relaxed) {
                 return Err(closed());
             }
-            self.journal.kick();
+            self.journal.wake();
             thread::sleep(PAUSE);
         }
     }
@@ -141,7 +148,7 @@ impl Threads {
         flush.thread().unpark();
         // A thread that ended has said why.
         let _ = self.requests.send(Request::Close);
-        self.journal.kick();
+        self.journal.wake();
         let panicked = |_| io::Error::other("a thread of the journal panicked");
         let result = writer.join().map_err(panicked)?;
         flush.join().map_err(panicked)?;
@@ -151,7 +158,7 @@ impl Threads {
     fn ask(&self, request: fn(Sender<io::Result<u64>>) -> Request) -> io::Result<u64> {
         let (reply, answer) = channel();
         self.requests.send(request(reply)).map_err(|_| closed())?;
-        self.journal.kick();
+        self.journal.wake();
         answer.recv().map_err(|_| closed())?
     }
 }
@@ -162,7 +169,7 @@ fn closed() -> io::Error {
 
 fn write(
     journal: &Journal,
-    mut writer: Writer,
+    writer: &Mutex<Writer>,
     clock: &Clock,
     requests: &Receiver<Request>,
     flush: &thread::Thread,
@@ -172,30 +179,58 @@ fn write(
             let now_ms = clock.now_ms();
             // Who asked may have gone.
             match request {
-                Request::Rotate(reply) => drop(reply.send(writer.rotate(now_ms))),
-                Request::BeginFresh(reply) => drop(reply.send(writer.begin_fresh(now_ms))),
-                Request::Trust => writer.trust(),
-                Request::Close => return writer.close(clock.now_ms()),
+                Request::Rotate(reply) => drop(reply.send(writer.lock().rotate(now_ms))),
+                Request::BeginFresh(reply) => drop(reply.send(writer.lock().begin_fresh(now_ms))),
+                Request::Trust => writer.lock().trust(),
+                Request::Close => return writer.lock().close(clock.now_ms()),
             }
         }
-        // Written before others can append more: one record for one turn of the workers.
-        let stepped = writer.step(clock.now_ms());
+        let begun_ns = clock.monotonic_ns();
+        let stepped = writer.lock().step(clock.now_ms());
+        let took = Duration::from_nanos(clock.monotonic_ns() - begun_ns);
         let unsynced_bytes = journal.status().unsynced_bytes.load(Relaxed);
         if unsynced_bytes > UNSYNCED_BYTES_MAX / 4 && journal.policy() == Fsync::EverySec {
             flush.unpark();
         }
         match stepped {
-            Ok(step) if is_worth_gathering(step, journal.policy()) => thread::sleep(GATHERING),
-            Ok(_) => thread::park_timeout(IDLE),
+            Ok(step) => rest(journal, clock, step, took),
             Err(_) => thread::park_timeout(RETRY),
         }
     }
 }
 
-/// Whether several clients write at a time, each a little: then every record costs more than what is
-/// in it. Under `always` the flush is long enough for others to come.
-fn is_worth_gathering(step: Step, policy: Fsync) -> bool {
-    step.batches > 1 && step.bytes < GATHERED_BYTES && policy != Fsync::Always
+/// Waits for changes, but not long. Returns at once if somebody asks for something else.
+fn rest(journal: &Journal, clock: &Clock, step: Step, took: Duration) {
+    let shared = &*journal.shared;
+    if journal.policy() == Fsync::Always && step.batches > 0 {
+        gather(shared, clock, shared.queued() + u64::from(step.batches), took.max(NEXT_MIN));
+    }
+    shared.wanted.store(1, Relaxed);
+    fence(SeqCst);
+    if shared.queued() == 0 {
+        thread::park_timeout(IDLE);
+    }
+    shared.wanted.store(u64::MAX, Relaxed);
+}
+
+/// Waits until those whose replies have just left have come back, together with those who wait already,
+/// or do not come any more. Then one record and one flush do for all of them. It is worth to wait for
+/// somebody about as long as the work for him alone would take.
+fn gather(shared: &Shared, clock: &Clock, expected: u64, patience: Duration) {
+    let begun_ns = clock.monotonic_ns();
+    let mut queued = 0;
+    loop {
+        let before = queued;
+        shared.wanted.store(expected, Relaxed);
+        fence(SeqCst);
+        queued = shared.queued();
+        let waited = Duration::from_nanos(clock.monotonic_ns() - begun_ns);
+        let is_hopeless = queued == before && waited >= patience;
+        if queued >= expected || is_hopeless || waited >= GATHERING_MAX {
+            return;
+        }
+        thread::park_timeout(patience);
+    }
 }
 
 fn flush(journal: &Journal, flusher: &Flusher, is_closing: &AtomicBool) {
@@ -203,7 +238,7 @@ fn flush(journal: &Journal, flusher: &Flusher, is_closing: &AtomicBool) {
         thread::park_timeout(FLUSH_INTERVAL);
         if journal.policy() == Fsync::EverySec && flusher.flush().is_err() {
             // The writer says so to everybody.
-            journal.kick();
+            journal.wake();
         }
     }
 }

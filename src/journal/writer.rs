@@ -1,7 +1,9 @@
 //! The writer: takes what was appended, writes it as one record, and moves the marks.
 //!
 //! One thread of its own runs it, so nobody else waits for the disk; another flushes. Both are only
-//! loops around [`Writer::step`] and [`Flusher::flush`], which tests call in any order they like.
+//! loops around [`Writer::step`] and [`Flusher::flush`], which tests call in any order they like. Where
+//! no reply waits for a flush, who appended may hand the record to the system himself, as long as that
+//! is no more than a copy ([`Writer::write_through`]): two changes of thread cost more than it.
 //!
 //! When the disk refuses, what was taken keeps its place and is written when the disk takes it again;
 //! meanwhile changes are refused. After a failed flush the file is never trusted again: nothing is
@@ -27,8 +29,14 @@ const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 const RESERVE_STEP_BYTES: u64 = 8 << 20;
 /// Room there must be: what was executed already must find its place on a disk that runs full.
 const RESERVE_BYTES_MIN: u64 = 1 << 20;
+/// Under `always`, zeros that lie ahead of what is written: a flush over them is no matter of the
+/// file system's own journal, which takes several times as long.
+const ZEROED_STEP_BYTES: u64 = 256 << 10;
+const ZEROED_BYTES_MIN: u64 = 32 << 10;
 /// Bytes that may be written but not flushed; at a quarter of it the next flush begins early.
 pub const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
+/// Bytes that whoever appended them may hand to the system himself.
+const THROUGH_BYTES_MAX: usize = 64 << 10;
 /// A segment with no more than this to flush is continued without making writers wait long.
 const QUICK_FLUSH_BYTES: u64 = 1 << 20;
 
@@ -47,6 +55,7 @@ pub struct Writer {
     is_in_trouble: bool,
     /// The segment is worth nothing until a snapshot of its number is safe.
     is_fresh: bool,
+    is_closed: bool,
 }
 
 /// The record that a step wrote.
@@ -65,6 +74,8 @@ struct Segment {
     salt: u32,
     len: u64,
     reserved: u64,
+    /// Up to here the file has zeros.
+    zeroed: u64,
 }
 
 #[derive(Debug)]
@@ -127,6 +138,7 @@ impl Journal {
             spare: Vec::new(),
             is_in_trouble: false,
             is_fresh,
+            is_closed: false,
         })
     }
 }
@@ -148,7 +160,7 @@ impl Segment {
         if !sabotage::is(Bug::SegmentNameNotFlushed) {
             disk.sync()?;
         }
-        Ok(Segment { file, number, salt, len: HEAD_LEN as u64, reserved: 0 })
+        Ok(Segment { file, number, salt, len: HEAD_LEN as u64, reserved: 0, zeroed: 0 })
     }
 
     /// Appends a whole record, or leaves the segment as it was.
@@ -156,12 +168,32 @@ impl Segment {
         if let Err(error) = append_all(&*self.file, record) {
             if !sabotage::is(Bug::ShortWriteKept) {
                 // If this fails too the next attempt does it again, before anything is written.
-                self.file.cut(self.len)?;
+                self.cut(self.len)?;
             }
             return Err(error);
         }
         self.len += record.len() as u64;
         Ok(())
+    }
+
+    /// Takes back what is behind the first `len` bytes.
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.zeroed = 0;
+        self.file.cut(len)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Keeps zeros ahead of what is written, where room is reserved.
+    fn zero(&mut self) {
+        let (from, to) = (self.zeroed.max(self.len), self.len + ZEROED_STEP_BYTES);
+        if self.zeroed >= self.len + ZEROED_BYTES_MIN || to > self.reserved {
+            return;
+        }
+        // Without them a flush only takes longer.
+        if self.file.zero(from, to).is_ok() {
+            self.zeroed = to;
+        }
     }
 
     /// Keeps room ahead of what is written.
@@ -206,7 +238,7 @@ impl Writer {
         }
         if let Some(pending) = &self.pending {
             if self.is_in_trouble && !sabotage::is(Bug::ShortWriteKept) {
-                self.segment.file.cut(self.segment.len)?;
+                self.segment.cut(self.segment.len)?;
             }
             self.segment.append(&pending.record)?;
         }
@@ -215,7 +247,12 @@ impl Writer {
             self.wrote(pending);
         }
         if self.policy_is(Fsync::Always) {
-            self.flusher.flush()?;
+            if step.batches > 0 {
+                self.segment.zero();
+            }
+            if !sabotage::is(Bug::ReplyBeforeFlush) {
+                self.flusher.flush()?;
+            }
         } else if self.policy_is(Fsync::EverySec) && self.unsynced_bytes() > UNSYNCED_BYTES_MAX {
             Status::add(&self.shared.status.delayed_fsyncs, 1);
             self.flusher.flush()?;
@@ -229,6 +266,33 @@ impl Writer {
             self.rotate(now_ms)?;
         }
         Ok(step)
+    }
+
+    /// Writes what was appended if that is no more than handing a little to the system: the disk is well,
+    /// room is reserved, and nothing waits for a flush. `false` if it is not; then nothing was done.
+    pub fn write_through(&mut self, now_ms: u64) -> bool {
+        let room = self.segment.reserved.saturating_sub(self.segment.len);
+        let is_easy = !self.is_closed
+            && !self.is_in_trouble
+            && self.pending.is_none()
+            && self.segment.len <= SEGMENT_BYTES_MAX
+            && room > RESERVE_BYTES_MIN / 2
+            && self.unsynced_bytes() <= UNSYNCED_BYTES_MAX / 4
+            && !self.policy_is(Fsync::Always)
+            && self.shared.queue.0.lock().record.len() <= THROUGH_BYTES_MAX
+            && self.flusher.check().is_ok();
+        if !is_easy {
+            return false;
+        }
+        let Some(pending) = self.take(now_ms) else { return true };
+        if let Err(error) = self.segment.append(&pending.record) {
+            self.pending = Some(pending);
+            self.report(&error);
+            return false;
+        }
+        self.wrote(pending);
+        self.advance();
+        true
     }
 
     /// Goes on in a new segment; what was written before is safe then. Returns its number.
@@ -281,6 +345,7 @@ impl Writer {
     /// When the disk refuses: what was acknowledged under `everysec` and `no` may not be safe.
     pub fn close(&mut self, now_ms: u64) -> io::Result<()> {
         self.step(now_ms)?;
+        self.is_closed = true;
         if self.is_fresh {
             return Err(io::Error::other("no snapshot was done since the journal was begun anew"));
         }
@@ -303,10 +368,9 @@ impl Writer {
             .seal(self.segment.salt, &mut record);
         let len = self.segment.len;
         self.segment.append(&record)?;
-        let ended = self.segment.file.cut(self.segment.len).and_then(|()| self.flusher.sync_now());
+        let ended = self.segment.cut(self.segment.len).and_then(|()| self.flusher.sync_now());
         if ended.is_err() && kind == Kind::Continued {
-            self.segment.file.cut(len)?;
-            self.segment.len = len;
+            self.segment.cut(len)?;
         }
         ended
     }
@@ -425,7 +489,10 @@ impl Flusher {
         let file = self.current.lock().clone();
         let bytes = shared.status.unsynced_bytes.load(Relaxed);
         Status::add(&shared.status.fsyncs, 1);
-        if let Err(error) = file.sync() {
+        shared.is_flushing.store(true, Relaxed);
+        let result = file.sync();
+        shared.is_flushing.store(false, Relaxed);
+        if let Err(error) = result {
             if sabotage::is(Bug::FailedFlushForgiven) {
                 return Err(error);
             }

@@ -4,12 +4,13 @@
 //! journal has grown enough, and when the disk failed so that nothing but a snapshot helps. What a
 //! record or an effect is, and how commands ask, is not known here.
 
+pub mod backup;
 mod progress;
 pub mod recover;
 pub mod snapshot;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
@@ -47,6 +48,9 @@ struct Inner {
     /// What [`Persistence::switch`] waits for, and why it was not done.
     order: Option<bool>,
     order_error: Option<String>,
+    /// A backup is asked for; what came of the last one.
+    wants_backup: bool,
+    backup: Option<Result<PathBuf, String>>,
     is_wanted: bool,
     is_closing: bool,
     /// Snapshots that were begun, and how the last one that ended did.
@@ -203,6 +207,31 @@ impl Persistence {
         inner.last_error.clone().map_or(Ok(()), Err)
     }
 
+    /// Makes a backup of everything that has been acknowledged, and waits for it; returns the path of the
+    /// directory, whose files stay until somebody removes them.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn backup(&self) -> Result<PathBuf, String> {
+        let mut inner = self.inner.lock();
+        while inner.wants_backup && !inner.is_closing {
+            self.changed.wait_for(&mut inner, TICK);
+        }
+        inner.wants_backup = true;
+        self.changed.notify_all();
+        loop {
+            if let Some(result) = inner.backup.take() {
+                inner.wants_backup = false;
+                return result;
+            }
+            if inner.is_closing || inner.running.is_none() {
+                inner.wants_backup = false;
+                return Err("the server stops".to_owned());
+            }
+            self.changed.wait_for(&mut inner, TICK);
+        }
+    }
+
     /// Writes what is left, and ends. Says why loading failed, if it did.
     ///
     /// # Errors
@@ -281,15 +310,18 @@ fn mind(server: &Arc<Server>) {
     let mut is_untrusted = false;
     let mut retry_at_ms = 0;
     loop {
-        let (running, is_wanted, order) = {
+        let (running, is_wanted, order, wants_backup) = {
             let mut inner = persistence.inner.lock();
-            if !inner.is_wanted && !inner.is_closing && inner.order.is_none() {
+            let wants_backup = inner.wants_backup && inner.backup.is_none();
+            if !inner.is_wanted && !inner.is_closing && inner.order.is_none() && !wants_backup {
                 persistence.changed.wait_for(&mut inner, TICK);
             }
             if inner.is_closing {
                 return;
             }
-            (inner.running.clone(), std::mem::take(&mut inner.is_wanted), inner.order)
+            let wants_backup = inner.wants_backup && inner.backup.is_none();
+            let is_wanted = std::mem::take(&mut inner.is_wanted);
+            (inner.running.clone(), is_wanted, inner.order, wants_backup)
         };
         if let Some(on) = order {
             let result = if on { enable(server) } else { disable(server) };
@@ -302,6 +334,14 @@ fn mind(server: &Arc<Server>) {
         }
         let Some(running) = running else { continue };
         let is_distrusted = running.threads.is_distrusted();
+        if wants_backup {
+            let result = match is_distrusted || is_untrusted {
+                true => Err("the disk failed, and no snapshot has been taken since".to_owned()),
+                false => make_backup(server, &running).map_err(|error| error.to_string()),
+            };
+            persistence.inner.lock().backup = Some(result);
+            persistence.changed.notify_all();
+        }
         let is_due = is_distrusted || is_untrusted || is_due(server);
         let may_retry = server.store.clock.now_ms() >= retry_at_ms;
         if !is_wanted && (!is_due || !may_retry) {
@@ -345,6 +385,14 @@ fn disable(server: &Server) -> anyhow::Result<()> {
     server.store.journal.stop_keeping();
     drop(held);
     running.threads.close().context("can not write what was left")
+}
+
+/// On the thread that also takes snapshots, so that none removes files meanwhile.
+fn make_backup(server: &Server, running: &Running) -> io::Result<PathBuf> {
+    let number = running.threads.rotate()?;
+    let path = backup::make(&server.config().dir, &*running.disk, number)?;
+    tracing::info!(path = %path.display(), "backup made");
+    Ok(path)
 }
 
 fn take_snapshot(

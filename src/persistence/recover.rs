@@ -70,6 +70,7 @@ pub fn recover(
         end: 0,
         next: 1,
         time_ms: 0,
+        ends: Vec::new(),
         cut: None,
     };
     let total: u64 = sizes(disk, &inventory);
@@ -88,7 +89,7 @@ pub fn recover(
             loading.end
         );
     }
-    let Loading { restore, cut, time_ms, .. } = loading;
+    let Loading { restore, cut, time_ms, ends, .. } = loading;
     restore.finish();
     if mends {
         if let Some(cut) = &cut
@@ -97,9 +98,9 @@ pub fn recover(
             mend(disk, cut).with_context(|| format!("can not cut {}", cut.file))?;
         }
         // A process that was killed left to the system what it had not flushed. Now it is built upon.
-        for name in segments.iter().map(|&number| journal_name(number)) {
-            if !useless.contains(&name) && !sabotage::is(Bug::LoadedNotFlushed) {
-                disk.flush(&name).with_context(|| format!("can not flush {name}"))?;
+        for (name, len) in &ends {
+            if !sabotage::is(Bug::LoadedNotFlushed) {
+                disk.truncate(name, *len).with_context(|| format!("can not flush {name}"))?;
             }
         }
         for name in &useless {
@@ -146,6 +147,8 @@ struct Loading<'l, 'w> {
     /// The LSN that comes next.
     next: Lsn,
     time_ms: u64,
+    /// Segments that are whole, and where their last record ends.
+    ends: Vec<(String, u64)>,
     cut: Option<Cut>,
 }
 
@@ -289,7 +292,10 @@ impl Loading<'_, '_> {
             let (file_len, salt) = (records.file_len(), records.head.salt);
             let (record, body) = match records.read() {
                 Ok(Some(record)) => record,
-                Ok(None) => return Ok(ended),
+                Ok(None) => {
+                    self.ends.push((name.to_owned(), offset));
+                    return Ok(ended);
+                }
                 Err(Trouble::Damage { offset, flaw }) => {
                     let is_torn =
                         ended == Ended::Open && self.is_torn(name, offset, salt, later)?;

@@ -225,6 +225,7 @@ impl Publications {
             | Effect::Rename { .. }
             | Effect::SwapDb { .. }
             | Effect::Libraries { .. }
+            | Effect::Library { .. }
             | Effect::Flush { .. } => {}
         }
     }

@@ -1,6 +1,7 @@
 //! A message to clients: encoded once, shared by all who get it.
 
 use crate::journal::Lsn;
+use crate::output::Output;
 use crate::reply::Reply;
 
 /// One message, or several that stand in a row.
@@ -31,18 +32,21 @@ impl Message {
     pub fn push(&mut self, parts: &[&[u8]]) {
         if let Body::Pushes { resp2, heads } = &mut self.body {
             heads.push(resp2.len() as u32);
-            let mut reply = Reply::resp(resp2, false);
+            let mut output = Output::new();
+            let mut reply = Reply::resp(&mut output, false);
             reply.array(parts.len());
             parts.iter().for_each(|part| reply.bulk(part));
+            resp2.extend(output.to_vec());
         }
     }
 
     /// What is written by `write` for each protocol, told by [`Reply::is_resp3`]; may be nothing.
     pub fn either(lsn: Lsn, write: impl Fn(&mut Reply<'_>)) -> Message {
-        let (mut resp2, mut resp3) = (Vec::new(), Vec::new());
+        let (mut resp2, mut resp3) = (Output::new(), Output::new());
         write(&mut Reply::resp(&mut resp2, false));
         write(&mut Reply::resp(&mut resp3, true));
-        Message { lsn, body: Body::Either { resp2, resp3 } }
+        let body = Body::Either { resp2: resp2.to_vec(), resp3: resp3.to_vec() };
+        Message { lsn, body }
     }
 
     /// Bytes that it takes in a client's output.

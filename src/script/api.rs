@@ -8,7 +8,7 @@ use std::rc::Rc;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::convert::{self, error_text};
-use super::host::{Answer, Host};
+use super::host::{Answer, Host, Unlimited};
 use crate::command::REDIS_VERSION;
 use crate::number;
 use crate::resp::owned::OwnedRequest;
@@ -208,7 +208,8 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
     if host.call() == Answer::End {
         return Err(ended());
     }
-    convert::from_reply(lua, &host.reply.borrow())
+    let _unlimited = Unlimited::new(lua);
+    convert::from_reply(lua, &host.reply.borrow().to_vec())
 }
 
 fn fill(request: &mut OwnedRequest, args: &MultiValue) -> Result<(), &'static str> {

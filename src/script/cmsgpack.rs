@@ -6,6 +6,7 @@
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::args::Arguments;
+use super::host::Unlimited;
 
 /// Tables inside tables that are written.
 const DEPTH_MAX: usize = 16;
@@ -111,26 +112,28 @@ fn write_integer(out: &mut Vec<u8>, number: i64) {
 }
 
 fn write_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()> {
-    let pairs: Vec<(Value, Value)> = table.pairs().collect::<mlua::Result<_>>()?;
-    let mut largest = 0.0f64;
-    let is_list = pairs.iter().all(|(key, _)| {
-        let number = match key {
-            Value::Integer(number) => *number as f64,
-            Value::Number(number) => *number,
-            _ => return false,
+    let (mut len, mut largest, mut is_list) = (0, 0.0f64, true);
+    for pair in table.pairs::<Value, Value>() {
+        let number = match pair?.0 {
+            Value::Integer(number) => number as f64,
+            Value::Number(number) => number,
+            _ => 0.0,
         };
+        len += 1;
         largest = largest.max(number);
-        number > 0.0 && number == number.trunc()
-    });
-    if is_list && largest == pairs.len() as f64 {
-        head(out, pairs.len(), [Some((0x90, 16)), None], 0xdc, 0xdd);
-        return (1..=pairs.len()).try_for_each(|at| write(out, &table.raw_get(at)?, depth));
+        is_list &= number > 0.0 && number == number.trunc();
     }
-    head(out, pairs.len(), [Some((0x80, 16)), None], 0xde, 0xdf);
-    pairs.iter().try_for_each(|(key, value)| {
-        write(out, key, depth)?;
-        write(out, value, depth)
-    })
+    if is_list && largest == len as f64 {
+        head(out, len, [Some((0x90, 16)), None], 0xdc, 0xdd);
+        return (1..=len).try_for_each(|at| write(out, &table.raw_get(at)?, depth));
+    }
+    head(out, len, [Some((0x80, 16)), None], 0xde, 0xdf);
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        write(out, &key, depth)?;
+        write(out, &value, depth)?;
+    }
+    Ok(())
 }
 
 /// Why bytes can not be read.
@@ -167,6 +170,7 @@ fn read(
         return Err(args.wrong(&text));
     };
     let limit = if limit == 0 { usize::MAX } else { limit };
+    let _unlimited = Unlimited::new(lua);
     let mut reader = Reader { lua, rest };
     let mut values = MultiValue::new();
     while !reader.rest.is_empty() && values.len() < limit {

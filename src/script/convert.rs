@@ -198,17 +198,16 @@ impl Writer<'_, '_> {
         {
             self.reply.verbatim_as(&format.as_bytes(), &text.as_bytes());
         } else if let Some(map) = inner("map")? {
-            let pairs: Vec<_> = map.pairs::<Value, Value>().collect::<mlua::Result<_>>()?;
-            self.reply.map(pairs.len());
-            for (key, value) in &pairs {
-                self.value(key, depth)?;
-                self.value(value, depth)?;
+            self.reply.map(map.pairs::<Value, Value>().count());
+            for pair in map.pairs::<Value, Value>() {
+                let (key, value) = pair?;
+                self.value(&key, depth)?;
+                self.value(&value, depth)?;
             }
         } else if let Some(set) = inner("set")? {
-            let pairs: Vec<_> = set.pairs::<Value, Value>().collect::<mlua::Result<_>>()?;
-            self.reply.set(pairs.len());
-            for (member, _) in &pairs {
-                self.value(member, depth)?;
+            self.reply.set(set.pairs::<Value, Value>().count());
+            for pair in set.pairs::<Value, Value>() {
+                self.value(&pair?.0, depth)?;
             }
         } else {
             return self.array(table, depth);
@@ -216,17 +215,14 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Up to the first nil.
+    /// Up to the first nil. Items are looked at twice, since only so many can be held at once.
     fn array(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
-        let mut items = Vec::new();
-        loop {
-            match table.raw_get::<Value>(items.len() + 1)? {
-                Value::Nil => break,
-                item => items.push(item),
-            }
+        let mut len = 0;
+        while !table.raw_get::<Value>(len + 1)?.is_nil() {
+            len += 1;
         }
-        self.reply.array(items.len());
-        items.iter().try_for_each(|item| self.value(item, depth))
+        self.reply.array(len);
+        (1..=len).try_for_each(|at| self.value(&table.raw_get(at)?, depth))
     }
 }
 

@@ -15,7 +15,7 @@ use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Va
 
 use super::api::message;
 use super::flags::Flags;
-use super::host::{Answer, Ask, Host, Job, LEAVE};
+use super::host::{Answer, Ask, Host, Job, LEAVE, Limited, Stored};
 use super::library::{self, Libraries, Library};
 use super::{Habits, Script, Scripts, Sha, api, flags, sandbox};
 use crate::error::{Error, Result};
@@ -23,8 +23,6 @@ use crate::store::libraries::Kept;
 
 /// Bytes of a script's own stack. Lua nests at most 200 calls through Rust, each of a few KiB.
 const STACK_BYTES: usize = 4 << 20;
-/// Bytes that all that scripts of one thread have made may take.
-const MEMORY_MAX_BYTES: usize = 256 << 20;
 /// Instructions between two looks at the clock.
 const INSTRUCTIONS: u32 = 10_000;
 /// What user code is called in errors, behind the sign that it is a name.
@@ -53,6 +51,8 @@ pub struct Engine {
     by_text: HashMap<Box<[u8]>, Rc<Compiled>, foldhash::fast::RandomState>,
     /// By name, for EVALSHA.
     by_sha: HashMap<Sha, Rc<Compiled>, foldhash::fast::RandomState>,
+    /// See [`Scripts::forgotten`]: what was forgotten before is not here any more.
+    forgotten: u64,
     run: Function,
     globals: Table,
     keys: LuaString,
@@ -73,7 +73,7 @@ pub struct Compiled {
     pub habits: Arc<Habits>,
     /// What all threads know of it, if it is a script.
     pub script: Option<Arc<Script>>,
-    pub(super) function: Function,
+    pub(super) function: Stored,
 }
 
 impl Compiled {
@@ -106,25 +106,25 @@ impl Engine {
     }
 
     fn new() -> anyhow::Result<Engine> {
-        let host = Rc::<Host>::default();
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new()).map_err(anyhow_of)?;
+        let host = Rc::new(Host::new(&lua).map_err(anyhow_of)?);
         let build = || {
             let loading = library::redis(&lua, &host)?;
             sandbox::build(&lua, api::redis(&lua, &host)?, loading)
         };
         let sandbox = build().map_err(anyhow_of)?;
         set_hook(&lua, &host).map_err(anyhow_of)?;
-        lua.set_memory_limit(MEMORY_MAX_BYTES).map_err(anyhow_of)?;
         let names = [lua.create_string("KEYS"), lua.create_string("ARGV")];
         let [keys, argv] = names.map(|name| name.map_err(anyhow_of));
         let stack = DefaultStack::new(STACK_BYTES)?;
         Ok(Engine {
-            stack: Coroutine::with_stack(stack, stack_of(host.clone())),
+            stack: Coroutine::with_stack(stack, stack_of(lua.clone(), host.clone())),
             host,
             lua,
             by_text: HashMap::default(),
             by_sha: HashMap::default(),
+            forgotten: 0,
             run: sandbox.run,
             globals: sandbox.globals,
             keys: keys?,
@@ -142,7 +142,7 @@ impl Engine {
         if let Some(compiled) = self.by_text.get(text).filter(|it| it.is_alive()) {
             return Ok(compiled.clone());
         }
-        self.forget_dead();
+        self.forget_dead(scripts);
         let script = scripts.add(text, false)?;
         self.compile(scripts, script)
     }
@@ -155,7 +155,7 @@ impl Engine {
         if let Some(compiled) = self.by_sha.get(sha).filter(|it| it.is_alive()) {
             return Ok(compiled.clone());
         }
-        self.forget_dead();
+        self.forget_dead(scripts);
         let script = scripts.find(sha).ok_or_else(super::no_script)?;
         self.compile(scripts, script)
     }
@@ -182,14 +182,21 @@ impl Engine {
             flags: script.flags,
             habits: script.habits.clone(),
             script: Some(script.clone()),
-            function,
+            function: self
+                .host
+                .functions
+                .store(function)
+                .map_err(|error| Error::plain(message(&error)))?,
         });
         self.by_text.insert(script.text.clone(), compiled.clone());
         self.by_sha.insert(script.sha, compiled.clone());
         Ok(compiled)
     }
 
-    fn forget_dead(&mut self) {
+    fn forget_dead(&mut self, scripts: &Scripts) {
+        if std::mem::replace(&mut self.forgotten, scripts.forgotten()) == self.forgotten {
+            return;
+        }
         self.by_text.retain(|_, compiled| compiled.is_alive());
         self.by_sha.retain(|_, compiled| compiled.is_alive());
     }
@@ -207,7 +214,7 @@ impl Engine {
         let prepared = || -> mlua::Result<Vec<Value>> {
             let lists = [list(&self.lua, keys)?, list(&self.lua, args)?];
             let [keys, args] = lists.map(Value::Table);
-            let function = Value::Function(compiled.function.clone());
+            let function = Value::Function(compiled.function.get()?);
             if compiled.script.is_some() {
                 self.globals.raw_set(&self.keys, keys)?;
                 self.globals.raw_set(&self.argv, args)?;
@@ -238,12 +245,12 @@ impl Engine {
         if self.libraries.version == kept.version() {
             return Ok(());
         }
-        let (version, codes) = kept.codes();
+        let (version, named) = kept.all();
         let mut old = std::mem::take(&mut self.libraries);
         self.libraries.version = version;
         let mut result = Ok(());
-        for code in codes {
-            let loaded = match old.take(&code) {
+        for (name, code) in named {
+            let loaded = match old.take(&name, &code) {
                 Some(library) => Ok(library),
                 None => self.load_library(&code),
             };
@@ -336,12 +343,15 @@ impl Drop for Engine {
 }
 
 /// What runs on a script's stack: one job after the other.
-fn stack_of(host: Rc<Host>) -> impl FnOnce(&super::host::Leave, Answer) {
+fn stack_of(lua: Lua, host: Rc<Host>) -> impl FnOnce(&super::host::Leave, Answer) {
     move |leave, _| {
         LEAVE.set(leave, || {
             loop {
                 let Some(job) = host.job.borrow_mut().take() else { return };
-                let outcome = job.run.call(mlua::MultiValue::from_vec(job.args));
+                let outcome = {
+                    let _limited = Limited::new(&lua);
+                    job.run.call(mlua::MultiValue::from_vec(job.args))
+                };
                 *host.outcome.borrow_mut() = Some(outcome);
                 leave.suspend(Ask::Job);
             }

@@ -4,13 +4,15 @@
 //! it; they return when the thread goes on with the script.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use corosensei::Yielder;
-use mlua::{Function, Value};
+use mlua::{Function, Lua, Table, Value};
 
 use super::library::Registered;
 
+use crate::output::Output;
 use crate::resp::owned::OwnedRequest;
 
 /// Time a script may run before its thread looks after others.
@@ -37,7 +39,6 @@ pub enum Answer {
 }
 
 /// What scripts of one thread share with it.
-#[derive(Default)]
 pub struct Host {
     /// What to run next.
     pub job: RefCell<Option<Job>>,
@@ -46,14 +47,18 @@ pub struct Host {
     /// The command that a script calls.
     pub request: RefCell<OwnedRequest>,
     /// What it answered.
-    pub reply: RefCell<Vec<u8>>,
+    pub reply: RefCell<Output>,
     /// The script has asked for RESP3's types.
     pub is_resp3: Cell<bool>,
     /// What the library that is being loaded has registered.
     pub loading: RefCell<Option<Vec<Registered>>>,
     /// The script must end.
     pub is_ended: Cell<bool>,
-    slice_end: Cell<Option<Instant>>,
+    /// The client's command, or its beginning.
+    pub command: RefCell<OwnedRequest>,
+    slice_began: Cell<Instant>,
+    /// Functions that are kept for later.
+    pub functions: Functions,
 }
 
 /// A Lua function to run, with its arguments.
@@ -64,15 +69,139 @@ pub struct Job {
     pub args: Vec<Value>,
 }
 
+/// Functions that are kept: in a table of Lua's, since mlua can refer to some thousand values only.
+#[derive(Clone)]
+pub struct Functions(Rc<(Table, RefCell<Free>)>);
+
+#[derive(Default)]
+struct Free {
+    places: Vec<usize>,
+    end: usize,
+}
+
+/// One of [`Functions`].
+pub struct Stored {
+    functions: Functions,
+    place: usize,
+}
+
+impl Functions {
+    fn new(lua: &Lua) -> mlua::Result<Functions> {
+        Ok(Functions(Rc::new((lua.create_table()?, RefCell::default()))))
+    }
+
+    /// Keeps a function.
+    ///
+    /// # Errors
+    /// When memory is used up.
+    pub fn store(&self, function: Function) -> mlua::Result<Stored> {
+        let (table, free) = &*self.0;
+        let place = {
+            let mut free = free.borrow_mut();
+            free.places.pop().unwrap_or_else(|| {
+                free.end += 1;
+                free.end
+            })
+        };
+        table.raw_set(place, function)?;
+        Ok(Stored { functions: self.clone(), place })
+    }
+}
+
+impl Stored {
+    /// The function.
+    ///
+    /// # Errors
+    /// When memory is used up.
+    pub fn get(&self) -> mlua::Result<Function> {
+        self.functions.0.0.raw_get(self.place)
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        let (table, free) = &*self.functions.0;
+        if table.weak_lua().try_upgrade().is_none() {
+            return;
+        }
+        // It would only stay longer.
+        let _ = table.raw_set(self.place, false);
+        free.borrow_mut().places.push(self.place);
+    }
+}
+
+/// Bytes that all that scripts of one thread have made may take.
+const MEMORY_MAX_BYTES: usize = 256 << 20;
+
+/// While it lives, Lua may not use more memory than that. Only code of scripts is limited: where memory
+/// can not run out, mlua need not be careful.
+pub struct Limited<'a>(&'a Lua);
+
+impl<'a> Limited<'a> {
+    /// From now on.
+    pub fn new(lua: &'a Lua) -> Limited<'a> {
+        // It is our own allocator, so it can be limited.
+        let _ = lua.set_memory_limit(MEMORY_MAX_BYTES);
+        Limited(lua)
+    }
+}
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set_memory_limit(0);
+    }
+}
+
+/// While it lives, Lua is not limited, for what the server itself makes of a bounded input.
+pub struct Unlimited<'a>(&'a Lua);
+
+impl<'a> Unlimited<'a> {
+    /// From now on.
+    pub fn new(lua: &'a Lua) -> Unlimited<'a> {
+        let _ = lua.set_memory_limit(0);
+        Unlimited(lua)
+    }
+}
+
+impl Drop for Unlimited<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set_memory_limit(MEMORY_MAX_BYTES);
+    }
+}
+
 /// What leaves a script's stack.
 pub type Leave = Yielder<Answer, Ask>;
 
 scoped_tls::scoped_thread_local!(pub(super) static LEAVE: Leave);
 
 impl Host {
+    /// For one Lua.
+    ///
+    /// # Errors
+    /// When memory is used up.
+    pub fn new(lua: &Lua) -> mlua::Result<Host> {
+        Ok(Host {
+            job: RefCell::default(),
+            outcome: RefCell::default(),
+            request: RefCell::default(),
+            reply: RefCell::default(),
+            is_resp3: Cell::default(),
+            loading: RefCell::default(),
+            is_ended: Cell::default(),
+            command: RefCell::default(),
+            slice_began: Cell::new(Instant::now()),
+            functions: Functions::new(lua)?,
+        })
+    }
+
     /// Begins a slice of the thread's time.
     pub fn begin_slice(&self) {
-        self.slice_end.set(Some(Instant::now() + SLICE));
+        self.slice_began.set(Instant::now());
+    }
+
+    /// When the slice began.
+    pub fn slice_began(&self) -> Instant {
+        self.slice_began.get()
     }
 
     /// Has the command in [`Host::request`] run. On a script's stack only.
@@ -85,9 +214,9 @@ impl Host {
         if self.is_ended.get() {
             return Answer::End;
         }
-        match self.slice_end.get() {
-            Some(end) if Instant::now() >= end => self.leave(Ask::Tick),
-            _ => Answer::Go,
+        match self.slice_began.get().elapsed() >= SLICE {
+            true => self.leave(Ask::Tick),
+            false => Answer::Go,
         }
     }
 

@@ -13,7 +13,7 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 use super::api::{self, table_error};
 use super::engine::Compiled;
 use super::flags::{Flags, shebang_len};
-use super::host::Host;
+use super::host::{Host, Stored};
 use crate::error::{Error, Result};
 use crate::resp::owned::OwnedRequest;
 
@@ -25,7 +25,7 @@ pub struct Registered {
     pub description: Option<Vec<u8>>,
     /// What it says of itself in flags.
     pub flags: Flags,
-    callback: Function,
+    callback: Stored,
 }
 
 /// A function that can be called.
@@ -53,6 +53,7 @@ pub struct Libraries {
     pub version: u64,
     /// By name.
     pub by_name: BTreeMap<String, Library>,
+    /// By their names in lower case: case does not count.
     functions: HashMap<String, Rc<Compiled>, foldhash::fast::RandomState>,
 }
 
@@ -80,7 +81,10 @@ impl Library {
 impl Libraries {
     /// The function with this name.
     pub fn find(&self, name: &[u8]) -> Option<Rc<Compiled>> {
-        self.functions.get(std::str::from_utf8(name).ok()?).cloned()
+        let name = std::str::from_utf8(name).ok()?;
+        let found =
+            self.functions.get(name).or_else(|| self.functions.get(&name.to_ascii_lowercase()));
+        found.cloned()
     }
 
     /// How many functions there are.
@@ -92,7 +96,7 @@ impl Libraries {
     pub fn insert(&mut self, library: Library) {
         self.remove(&library.name);
         for (name, function) in &library.functions {
-            self.functions.insert(name.clone(), function.compiled.clone());
+            self.functions.insert(name.to_ascii_lowercase(), function.compiled.clone());
         }
         self.by_name.insert(library.name.clone(), library);
     }
@@ -101,31 +105,33 @@ impl Libraries {
     pub fn remove(&mut self, name: &str) -> Option<Library> {
         let library = self.by_name.remove(name)?;
         for name in library.functions.keys() {
-            self.functions.remove(name);
+            self.functions.remove(&name.to_ascii_lowercase());
         }
         Some(library)
     }
 
-    /// Takes out the library with this code.
-    pub fn take(&mut self, code: &[u8]) -> Option<Library> {
-        let found = self.by_name.values().find(|library| *library.code == *code);
-        let name = found?.name.clone();
-        self.remove(&name)
+    /// Takes out the library with this name, if it has this code.
+    pub fn take(&mut self, name: &[u8], code: &[u8]) -> Option<Library> {
+        let name = std::str::from_utf8(name).ok()?;
+        self.by_name.get(name).filter(|library| *library.code == *code)?;
+        self.remove(name)
     }
 
-    /// Checks that a library may be added, in place of one with its name if it `replaces`.
+    /// Checks that a library may be added, in place of one with its name if it `replaces`. `quote` goes
+    /// around its name in an error.
     ///
     /// # Errors
     /// When its name or that of a function is taken.
-    pub fn check(&self, library: &Library, replaces: bool) -> Result {
+    pub fn check(&self, library: &Library, replaces: bool, quote: &str) -> Result {
         let old = self.by_name.get(&library.name);
         if old.is_some() && !replaces {
-            let text = format!("Library '{}' already exists", library.name);
+            let text = format!("Library {quote}{}{quote} already exists", library.name);
             return Err(Error::plain(text));
         }
         let is_taken = |name: &&String| {
-            let is_old = old.is_some_and(|old| old.functions.contains_key(*name));
-            self.functions.contains_key(*name) && !is_old
+            let same = |other: &String| other.eq_ignore_ascii_case(name);
+            let is_old = old.is_some_and(|old| old.functions.keys().any(same));
+            self.functions.contains_key(&name.to_ascii_lowercase()) && !is_old
         };
         match library.functions.keys().find(is_taken) {
             Some(name) => Err(Error::plain(format!("Function {name} already exists"))),
@@ -202,32 +208,40 @@ fn register(host: &Host, args: &MultiValue) -> mlua::Result<()> {
         let text = "redis.register_function can only be called on FUNCTION LOAD command";
         return Err(table_error(text));
     };
+    let store = |function: &Function| host.functions.store(function.clone()).ok();
     let function = match args.iter().collect::<Vec<_>>()[..] {
-        [named] => named_arguments(named),
-        [name, callback] => positional_arguments(name, callback),
+        [named] => named_arguments(named, &store),
+        [name, callback] => positional_arguments(name, callback, &store),
         _ => Err("wrong number of arguments to redis.register_function"),
     };
     let function = function.map_err(table_error)?;
     if !is_name(&function.name) {
-        return Err(table_error(&format!("Function {NAME_RULE}")));
+        return Err(table_error(&format!("Library {NAME_RULE}")));
     }
-    if registered.iter().any(|other| other.name == function.name) {
+    if registered.iter().any(|other| other.name.eq_ignore_ascii_case(&function.name)) {
         return Err(table_error("Function already exists in the library"));
     }
     registered.push(function);
     Ok(())
 }
 
-fn positional_arguments(name: &Value, callback: &Value) -> Result<Registered, &'static str> {
+/// Keeps a function; `None` without memory.
+type Store<'s> = &'s dyn Fn(&Function) -> Option<Stored>;
+
+fn positional_arguments(
+    name: &Value,
+    callback: &Value,
+    store: Store<'_>,
+) -> Result<Registered, &'static str> {
     let name = text(name).ok_or("first argument to redis.register_function must be a string")?;
-    let callback = callback.as_function().cloned();
+    let callback = callback.as_function().and_then(store);
     let callback =
         callback.ok_or("second argument to redis.register_function must be a function")?;
     let name = String::from_utf8_lossy(&name).into_owned();
     Ok(Registered { name, description: None, flags: Flags::DECLARED, callback })
 }
 
-fn named_arguments(args: &Value) -> Result<Registered, &'static str> {
+fn named_arguments(args: &Value, store: Store<'_>) -> Result<Registered, &'static str> {
     let Value::Table(args) = args else {
         return Err(
             "calling redis.register_function with a single argument is only applicable to \
@@ -252,7 +266,7 @@ fn named_arguments(args: &Value) -> Result<Registered, &'static str> {
                 )?);
             }
             b"callback" => {
-                callback = Some(value.as_function().cloned().ok_or(
+                callback = Some(value.as_function().and_then(store).ok_or(
                     "callback argument given to redis.register_function must be a function",
                 )?);
             }

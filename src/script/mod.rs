@@ -48,10 +48,21 @@ pub type Sha = [u8; 40];
 /// What all threads know of scripts.
 #[derive(Debug, Default)]
 pub struct Scripts {
-    texts: Mutex<HashMap<Sha, Arc<Script>>>,
+    texts: Mutex<Texts>,
+    /// Grows when one is forgotten.
+    forgotten: AtomicU64,
     clock: AtomicU64,
+    /// What `enable-scripting` says.
+    pub is_enabled: bool,
     /// How many were forgotten because EVAL brought too many.
     pub evicted: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    by_sha: HashMap<Sha, Arc<Script>>,
+    /// How many of them only EVAL has brought.
+    evaluated: usize,
 }
 
 /// One script.
@@ -101,9 +112,14 @@ pub fn sha_of(text: &[u8]) -> Sha {
 }
 
 impl Scripts {
+    /// None yet.
+    pub fn new(is_enabled: bool) -> Scripts {
+        Scripts { is_enabled, ..Scripts::default() }
+    }
+
     /// The script with this name.
     pub fn find(&self, sha: &Sha) -> Option<Arc<Script>> {
-        self.texts.lock().get(sha).cloned()
+        self.texts.lock().by_sha.get(sha).cloned()
     }
 
     /// Remembers a text. `is_loaded` if it is to stay until SCRIPT FLUSH.
@@ -114,7 +130,9 @@ impl Scripts {
         let sha = sha_of(text);
         let flags = flags::of_script(text)?;
         let mut texts = self.texts.lock();
-        let script = texts.entry(sha).or_insert_with(|| {
+        let Texts { by_sha, evaluated } = &mut *texts;
+        let script = by_sha.entry(sha).or_insert_with(|| {
+            *evaluated += usize::from(!is_loaded);
             Arc::new(Script {
                 sha,
                 text: text.into(),
@@ -125,7 +143,9 @@ impl Scripts {
                 used: AtomicU64::new(0),
             })
         });
-        script.is_loaded.fetch_or(is_loaded, Relaxed);
+        if is_loaded && !script.is_loaded.swap(true, Relaxed) {
+            *evaluated -= 1;
+        }
         let script = script.clone();
         self.touch(&script);
         self.evict(&mut texts);
@@ -139,37 +159,50 @@ impl Scripts {
 
     /// Takes a script back that was added but can not be compiled.
     pub fn remove(&self, script: &Script) {
-        self.texts.lock().remove(&script.sha);
-        script.is_forgotten.store(true, Relaxed);
+        self.texts.lock().remove(script);
+        self.forgotten.fetch_add(1, Relaxed);
+    }
+
+    /// Grows when one is forgotten.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Relaxed)
     }
 
     /// Forgets all.
     pub fn flush(&self) {
-        for (_, script) in self.texts.lock().drain() {
+        let texts = std::mem::take(&mut *self.texts.lock());
+        for script in texts.by_sha.values() {
             script.is_forgotten.store(true, Relaxed);
         }
+        self.forgotten.fetch_add(1, Relaxed);
     }
 
     /// How many are remembered, and the bytes of their texts.
     pub fn size(&self) -> (usize, usize) {
         let texts = self.texts.lock();
-        (texts.len(), texts.values().map(|script| script.text.len()).sum())
+        (texts.by_sha.len(), texts.by_sha.values().map(|script| script.text.len()).sum())
     }
 
-    fn evict(&self, texts: &mut HashMap<Sha, Arc<Script>>) {
-        let evaluated = |texts: &HashMap<Sha, Arc<Script>>| {
-            texts.values().filter(|script| !script.is_loaded.load(Relaxed)).count()
-        };
-        while texts.len() > EVALUATED_MAX && evaluated(texts) > EVALUATED_MAX {
-            let candidates = texts.values().filter(|script| !script.is_loaded.load(Relaxed));
-            let Some(oldest) = candidates.min_by_key(|script| script.used.load(Relaxed)) else {
+    fn evict(&self, texts: &mut Texts) {
+        while texts.evaluated > EVALUATED_MAX {
+            let evaluated = texts.by_sha.values().filter(|script| !script.is_loaded.load(Relaxed));
+            let Some(oldest) = evaluated.min_by_key(|script| script.used.load(Relaxed)) else {
                 return;
             };
             let oldest = oldest.clone();
-            texts.remove(&oldest.sha);
-            oldest.is_forgotten.store(true, Relaxed);
+            texts.remove(&oldest);
             self.evicted.fetch_add(1, Relaxed);
+            self.forgotten.fetch_add(1, Relaxed);
         }
+    }
+}
+
+impl Texts {
+    fn remove(&mut self, script: &Script) {
+        if self.by_sha.remove(&script.sha).is_some() {
+            self.evaluated -= usize::from(!script.is_loaded.load(Relaxed));
+        }
+        script.is_forgotten.store(true, Relaxed);
     }
 }
 

@@ -86,6 +86,12 @@ impl Histogram {
         found.map_or(0.0, |bucket| end_ns(bucket) as f64 / 1000.0)
     }
 
+    /// How many took no longer than this; those of a bucket that ends beyond it do not count.
+    pub fn within_ns(&self, bound_ns: u64) -> u64 {
+        let is_within = |&(bucket, _): &(usize, &u64)| end_ns(bucket) <= bound_ns;
+        self.counts.iter().enumerate().take_while(is_within).map(|(_, count)| count).sum()
+    }
+
     /// Bounds in µs, each with how many did not pass it; only those that more passed than the one before.
     pub fn bounds_us(&self) -> Vec<(u64, u64)> {
         let mut bounds = Vec::new();

@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod doors;
+pub mod exposition;
 pub mod histogram;
 pub mod http;
 pub mod latency;
@@ -123,7 +124,7 @@ impl Server {
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
-            scripts: Scripts::default(),
+            scripts: Scripts::new(config.enable_scripting),
             active_expire: AtomicBool::new(true),
             config_file: None,
             tls: Tls::default(),

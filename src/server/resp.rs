@@ -5,7 +5,7 @@
 //! replies are not read is not served on: nothing is executed while output waits. It knows frames
 //! and sockets; commands, sessions and stripes are the executor's matter.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
 use super::Server;
 use super::clients::Client;
@@ -21,6 +22,7 @@ use super::worker::{INPUT_BYTES, Worker};
 use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
+use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
@@ -28,6 +30,10 @@ use crate::session::Session;
 
 /// Output after which a batch is sent before more is executed.
 const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
+/// Of a request that so much is missing of, no more is read to where all connections read.
+const MISSING_BYTES_MIN: usize = INPUT_BYTES / 4;
+/// Large values, and what stands between them, that are sent with one call.
+const SLICES_MAX: usize = 32;
 /// Batches a connection may run before others of its thread get their turn.
 const BATCHES_PER_TURN: usize = 4;
 
@@ -41,7 +47,8 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         parser: RequestParser::new(),
         input: Vec::new(),
         has_more: false,
-        output: Vec::new(),
+        missing: 0,
+        output: Output::new(),
         sent: 0,
         replies: 0,
         pushed: Vec::new(),
@@ -67,8 +74,10 @@ struct Connection {
     input: Vec<u8>,
     /// `input` may hold a complete request.
     has_more: bool,
+    /// Bytes that are still to come of a request, at least; 0: that is not known.
+    missing: usize,
     /// What was not sent yet, from `sent` on.
-    output: Vec<u8>,
+    output: Output,
     sent: usize,
     /// Replies that the last batch wrote.
     replies: usize,
@@ -157,7 +166,7 @@ impl Connection {
         let seen = self.session.seen;
         if ready!(Worker::with(|worker| worker.poll_passage(seen, cx))) == Passage::Failed {
             let error = server.store.journal.outcome_unknown();
-            let written = std::mem::take(&mut self.output);
+            let written = std::mem::take(&mut self.output).to_vec();
             for _ in 0..self.replies {
                 Reply::resp(&mut self.output, self.session.resp3).error(&error);
             }
@@ -194,7 +203,13 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let mut arrived: &[u8] = &[];
-        if !self.has_more {
+        if self.missing >= MISSING_BYTES_MIN {
+            let read = ready!(self.poll_missing(cx))?;
+            worker.metrics.total_net_input_bytes.add(read as u64);
+            if self.missing > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        } else if !self.has_more {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
@@ -206,7 +221,11 @@ impl Connection {
         }
         if self.input.is_empty() {
             let used = self.run(worker, arrived);
-            self.input.extend_from_slice(&arrived[used..]);
+            let rest = &arrived[used..];
+            if self.missing >= MISSING_BYTES_MIN {
+                self.input.reserve_exact(rest.len() + self.missing.min(INPUT_BYTES));
+            }
+            self.input.extend_from_slice(rest);
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(arrived);
@@ -220,6 +239,21 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads more of a large request to where it is kept. Memory grows as what has arrived does.
+    fn poll_missing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.len() == self.input.capacity() {
+            let step = self.input.len().max(INPUT_BYTES);
+            self.input.reserve_exact(self.missing.min(step));
+        }
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))?;
+        if read == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.missing = self.missing.saturating_sub(read);
+        self.session.client.query_bytes.store(self.input.len(), Relaxed);
+        Poll::Ready(Ok(read))
+    }
+
     /// Runs requests at the start of `input`; returns the bytes that are done with.
     fn run(&mut self, worker: &mut Worker, input: &[u8]) -> usize {
         let mut output = std::mem::take(&mut worker.output);
@@ -227,11 +261,22 @@ impl Connection {
         let parser = &mut self.parser;
         self.replies = 0;
         let (replies, pushed) = (&mut self.replies, &mut self.pushed);
-        let is_parked = &mut self.is_parked;
+        let (missing, is_parked) = (&mut self.missing, &mut self.is_parked);
+        *missing = 0;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
-            let batch =
-                Batch { executor, session, parser, ahead, limits, input, output, replies, pushed };
+            let batch = Batch {
+                executor,
+                session,
+                parser,
+                ahead,
+                limits,
+                input,
+                output,
+                replies,
+                pushed,
+                missing,
+            };
             let ended = batch.run();
             *is_parked = executor.is_parked;
             ended
@@ -257,8 +302,15 @@ impl Connection {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.output.len() {
-            self.sent +=
-                ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]))?;
+            let stream = Pin::new(&mut self.stream);
+            let sent = if let Some(bytes) = self.output.without_values() {
+                stream.poll_write(cx, &bytes[self.sent..])
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.output.slices(self.sent, &mut slices);
+                stream.poll_write_vectored(cx, &slices[..count])
+            };
+            self.sent += ready!(sent)?;
         }
         // TLS may hold back what the socket did not take.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
@@ -295,8 +347,10 @@ struct Batch<'b, 's> {
     ahead: &'b mut Ahead,
     limits: &'b Limits,
     input: &'b [u8],
-    output: &'b mut Vec<u8>,
+    output: &'b mut Output,
     replies: &'b mut usize,
+    /// Bytes that are still to come of the last request, at least.
+    missing: &'b mut usize,
     pushed: &'b mut Vec<Range<usize>>,
 }
 
@@ -331,6 +385,7 @@ impl Batch<'_, '_> {
             if !is_done || self.is_held_up() {
                 // What was found behind `used` will be looked for again.
                 self.parser.forget();
+                *self.missing = 0;
                 return (used, true);
             }
             match found {
@@ -387,7 +442,10 @@ impl Batch<'_, '_> {
                     self.ahead.push(self.parser.args(input), at, at + consumed);
                     at += consumed;
                 }
-                Ok(Parsed::Incomplete { consumed, .. }) => return Found::Rest(at + consumed),
+                Ok(Parsed::Incomplete { consumed, need_at_least }) => {
+                    *self.missing = need_at_least;
+                    return Found::Rest(at + consumed);
+                }
                 Err(error) => return Found::Wrong(error),
             }
         }
@@ -397,8 +455,10 @@ impl Batch<'_, '_> {
     /// Runs what was found; `false` if output or the session's end stopped it before the last.
     fn run_ahead(&mut self, used: &mut usize) -> bool {
         let mut plans = [Plan::default(); AHEAD_MAX];
+        let mut last = Plan::default();
         for ((args, _), plan) in self.ahead.iter(self.input).zip(&mut plans) {
-            *plan = Plan::new(&self.executor.server.store, args);
+            last = Plan::after(&last, &self.executor.server.store, args);
+            *plan = last;
         }
         self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
         for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
@@ -423,7 +483,7 @@ impl Batch<'_, '_> {
     fn collect_mail(
         executor: &mut Executor<'_>,
         session: &mut Session,
-        output: &mut Vec<u8>,
+        output: &mut Output,
         pushed: &mut Vec<Range<usize>>,
     ) {
         if session.is_listening {

@@ -18,6 +18,7 @@ use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
 use crate::journal::gate::Gate;
 use crate::journal::{Passage, Seen};
+use crate::output::Output;
 use crate::reply::{Capture, Captured, Reply};
 use crate::resp::ahead::Ahead;
 use crate::resp::request::{Args, Limits};
@@ -30,7 +31,7 @@ const REAP_INTERVAL: Duration = Duration::from_millis(50);
 pub const INPUT_BYTES: usize = 64 * 1024;
 /// Output buffers that are kept for the next connections, and memory that each of them may keep.
 const OUTPUTS_KEPT_MAX: usize = 64;
-const OUTPUT_KEPT_BYTES_MAX: usize = 32 * 1024;
+const OUTPUT_KEPT_BYTES_MAX: usize = 64 * 1024;
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
@@ -51,8 +52,8 @@ pub struct Worker {
     /// Where sockets are read into; requests are parsed in place.
     pub input: Vec<u8>,
     /// Where replies are written before they are sent.
-    pub output: Vec<u8>,
-    outputs_kept: Vec<Vec<u8>>,
+    pub output: Output,
+    outputs_kept: Vec<Output>,
     /// Requests that were found but not run yet.
     pub ahead: Ahead,
     settings: Settings,
@@ -78,7 +79,7 @@ impl Worker {
             settings: settings(&config),
             config_version: server.config_version(),
             input: vec![0; INPUT_BYTES],
-            output: Vec::new(),
+            output: Output::new(),
             outputs_kept: Vec::new(),
             ahead: Ahead::default(),
             effects: Effects::default(),
@@ -214,13 +215,13 @@ impl Worker {
 
     /// Hands out what was written to the output buffer.
     #[inline]
-    pub fn take_output(&mut self) -> Vec<u8> {
+    pub fn take_output(&mut self) -> Output {
         std::mem::replace(&mut self.output, self.outputs_kept.pop().unwrap_or_default())
     }
 
     /// Keeps a buffer that was handed out for its next use, if it did not grow large.
     #[inline]
-    pub fn keep_output(&mut self, mut output: Vec<u8>) {
+    pub fn keep_output(&mut self, mut output: Output) {
         if self.outputs_kept.len() < OUTPUTS_KEPT_MAX && output.capacity() <= OUTPUT_KEPT_BYTES_MAX
         {
             output.clear();
@@ -250,7 +251,7 @@ async fn mind_doors(server: Arc<Server>, index: usize, gate: Arc<Gate>, call: Ar
             () = server.post.rung(index) => server.post.wake(index),
             () = call.notified() => {
                 Worker::with(|worker| worker.is_called = false);
-                server.store.journal.kick();
+                server.store.journal.kick(server.store.clock.now_ms());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A heap of values that own their memory, such as names: a slab with a list of free places.
 
-use super::heap::{Heap, NOWHERE, Place, same};
+use super::heap::{Heap, NOWHERE, Place};
+use crate::short::same;
 
 /// What a [`Boxed`] heap can hold.
 pub trait Entry {
@@ -39,6 +40,11 @@ impl<T: Entry> Boxed<T> {
         let result = change(entry);
         self.entry_bytes = self.entry_bytes + entry.value_bytes() - before;
         result
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, place: Place) -> &mut T {
+        occupied_mut(&mut self.places, place)
     }
 
     pub(super) fn into_entries(self) -> impl Iterator<Item = T> {

@@ -332,7 +332,8 @@ impl Progress {
             | Effect::PutPair { .. }
             | Effect::PairDeadline { .. }
             | Effect::NameDeadline { .. }
-            | Effect::Libraries { .. } => {}
+            | Effect::Libraries { .. }
+            | Effect::Library { .. } => {}
         }
     }
 

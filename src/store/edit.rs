@@ -12,8 +12,18 @@ use super::view::View;
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
 
+/// What putting something did.
+struct Put {
+    /// There was no such pair, or no such name.
+    created: bool,
+    deadline_ms: u64,
+    /// The name was not there, to Redis clients.
+    is_new: bool,
+}
+
 impl View<'_> {
     /// Puts a pair, making the namespace if there is none. `true` if the key was not there.
+    #[inline]
     pub fn put_pair(
         &mut self,
         name: &[u8],
@@ -22,6 +32,48 @@ impl View<'_> {
         deadline: NewDeadline,
         cause: Cause,
     ) -> Result<bool> {
+        let Put { created, deadline_ms, is_new } =
+            match self.overwrite_pair(name, key, value, deadline) {
+                Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
+                None => self.put_new_pair(name, key, value, deadline)?,
+            };
+        let db = self.db() as u8;
+        let effect = Effect::PutPair { db, name, key, value, deadline_ms };
+        self.effects.push_put(cause, effect, is_new);
+        self.touched(self.db(), name, NEVER);
+        Ok(created)
+    }
+
+    /// Puts a pair where it lies, if that changes nothing but value and deadline. Returns its deadline
+    /// then.
+    #[inline]
+    fn overwrite_pair(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+    ) -> Option<u64> {
+        let (hasher, access) = (self.hasher, self.access);
+        let mut overwritten = None;
+        self.overwrite(name, |entry| {
+            overwritten = entry.overwrite_pair(hasher, key, value, deadline, access.now_ms);
+            if overwritten.is_some() && access.touch {
+                entry.access(&access);
+            }
+            overwritten.is_some()
+        });
+        overwritten
+    }
+
+    /// Puts a pair wherever there is room.
+    fn put_new_pair(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+    ) -> Result<Put> {
         let now_ms = self.now_ms();
         let (hasher, access) = (self.hasher, self.access);
         let put = self.update(name, Some(key), |entry| {
@@ -45,11 +97,7 @@ impl View<'_> {
                 (put, true)
             }
         };
-        let db = self.db() as u8;
-        let effect = Effect::PutPair { db, name, key, value, deadline_ms };
-        self.effects.push_put(cause, effect, is_new);
-        self.touched(self.db(), name, NEVER);
-        Ok(created)
+        Ok(Put { created, deadline_ms, is_new })
     }
 
     /// Deletes a pair, and the name with its last pair unless it is kept. `true` if it was there.
@@ -112,6 +160,36 @@ impl View<'_> {
     /// Puts a string in the place of whatever the name held.
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
         let access = self.access;
+        let mut overwritten = None;
+        self.overwrite(name, |entry| {
+            overwritten = entry.overwrite_string(value, deadline);
+            if overwritten.is_some() {
+                entry.raw = cause == Cause::Append || cause.edits_bytes();
+                if access.touch {
+                    entry.access(&access);
+                }
+            }
+            overwritten.is_some()
+        });
+        let Put { deadline_ms, is_new, .. } = match overwritten {
+            Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
+            None => self.put_new_string(name, value, deadline, cause),
+        };
+        let db = self.db() as u8;
+        let effect = Effect::PutString { db, name, value, deadline_ms };
+        self.effects.push_put(cause, effect, is_new);
+        self.touched(self.db(), name, NEVER);
+    }
+
+    /// Puts a string wherever there is room.
+    fn put_new_string(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+        cause: Cause,
+    ) -> Put {
+        let access = self.access;
         let mut freed = None;
         let mut existed = false;
         let put = self.update(name, None, |entry| {
@@ -146,10 +224,7 @@ impl View<'_> {
             self.insert(self.db(), name, entry);
             deadline_ms
         });
-        let db = self.db() as u8;
-        let effect = Effect::PutString { db, name, value, deadline_ms };
-        self.effects.push_put(cause, effect, !existed);
-        self.touched(self.db(), name, NEVER);
+        Put { created: !existed, deadline_ms, is_new: !existed }
     }
 
     /// Removes a name, what it held and its kept mark. `true` if it existed for Redis clients.
@@ -300,6 +375,16 @@ impl View<'_> {
         if let Some(used) = used {
             self.update(name, None, |entry| entry.set_used(used));
         }
+    }
+
+    /// Changes a live entry in a way that is counted nowhere; see [`super::names::Names::overwrite`].
+    #[inline]
+    fn overwrite(&mut self, name: &[u8], mut change: impl FnMut(&mut NameEntry) -> bool) -> bool {
+        let now_ms = self.now_ms();
+        let hashed = self.name(name);
+        self.names.overwrite(self.access.db, hashed, &mut |entry| {
+            !entry.is_expired(now_ms) && change(entry)
+        })
     }
 
     /// Changes a live entry; an expired one is removed first. If one pair of it is all that changes,

@@ -3,20 +3,6 @@
 //! A segment keeps hashes and [`Place`]s; a heap keeps what is found there. Names are boxes
 //! ([`super::boxed`]); pairs are packed bytes ([`super::packed`]). A heap knows no hash and no order.
 
-/// Whether two keys are the same. Short ones are, mostly, and are compared without a call.
-#[inline(always)]
-pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
-    fn ends<const N: usize>(bytes: &[u8]) -> Option<([u8; N], [u8; N])> {
-        Some((*bytes.first_chunk()?, *bytes.last_chunk()?))
-    }
-    a.len() == b.len()
-        && match a.len() {
-            4..=7 => ends::<4>(a) == ends::<4>(b),
-            8..=16 => ends::<8>(a) == ends::<8>(b),
-            _ => a == b,
-        }
-}
-
 /// Where an entry lies in its heap.
 pub(super) type Place = u16;
 

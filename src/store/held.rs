@@ -343,7 +343,7 @@ impl<'s> Held<'s> {
 
     /// The held stripe of a hash. A name whose stripe is not held is a mistake in the command's
     /// row; it must not read or change anything unlocked.
-    #[inline]
+    #[inline(always)]
     pub(super) fn stripe(&self, hash: u64) -> &Stripe {
         self.stripe_at(self.number_of(hash))
     }
@@ -370,7 +370,7 @@ impl<'s> Held<'s> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn stripe_at_mut(&mut self, wanted: usize) -> &mut Stripe {
         match &mut self.guards {
             Guards::One(held, stripe) if *held == wanted => stripe,
@@ -400,6 +400,20 @@ impl Names for Held<'_> {
     #[inline]
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
         self.stripe(name.hash).entry(db, name)
+    }
+
+    #[inline]
+    fn overwrite(
+        &mut self,
+        db: usize,
+        name: Name<'_>,
+        change: &mut dyn FnMut(&mut NameEntry) -> bool,
+    ) -> bool {
+        if self.at >= STRIPES {
+            return self.overwrite_part(db, name, change);
+        }
+        let names = &mut self.stripe_at_mut(stripe_of(name.hash)).dbs[db].names;
+        names.get_mut(name.hash, name.bytes).is_some_and(|entry| change(entry))
     }
 
     #[inline]

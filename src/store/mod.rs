@@ -16,6 +16,7 @@ mod group;
 mod hash;
 mod heap;
 mod held;
+mod layout;
 pub mod libraries;
 mod name;
 mod names;

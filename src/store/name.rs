@@ -5,14 +5,16 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::PAIR_DEADLINE_MS_MAX;
 use super::boxed::Entry;
-use super::packed::Packed;
+use super::packed::{NewPair, Packed, PairRef};
 use super::pairs::{Few, PairsRef, table_bytes};
 use super::segment::Slot;
-use super::table::{NEVER, Table};
+use super::table::{NEVER, Rehash, Table};
 use super::usage::Usage;
 use super::view::Access;
 use crate::error::{Error, Result};
+use crate::shared::{SHARED_BYTES_MIN, Value};
 
 /// A name's key bytes with their hash, so that they are hashed once.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,14 @@ pub struct Name<'a> {
     /// The bytes of the name.
     pub bytes: &'a [u8],
     pub(super) hash: u64,
+}
+
+impl<'a> Name<'a> {
+    /// The same name, where it stands in another request.
+    #[inline]
+    pub(crate) fn at(self, bytes: &'a [u8]) -> Name<'a> {
+        Name { bytes, hash: self.hash }
+    }
 }
 
 /// The type a name has for Redis clients.
@@ -42,12 +52,24 @@ pub enum NewDeadline {
     At(u64),
 }
 
+impl NewDeadline {
+    /// The deadline of a pair that had this one, [`NEVER`] if there was none.
+    #[inline]
+    pub(super) fn of_pair(self, old_ms: u64) -> u64 {
+        match self {
+            NewDeadline::Keep => old_ms,
+            NewDeadline::Clear => NEVER,
+            NewDeadline::At(at) => at.min(PAIR_DEADLINE_MS_MAX),
+        }
+    }
+}
+
 /// One name and what it holds: 48 bytes, and an allocation for name and value together.
 #[derive(Debug)]
 pub struct NameEntry {
     /// The name; after it the string, or the pairs while they are few.
     body: Box<[u8]>,
-    /// The pairs when they are many.
+    /// The pairs when they are many, or a large string.
     pub(super) many: Option<Box<Table<Packed>>>,
     pub(super) deadline_ms: u64,
     /// See [`Usage`].
@@ -61,6 +83,19 @@ pub struct NameEntry {
     pub(super) kept: bool,
     /// The string was last changed in a part: Redis then shows no integer in it.
     pub(super) raw: bool,
+}
+
+/// A large string is the only pair of a table, under this key: the table knows counted references.
+const LARGE_STRING_KEY: &[u8] = b"";
+
+/// The hash of that key.
+#[derive(Clone, Copy)]
+struct OnlyOne;
+
+impl Rehash for OnlyOne {
+    fn hash(self, _key: &[u8]) -> u64 {
+        0
+    }
 }
 
 /// What a name holds.
@@ -115,7 +150,22 @@ impl NameEntry {
     /// The string, if it holds one.
     #[inline]
     pub fn string(&self) -> Option<&[u8]> {
-        (self.form == Form::String).then(|| &self.body[self.name_len as usize..])
+        self.sendable_string().map(|string| string.bytes)
+    }
+
+    /// The same, to be sent.
+    #[inline]
+    pub(super) fn sendable_string(&self) -> Option<Value<'_>> {
+        match (self.form, &self.many) {
+            (Form::String, None) => {
+                Some(Value { bytes: &self.body[self.name_len as usize..], shared: None })
+            }
+            (Form::String, Some(large)) => {
+                let PairRef { value: bytes, shared, .. } = large.get(0, LARGE_STRING_KEY)?;
+                Some(Value { bytes, shared })
+            }
+            _ => None,
+        }
     }
 
     /// Whether its string was last changed in a part, by APPEND or SETRANGE.
@@ -293,8 +343,50 @@ impl NameEntry {
     pub(super) fn set_string(&mut self, string: &[u8]) -> Option<Box<Table<Packed>>> {
         self.few_len = 0;
         self.may_expire = false;
-        self.set_value(Form::String, string);
-        self.many.take()
+        if string.len() < SHARED_BYTES_MIN {
+            self.set_value(Form::String, string);
+            return self.many.take();
+        }
+        self.set_value(Form::String, &[]);
+        let mut large = Table::new(0);
+        let pair = NewPair { key: LARGE_STRING_KEY, value: string, deadline_ms: NEVER };
+        large.insert(0, pair, OnlyOne);
+        self.many.replace(Box::new(large))
+    }
+
+    /// Overwrites a string that is as long; `false` if nothing was changed.
+    #[inline]
+    fn overwrite_bytes(&mut self, string: &[u8]) -> bool {
+        if let Some(large) = &mut self.many {
+            return large.overwrite(0, LARGE_STRING_KEY, string, Some).is_some();
+        }
+        let old = self.value_mut();
+        let is_as_long = old.len() == string.len();
+        if is_as_long {
+            old.copy_from_slice(string);
+        }
+        is_as_long
+    }
+
+    /// Overwrites a string where it lies: if the new one is as long, and its deadline no earlier.
+    /// Returns the deadline; `None` if nothing was changed.
+    #[inline]
+    pub(super) fn overwrite_string(&mut self, string: &[u8], deadline: NewDeadline) -> Option<u64> {
+        let deadline_ms = match deadline {
+            NewDeadline::Keep => self.deadline_ms,
+            NewDeadline::Clear => NEVER,
+            NewDeadline::At(at) => at,
+        };
+        let has_deadline = |deadline_ms| deadline_ms != NEVER;
+        if self.form != Form::String
+            || deadline_ms < self.deadline_ms
+            || has_deadline(deadline_ms) != has_deadline(self.deadline_ms)
+            || !self.overwrite_bytes(string)
+        {
+            return None;
+        }
+        self.deadline_ms = deadline_ms;
+        Some(deadline_ms)
     }
 
     /// Replaces what is after the name.

@@ -36,6 +36,18 @@ impl From<Box<NameEntry>> for Whole {
 pub(super) trait Names {
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry>;
 
+    /// Changes an entry in a way that is counted nowhere: no sizes, no deadline to an earlier one, not
+    /// what clients see of the name. `false` if there is none, or `change` says that it did nothing.
+    /// Names that only collect changes always say so.
+    fn overwrite(
+        &mut self,
+        _db: usize,
+        _name: Name<'_>,
+        _change: &mut dyn FnMut(&mut NameEntry) -> bool,
+    ) -> bool {
+        false
+    }
+
     /// The pairs of an entry that is spread, or of a part.
     fn pairs<'n>(&'n self, db: usize, entry: &'n NameEntry) -> PairsRef<'n>;
 

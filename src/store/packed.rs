@@ -1,12 +1,15 @@
 //! A heap of pairs: key, value and optional deadline as bytes, one after the other, in small chunks.
 //!
-//! An entry begins at a multiple of two bytes with its head byte: bit 0 says that there is a
-//! deadline (six bytes, unix ms), the next two bits give the [`Form`] of the lengths, the rest is a
-//! short key's length. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
-//! place leads there. Removed entries leave holes; moving all others to a new heap closes them.
+//! An entry, laid out by [`super::layout`], begins at a multiple of two bytes. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
+//! place leads there; a large value is a counted reference then. Removed entries leave holes; moving all others to a new heap closes them.
 
-use super::heap::{Heap, NOWHERE, Place, same};
+use super::heap::{Heap, NOWHERE, Place};
+pub(super) use super::layout::{Layout, NewPair, PairRef};
+use super::layout::{form, form_in, is_short, short_pair};
 use super::table::NEVER;
+use crate::prefetch::prefetch;
+use crate::shared::{OVERHEAD_BYTES, SHARED_BYTES_MIN, Shared};
+use crate::short::same;
 
 /// Bytes of a chunk. The first one grows up to it, so that a few pairs take little. Two of them are a
 /// page, so that pages come free when chunks do.
@@ -22,41 +25,10 @@ const LATER_LEN: usize = CHUNK_LEN / 2;
 const INLINE_LEN_MAX: usize = 512;
 /// Bytes that lead to an entry with an allocation of its own.
 const ELSEWHERE_LEN: usize = 8;
+/// An entry that begins on one cache line and ends behind the next is fetched in part only.
+const ENTRY_USUAL_BYTES_MAX: usize = 60;
 /// The first chunk grows in steps of at least this.
 const FIRST_STEP_LEN: usize = 64;
-
-const DEADLINE_LEN: usize = 6;
-const SHORT_KEY_LEN_MAX: usize = 31;
-
-/// How an entry says how long key and value are.
-mod form {
-    /// Key's length in the head byte, value's in one byte.
-    pub const SHORT: u8 = 0;
-    /// One byte for the key's length, two for the value's.
-    pub const MEDIUM: u8 = 1;
-    /// Four bytes each.
-    pub const LONG: u8 = 2;
-    /// The entry lies elsewhere: its index is in the second four bytes.
-    pub const ELSEWHERE: u8 = 3;
-}
-
-/// A pair as it is put in.
-#[derive(Debug, Clone, Copy)]
-pub struct NewPair<'n> {
-    pub(super) key: &'n [u8],
-    pub(super) value: &'n [u8],
-    /// Unix time, or [`NEVER`].
-    pub(super) deadline_ms: u64,
-}
-
-/// A pair as it lies there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PairRef<'h> {
-    pub(super) key: &'h [u8],
-    pub(super) value: &'h [u8],
-    /// Unix time, or [`NEVER`].
-    pub(super) deadline_ms: u64,
-}
 
 /// The pairs of one segment.
 #[derive(Debug, Clone, Default)]
@@ -66,165 +38,119 @@ pub struct Packed {
     last_len: usize,
     /// Bytes of entries that are gone.
     hole_bytes: usize,
-    large: Vec<Option<Box<[u8]>>>,
+    /// Bytes at the ends of chunks, into which nothing fitted. Moving entries wins none of them.
+    end_bytes: usize,
+    large: Vec<Option<Large>>,
     large_bytes: usize,
 }
 
-/// Where the parts of an entry are.
-pub(super) struct Layout {
-    deadline_at: usize,
-    has_deadline: bool,
-    key_at: usize,
-    key_len: usize,
-    value_len: usize,
+/// An entry with an allocation of its own.
+#[derive(Debug, Clone)]
+enum Large {
+    /// The bytes that would lie in a chunk.
+    Own(Box<[u8]>),
+    /// A large value, behind its key. The deadline can change while somebody else holds it.
+    Shared { pair: Shared, deadline_ms: u64 },
 }
 
-impl Layout {
-    /// Of an entry that begins `bytes`; it does not lie elsewhere.
-    #[inline(always)]
-    pub(super) fn of(bytes: &[u8]) -> Layout {
-        let head = bytes[0];
-        let has_deadline = head & 1 == 1;
-        let (lengths_end, key_len, value_len) = match (head >> 1) & 3 {
-            form::SHORT => (2, usize::from(head >> 3), usize::from(bytes[1])),
-            form::MEDIUM => {
-                let value_len = u16::from_le_bytes([bytes[2], bytes[3]]);
-                (4, usize::from(bytes[1]), usize::from(value_len))
-            }
-            _ => {
-                let key_len = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
-                let value_len = u32::from_le_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
-                (9, key_len as usize, value_len as usize)
-            }
-        };
-        let key_at = lengths_end + if has_deadline { DEADLINE_LEN } else { 0 };
-        Layout { deadline_at: lengths_end, has_deadline, key_at, key_len, value_len }
-    }
-
-    /// Of an entry to be.
-    #[inline]
-    pub(super) fn for_new(entry: &NewPair<'_>) -> (u8, Layout) {
-        let (key_len, value_len) = (entry.key.len(), entry.value.len());
-        let has_deadline = entry.deadline_ms != NEVER;
-        let (form, lengths_end) = if key_len <= SHORT_KEY_LEN_MAX && value_len <= 0xff {
-            (form::SHORT, 2)
-        } else if key_len <= 0xff && value_len <= 0xffff {
-            (form::MEDIUM, 4)
-        } else {
-            (form::LONG, 9)
-        };
-        let short_len = if form == form::SHORT { (key_len as u8) << 3 } else { 0 };
-        let head = short_len | form << 1 | u8::from(has_deadline);
-        let key_at = lengths_end + if has_deadline { DEADLINE_LEN } else { 0 };
-        (head, Layout { deadline_at: lengths_end, has_deadline, key_at, key_len, value_len })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.key_at + self.key_len + self.value_len
-    }
-
-    pub(super) fn write(&self, head: u8, entry: &NewPair<'_>, to: &mut [u8]) {
-        to[0] = head;
-        match (head >> 1) & 3 {
-            form::SHORT => to[1] = self.value_len as u8,
-            form::MEDIUM => {
-                to[1] = self.key_len as u8;
-                to[2..4].copy_from_slice(&(self.value_len as u16).to_le_bytes());
-            }
-            _ => {
-                to[1..5].copy_from_slice(&(self.key_len as u32).to_le_bytes());
-                to[5..9].copy_from_slice(&(self.value_len as u32).to_le_bytes());
+impl Large {
+    /// Bytes of memory it takes outside its place.
+    fn bytes(&self) -> usize {
+        match self {
+            Large::Own(bytes) => super::allocated(bytes.len()),
+            Large::Shared { pair, .. } => {
+                super::allocated(OVERHEAD_BYTES) + super::allocated(pair.whole_len())
             }
         }
-        if self.has_deadline {
-            self.write_deadline(entry.deadline_ms, to);
-        }
-        let value_at = self.key_at + self.key_len;
-        to[self.key_at..value_at].copy_from_slice(entry.key);
-        to[value_at..value_at + self.value_len].copy_from_slice(entry.value);
-    }
-
-    fn write_deadline(&self, deadline_ms: u64, to: &mut [u8]) {
-        let bytes = deadline_ms.to_le_bytes();
-        to[self.deadline_at..self.deadline_at + DEADLINE_LEN]
-            .copy_from_slice(&bytes[..DEADLINE_LEN]);
-    }
-
-    #[inline]
-    pub(super) fn deadline_ms(&self, bytes: &[u8]) -> u64 {
-        if !self.has_deadline {
-            return NEVER;
-        }
-        let mut deadline = [0; 8];
-        deadline[..DEADLINE_LEN]
-            .copy_from_slice(&bytes[self.deadline_at..self.deadline_at + DEADLINE_LEN]);
-        u64::from_le_bytes(deadline)
     }
 }
 
-impl Layout {
-    /// The pair that begins `bytes`.
-    #[inline]
-    pub(super) fn pair<'h>(&self, bytes: &'h [u8]) -> PairRef<'h> {
-        let (key, rest) = bytes[self.key_at..].split_at(self.key_len);
-        PairRef { key, value: &rest[..self.value_len], deadline_ms: self.deadline_ms(bytes) }
-    }
-
-    /// Replaces value and deadline, if they take as much room as before. `false` if nothing was
-    /// changed.
-    #[inline]
-    pub(super) fn set(&self, value: &[u8], deadline_ms: u64, bytes: &mut [u8]) -> bool {
-        if self.value_len != value.len() || self.has_deadline != (deadline_ms != NEVER) {
-            return false;
-        }
-        if self.has_deadline {
-            self.write_deadline(deadline_ms, bytes);
-        }
-        let value_at = self.key_at + self.key_len;
-        bytes[value_at..value_at + value.len()].copy_from_slice(value);
-        true
-    }
+/// An entry, wherever it lies.
+enum Found<'h> {
+    /// As these bytes begin.
+    Bytes(&'h [u8]),
+    Shared(&'h Shared, u64),
 }
 
 impl Packed {
-    /// Reads an entry's ends, to have them in the cache.
+    /// Fetches the pointer that leads to an entry.
     #[inline]
-    pub(super) fn touch(&self, place: Place) -> u64 {
-        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        // Most pairs lie on no more than two cache lines.
-        u64::from(bytes[0]) ^ bytes.get(60).copied().map_or(0, u64::from)
+    pub(super) fn prefetch_way(&self, place: Place) {
+        if let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) {
+            prefetch(chunk);
+        }
     }
 
-    /// Replaces value and deadline where the entry lies, if they take as much room as before.
-    /// `false` if nothing was changed.
+    /// Fetches an entry.
+    #[inline]
+    pub(super) fn prefetch(&self, place: Place) {
+        let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) else { return };
+        // Most pairs lie on no more than two cache lines.
+        for at in [start(place), start(place) + ENTRY_USUAL_BYTES_MAX] {
+            if let Some(byte) = chunk.get(at) {
+                prefetch(byte);
+            }
+        }
+    }
+
+    /// Replaces value and deadline where the entry lies, if they take as much room as before and
+    /// nobody else holds the value. `false` if nothing was changed.
     #[inline]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
-        let bytes = self.bytes_mut(place);
-        Layout::of(bytes).set(value, deadline_ms, bytes)
-    }
-
-    /// The bytes from where the entry begins.
-    #[inline(always)]
-    fn bytes_at(&self, place: Place) -> &[u8] {
-        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        match is_elsewhere(bytes) {
-            true => self.large_at(index_in(bytes)),
-            false => bytes,
-        }
-    }
-
-    #[inline]
-    fn bytes_mut(&mut self, place: Place) -> &mut [u8] {
         let bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        if is_elsewhere(bytes) {
-            let index = index_in(bytes);
-            return self.large[index].as_deref_mut().unwrap_or_default();
+        if !is_elsewhere(bytes) {
+            return Layout::of(bytes).set(value, deadline_ms, bytes);
         }
-        bytes
+        match &mut self.large[index_in(bytes)] {
+            Some(Large::Own(bytes)) => Layout::of(bytes).set(value, deadline_ms, bytes),
+            Some(Large::Shared { pair, deadline_ms: old_ms }) => {
+                match pair.value_mut().filter(|old| old.len() == value.len()) {
+                    Some(old) => {
+                        old.copy_from_slice(value);
+                        *old_ms = deadline_ms;
+                        true
+                    }
+                    None => false,
+                }
+            }
+            None => unreachable!("a place leads to nothing"),
+        }
     }
 
-    fn large_at(&self, index: usize) -> &[u8] {
-        self.large[index].as_deref().unwrap_or_default()
+    /// Replaces the deadline where the entry lies, if there is room for it. `false` if nothing was
+    /// changed.
+    pub(super) fn set_deadline_in_place(&mut self, place: Place, deadline_ms: u64) -> bool {
+        let mut bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) {
+            match &mut self.large[index_in(bytes)] {
+                Some(Large::Own(own)) => bytes = own,
+                Some(Large::Shared { deadline_ms: old_ms, .. }) => {
+                    *old_ms = deadline_ms;
+                    return true;
+                }
+                None => unreachable!("a place leads to nothing"),
+            }
+        }
+        let layout = Layout::of(bytes);
+        let has_room = layout.has_deadline == (deadline_ms != NEVER);
+        if has_room && layout.has_deadline {
+            layout.write_deadline(deadline_ms, bytes);
+        }
+        has_room
+    }
+
+    #[inline(always)]
+    fn find(&self, place: Place) -> Found<'_> {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) { self.find_large(index_in(bytes)) } else { Found::Bytes(bytes) }
+    }
+
+    fn find_large(&self, index: usize) -> Found<'_> {
+        match &self.large[index] {
+            Some(Large::Own(bytes)) => Found::Bytes(bytes),
+            Some(Large::Shared { pair, deadline_ms }) => Found::Shared(pair, *deadline_ms),
+            None => unreachable!("a place leads to nothing"),
+        }
     }
 
     /// Room for `len` bytes at the end.
@@ -260,7 +186,7 @@ impl Packed {
         }
         let chunk_len = if self.chunks.is_empty() { len } else { LATER_LEN };
         if !self.chunks.is_empty() {
-            self.hole_bytes += CHUNK_LEN - self.last_len;
+            self.end_bytes += CHUNK_LEN - self.last_len;
         }
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len() / 4 + 1);
@@ -282,7 +208,7 @@ impl Packed {
         *last = bytes.into_boxed_slice();
     }
 
-    fn put_large(&mut self, bytes: Box<[u8]>, chunks_max: usize) -> Option<Place> {
+    fn put_large(&mut self, large: Large, chunks_max: usize) -> Option<Place> {
         let index = match self.large.iter().position(Option::is_none) {
             Some(free) => free,
             None => self.large.len(),
@@ -293,8 +219,8 @@ impl Packed {
         if index == self.large.len() {
             self.large.push(None);
         }
-        self.large_bytes += super::allocated(bytes.len());
-        self.large[index] = Some(bytes);
+        self.large_bytes += large.bytes();
+        self.large[index] = Some(large);
         Some(place)
     }
 
@@ -308,14 +234,14 @@ impl Packed {
     }
 
     /// Leaves a hole where an entry was; what it had elsewhere is handed out.
-    fn leave(&mut self, place: Place) -> Option<Box<[u8]>> {
+    fn leave(&mut self, place: Place) -> Option<Large> {
         self.hole_bytes += self.len_in_chunk(place);
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         if !is_elsewhere(bytes) {
             return None;
         }
         let large = self.large[index_in(bytes)].take()?;
-        self.large_bytes -= super::allocated(large.len());
+        self.large_bytes -= large.bytes();
         Some(large)
     }
 
@@ -333,26 +259,39 @@ impl Heap for Packed {
 
     #[inline]
     fn get(&self, place: Place) -> PairRef<'_> {
-        let bytes = self.bytes_at(place);
-        Layout::of(bytes).pair(bytes)
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if form_in(bytes[0]) == form::SHORT
+            && let Some(pair) = short_pair(bytes, usize::from(bytes[0] >> 3))
+        {
+            return pair;
+        }
+        match self.find(place) {
+            Found::Bytes(bytes) => Layout::of(bytes).pair(bytes),
+            Found::Shared(pair, deadline_ms) => {
+                PairRef { key: pair.front(), value: pair, deadline_ms, shared: Some(pair) }
+            }
+        }
     }
 
     #[inline]
     fn key(&self, place: Place) -> &[u8] {
-        let bytes = self.bytes_at(place);
-        let layout = Layout::of(bytes);
-        &bytes[layout.key_at..layout.key_at + layout.key_len]
+        self.get(place).key
     }
 
     #[inline]
     fn get_if(&self, place: Place, key: &[u8]) -> Option<PairRef<'_>> {
-        let pair = self.get(place);
-        same(pair.key, key).then_some(pair)
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        match *bytes {
+            [head, ..] if is_short(head, key.len()) => {
+                short_pair(bytes, key.len()).filter(|pair| same(pair.key, key))
+            }
+            [head, ..] if form_in(head) == form::SHORT => None,
+            _ => Some(self.get(place)).filter(|pair| same(pair.key, key)),
+        }
     }
 
     fn deadline_ms(&self, place: Place) -> u64 {
-        let bytes = self.bytes_at(place);
-        Layout::of(bytes).deadline_ms(bytes)
+        self.get(place).deadline_ms
     }
 
     fn new_deadline_ms(entry: &NewPair<'_>) -> u64 {
@@ -361,10 +300,15 @@ impl Heap for Packed {
 
     fn put<'n>(&mut self, entry: Self::New<'n>) -> Result<Place, Self::New<'n>> {
         let (head, layout) = Layout::for_new(&entry);
+        if entry.value.len() >= SHARED_BYTES_MIN {
+            let pair = Shared::new(entry.key, entry.value);
+            let large = Large::Shared { pair, deadline_ms: entry.deadline_ms };
+            return self.put_large(large, CHUNKS_FOR_NEW_MAX).ok_or(entry);
+        }
         if layout.len() > INLINE_LEN_MAX {
             let mut bytes = vec![0; layout.len()].into_boxed_slice();
             layout.write(head, &entry, &mut bytes);
-            return self.put_large(bytes, CHUNKS_FOR_NEW_MAX).ok_or(entry);
+            return self.put_large(Large::Own(bytes), CHUNKS_FOR_NEW_MAX).ok_or(entry);
         }
         let Some((place, room)) = self.room(layout.len(), CHUNKS_FOR_NEW_MAX) else {
             return Err(entry);
@@ -399,7 +343,7 @@ impl Heap for Packed {
         };
         chunks
             + self.chunks.capacity() * size_of::<Box<[u8]>>()
-            + self.large.capacity() * size_of::<Option<Box<[u8]>>>()
+            + self.large.capacity() * size_of::<Option<Large>>()
             + self.large_bytes
     }
 
@@ -408,7 +352,7 @@ impl Heap for Packed {
     }
 
     fn fits_with(&self, other: &Self) -> bool {
-        let live = |heap: &Self| heap.used_bytes().saturating_sub(heap.hole_bytes);
+        let live = |heap: &Self| heap.used_bytes().saturating_sub(heap.hole_bytes + heap.end_bytes);
         live(self) + live(other) < CHUNKS_MAX * CHUNK_LEN / 2
     }
 }
@@ -420,10 +364,14 @@ fn start(place: Place) -> usize {
 
 #[inline]
 fn is_elsewhere(bytes: &[u8]) -> bool {
-    (bytes[0] >> 1) & 3 == form::ELSEWHERE
+    form_in(bytes[0]) == form::ELSEWHERE
 }
 
 #[inline]
 fn index_in(bytes: &[u8]) -> usize {
     u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize
 }
+
+#[cfg(test)]
+#[path = "packed_tests.rs"]
+mod tests;

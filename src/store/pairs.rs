@@ -4,13 +4,12 @@
 //! them costs less than an index would. A namespace that outgrew that has a table for as long as it
 //! has pairs. What a command or an effect is does not concern this file.
 
-use super::PAIR_DEADLINE_MS_MAX;
 use super::hash::{Hasher, KeyHasher};
-use super::heap::same;
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
 use super::spread::Parts;
 use super::table::{NEVER, Table};
+use crate::short::same;
 
 /// More pairs than this, or bytes of pairs, have a table.
 const FEW_PAIRS_MAX: usize = 64;
@@ -65,7 +64,7 @@ impl<'e> Few<'e> {
 }
 
 impl<'e> PairsRef<'e> {
-    #[inline]
+    #[inline(always)]
     pub fn get(self, hasher: KeyHasher<'_>, key: &[u8]) -> Option<PairRef<'e>> {
         match self {
             PairsRef::Few(few) => few.find(key).map(|(_, pair)| pair),
@@ -145,12 +144,10 @@ impl NameEntry {
         deadline: NewDeadline,
         now_ms: u64,
     ) -> (bool, u64) {
-        let new_ms = |old_ms: u64| match deadline {
-            NewDeadline::Keep if old_ms > now_ms => old_ms,
-            NewDeadline::At(at) => at.min(PAIR_DEADLINE_MS_MAX),
-            NewDeadline::Keep | NewDeadline::Clear => NEVER,
+        let change = |old_ms| {
+            let created = old_ms <= now_ms;
+            (created, deadline.of_pair(if created { NEVER } else { old_ms }))
         };
-        let change = |old_ms| (old_ms <= now_ms, new_ms(old_ms));
         let Some(table) = &mut self.many else {
             return self.put_few(hasher.hasher, key, value, change);
         };
@@ -160,6 +157,33 @@ impl NameEntry {
             table.insert(hash, NewPair { key, value, deadline_ms }, hasher.hasher);
             (created, deadline_ms)
         })
+    }
+
+    /// Overwrites a pair of a namespace, alive at `now_ms`, where it lies: if that needs no other room
+    /// and brings nothing forward. Returns its deadline; `None` if nothing was changed.
+    #[inline]
+    pub(super) fn overwrite_pair(
+        &mut self,
+        hasher: KeyHasher<'_>,
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+        now_ms: u64,
+    ) -> Option<u64> {
+        let change = |old_ms: u64| {
+            let new_ms = deadline.of_pair(old_ms);
+            (old_ms > now_ms && new_ms >= old_ms).then_some(new_ms)
+        };
+        if !self.is_namespace() {
+            return None;
+        }
+        if let Some(table) = &mut self.many {
+            return table.overwrite(hasher.hash(key), key, value, change);
+        }
+        let (at, pair) = self.few().find(key)?;
+        let deadline_ms = change(pair.deadline_ms)?;
+        let bytes = &mut self.value_mut()[at..];
+        Layout::of(bytes).set(value, deadline_ms, bytes).then_some(deadline_ms)
     }
 
     /// Makes an empty namespace ready for `len` pairs in the order of their hashes.
@@ -304,7 +328,7 @@ impl NameEntry {
     /// Moves few pairs to a table.
     fn make_many(&mut self, hasher: Hasher) -> &mut Table<Packed> {
         let mut table = Table::new(0);
-        for PairRef { key, value, deadline_ms } in self.few().iter() {
+        for PairRef { key, value, deadline_ms, .. } in self.few().iter() {
             table.insert(hasher.hash(key), NewPair { key, value, deadline_ms }, hasher);
         }
         self.set_value(Form::Namespace, &[]);
@@ -314,7 +338,7 @@ impl NameEntry {
     }
 
     fn add_few(&mut self, pair: &PairRef<'_>) {
-        let PairRef { key, value, deadline_ms } = *pair;
+        let PairRef { key, value, deadline_ms, .. } = *pair;
         self.may_expire |= deadline_ms != NEVER;
         self.splice(self.few().bytes.len(), false, Some(&NewPair { key, value, deadline_ms }));
     }

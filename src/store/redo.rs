@@ -82,7 +82,7 @@ impl Restore<'_> {
         }
         match effect {
             // The last one counts, whatever the snapshot has seen.
-            Effect::Libraries { all } => self.store.libraries.set(all),
+            Effect::Libraries { .. } | Effect::Library { .. } => self.store.libraries.apply(effect),
             Effect::PutPair { db, name, key, value, deadline_ms } => {
                 self.pairs += 1;
                 let deadline = match deadline_ms {
@@ -203,7 +203,8 @@ impl Restore<'_> {
             Effect::Rename { db, name, to } => ((db, name), (db, to), true),
             Effect::Move { db, name, to_db } => ((db, name), (to_db, name), true),
             Effect::Copy { db, name, to_db, to } => ((db, name), (to_db, to), false),
-            Effect::SwapDb { .. } | Effect::Flush { .. } | Effect::Libraries { .. } => return true,
+            Effect::SwapDb { .. } | Effect::Flush { .. } => return true,
+            Effect::Libraries { .. } | Effect::Library { .. } => return true,
             Effect::PutPair { db, name, .. }
             | Effect::DeletePair { db, name, .. }
             | Effect::PairDeadline { db, name, .. }

@@ -21,9 +21,7 @@ impl Store {
         let mut recorded = Effects::default();
         recorded.notes = notes.misses();
         for (cause, effect) in effects {
-            if let Effect::Libraries { all } = effect {
-                self.libraries.set(all)?;
-            }
+            self.libraries.apply(effect)?;
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),
@@ -67,7 +65,7 @@ impl Effect<'_> {
             | Effect::SwapDb { a: db, .. }
             | Effect::Flush { db }
             | Effect::Keep { db, .. } => db,
-            Effect::Libraries { .. } => 0,
+            Effect::Libraries { .. } | Effect::Library { .. } => 0,
         })
     }
 }
@@ -106,7 +104,7 @@ impl View<'_> {
                 self.keep(name, cause)?;
             }
             // They are no names: who applies effects has set them.
-            Effect::Libraries { .. } => self.effects.push(cause, effect),
+            Effect::Libraries { .. } | Effect::Library { .. } => self.effects.push(cause, effect),
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::name::{NameEntry, NewDeadline};
 use super::names::Names as _;
 use super::{DATABASES, Held, NEVER, Settings, Store, capture::flag};
 use crate::journal::Lsn;
-use crate::journal::effect::{Damaged, Effects};
+use crate::journal::effect::{Damaged, Effect, Effects};
 use crate::journal::format::Kind;
 use crate::journal::varint;
 
@@ -164,7 +164,7 @@ impl<'s> Restore<'s> {
     /// As [`Restore::names`].
     pub fn libraries(&mut self, lsn: Lsn, body: &[u8]) -> Result<(), Damaged> {
         self.begin_record(lsn, false)?;
-        self.store.libraries.set(body)
+        self.store.libraries.apply(Effect::Libraries { all: body })
     }
 
     /// The snapshot is complete: it has seen no effect after `end`.

@@ -7,6 +7,7 @@
 
 use super::heap::{Heap, NOWHERE, Place};
 use super::table::{NEVER, Rehash};
+use crate::prefetch::prefetch;
 
 /// Home slots of the largest segment; more entries split it.
 pub(super) const HOMES_MAX: usize = 1024;
@@ -19,7 +20,8 @@ const TAG_BITS: u32 = 16;
 pub(super) struct Slot(u32);
 
 impl Slot {
-    const EMPTY: Slot = Slot(NOWHERE as u32);
+    /// Higher than any that leads to an entry, since no entry lies [`NOWHERE`].
+    const EMPTY: Slot = Slot(u32::MAX);
 
     #[inline]
     fn new(tag: u16, place: Place) -> Slot {
@@ -39,6 +41,12 @@ impl Slot {
     #[inline]
     pub fn is_empty(self) -> bool {
         self.place() == NOWHERE
+    }
+
+    /// Whether it leads to an entry, and has the tag of `first`, the lowest slot with that tag.
+    #[inline]
+    fn is_like(self, first: Slot) -> bool {
+        self.0.wrapping_sub(first.0) < u32::from(NOWHERE)
     }
 }
 
@@ -131,12 +139,12 @@ impl<H: Heap> Segment<H> {
     #[inline(always)]
     pub fn find_entry(&self, hash: u64, key: &[u8]) -> Option<(usize, H::Ref<'_>)> {
         let tag = self.tag(hash);
-        let home = self.home(tag);
+        let (home, first) = (self.home(tag), Slot::new(tag, 0));
         for (distance, slot) in self.slots.get(home..)?.iter().enumerate() {
-            if slot.tag() < tag && !slot.is_empty() {
+            if slot.0 < first.0 {
                 continue;
             }
-            if slot.tag() != tag || slot.is_empty() {
+            if !slot.is_like(first) {
                 return None;
             }
             if let Some(entry) = self.heap.get_if(slot.place(), key) {
@@ -146,10 +154,12 @@ impl<H: Heap> Segment<H> {
         None
     }
 
-    /// Reads the slot where entries with this hash begin, to have it in the cache.
+    /// Fetches the slot where entries with this hash begin.
     #[inline]
-    pub fn touch_slot(&self, hash: u64) -> u64 {
-        self.slots.get(self.home(self.tag(hash))).map_or(0, |slot| u64::from(slot.0))
+    pub fn prefetch_slot(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(self.home(self.tag(hash))) {
+            prefetch(slot);
+        }
     }
 
     /// Where an entry with this hash most likely is, if there is one. Looks at no entry.
@@ -157,8 +167,9 @@ impl<H: Heap> Segment<H> {
     pub fn guess(&self, hash: u64) -> Option<Place> {
         let tag = self.tag(hash);
         let slots = self.slots.get(self.home(tag)..)?;
-        let slot = slots.iter().find(|slot| slot.is_empty() || slot.tag() >= tag)?;
-        (slot.tag() == tag && !slot.is_empty()).then(|| slot.place())
+        let first = Slot::new(tag, 0);
+        let slot = slots.iter().find(|slot| slot.0 >= first.0)?;
+        slot.is_like(first).then(|| slot.place())
     }
 
     /// Whether one more entry with this hash has a slot: then where, and how far away the next empty
@@ -350,7 +361,7 @@ impl<H: Heap> Segment<H> {
 
     #[inline]
     fn tag(&self, hash: u64) -> u16 {
-        ((hash << self.prefix_bits) >> (64 - TAG_BITS)) as u16
+        (hash.wrapping_shl(u32::from(self.prefix_bits)) >> (64 - TAG_BITS)) as u16
     }
 
     #[inline]

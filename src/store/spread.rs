@@ -491,6 +491,17 @@ impl<'s> Held<'s> {
         true
     }
 
+    /// [`super::names::Names::overwrite`] for the part that was turned to, if it is the only one.
+    pub(super) fn overwrite_part(
+        &mut self,
+        db: usize,
+        name: Name<'_>,
+        change: &mut dyn FnMut(&mut NameEntry) -> bool,
+    ) -> bool {
+        let is_one = !matches!(self.guards, Guards::Many(_));
+        is_one && self.stripe_at_mut(self.at).parts.get_mut(db, name).is_some_and(change)
+    }
+
     /// What [`super::names::Names::update`] does to a namespace that is spread. `before` is what its
     /// parts had copies of when its header was changed, if that was.
     #[cold]
@@ -555,7 +566,7 @@ impl<'s> Held<'s> {
         let db_at = &mut self.stripe_at_mut(number).dbs[db];
         db_at.update(name, &mut |entry| {
             entry.set_spread(false);
-            for PairRef { key, value, deadline_ms } in parts.iter().flat_map(Table::iter) {
+            for PairRef { key, value, deadline_ms, .. } in parts.iter().flat_map(Table::iter) {
                 let deadline = match deadline_ms {
                     NEVER => NewDeadline::Clear,
                     at => NewDeadline::At(at),

@@ -190,9 +190,8 @@ impl<H: Heap> Table<H> {
         rehash: impl Rehash,
         mut visit: impl FnMut(u64, H::Ref<'t>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Some(first) = self.directory_index(from) else { return ControlFlow::Continue(()) };
         let mut last = None;
-        for &index in &self.directory[first..] {
+        for &index in self.directory.get(self.directory_index(from)..).unwrap_or_default() {
             if last.replace(index) != Some(index) {
                 self.segments[index as usize].scan(from, rehash, &mut visit)?;
             }
@@ -256,17 +255,15 @@ impl<H: Heap> Table<H> {
     }
 
     #[inline]
-    fn directory_index(&self, hash: u64) -> Option<usize> {
-        match (self.directory.len(), self.depth) {
-            (0, _) => None,
-            (_, 0) => Some(0),
-            (_, depth) => Some(((hash << self.skip_bits) >> (64 - depth)) as usize),
-        }
+    fn directory_index(&self, hash: u64) -> usize {
+        // In two steps: no shift is by all 64 bits.
+        let rest = hash.wrapping_shl(u32::from(self.skip_bits)) >> 1;
+        rest.wrapping_shr(63u32.wrapping_sub(u32::from(self.depth))) as usize
     }
 
     #[inline]
     fn segment_of(&self, hash: u64) -> Option<usize> {
-        self.directory_index(hash).map(|index| self.directory[index] as usize)
+        self.directory.get(self.directory_index(hash)).map(|&index| index as usize)
     }
 
     /// Segments in hash order, each once.
@@ -280,7 +277,7 @@ impl<H: Heap> Table<H> {
     /// The part of the directory that leads to segments with this prefix.
     fn range(&self, prefix_bits: u8, prefix: u64) -> std::ops::Range<usize> {
         let width = 1usize << (self.depth - (prefix_bits - self.skip_bits));
-        let first = self.directory_index(prefix).unwrap_or(0) & !(width - 1);
+        let first = self.directory_index(prefix) & !(width - 1);
         first..first + width
     }
 
@@ -370,6 +367,15 @@ impl<H: Heap> Clone for Table<H> {
 }
 
 impl<T: Entry + Clone + std::fmt::Debug> Table<Boxed<T>> {
+    /// The entry with this key. Its sizes and deadline must stay as they are, but for a later deadline.
+    #[inline]
+    pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut T> {
+        let index = self.segment_of(hash)?;
+        let segment = &mut self.segments[index];
+        let at = segment.find(hash, key)?;
+        Some(segment.heap.get_mut(segment.slots[at].place()))
+    }
+
     /// Changes the entry with this key. `change` must keep its key.
     pub fn update<R>(
         &mut self,
@@ -391,6 +397,25 @@ impl<T: Entry + Clone + std::fmt::Debug> Table<Boxed<T>> {
 }
 
 impl Table<Packed> {
+    /// Overwrites a pair where it lies, if `change` gives its deadline another one, not an earlier one,
+    /// and value and deadline take as much room as before. Returns the new deadline; `None` if nothing
+    /// was changed.
+    #[inline]
+    pub fn overwrite(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        change: impl FnOnce(u64) -> Option<u64>,
+    ) -> Option<u64> {
+        let index = self.segment_of(hash)?;
+        let segment = &mut self.segments[index];
+        let (at, pair) = segment.find_entry(hash, key)?;
+        let deadline_ms = change(pair.deadline_ms)?;
+        let place = segment.slots[at].place();
+        segment.heap.set_in_place(place, value, deadline_ms).then_some(deadline_ms)
+    }
+
     /// Replaces value and deadline of the pair with this key by what `change` makes of its deadline,
     /// and returns what `change` does. `None` if there is no such pair.
     pub fn set(
@@ -403,9 +428,9 @@ impl Table<Packed> {
     ) -> Option<(bool, u64)> {
         let index = self.segment_of(hash)?;
         let segment = &mut self.segments[index];
-        let at = segment.find(hash, key)?;
+        let (at, pair) = segment.find_entry(hash, key)?;
+        let (created, deadline_ms) = change(pair.deadline_ms);
         let place = segment.slots[at].place();
-        let (created, deadline_ms) = change(segment.heap.deadline_ms(place));
         if segment.heap.set_in_place(place, value, deadline_ms) {
             // Not written if it stays, so that other threads may have it in their caches.
             if deadline_ms < segment.min_deadline_ms {
@@ -427,10 +452,19 @@ impl Table<Packed> {
         is_wanted: impl FnOnce(u64) -> bool,
         rehash: impl Rehash,
     ) -> bool {
-        let Some(pair) = self.get(hash, key) else { return false };
+        let Some(index) = self.segment_of(hash) else { return false };
+        let segment = &mut self.segments[index];
+        let Some((at, pair)) = segment.find_entry(hash, key) else { return false };
         if !is_wanted(pair.deadline_ms) {
             return false;
         }
+        let place = segment.slots[at].place();
+        if segment.heap.set_deadline_in_place(place, deadline_ms) {
+            segment.min_deadline_ms = segment.min_deadline_ms.min(deadline_ms);
+            self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
+            return true;
+        }
+        let pair = segment.heap.get(place);
         // A deadline more or less moves the value: it is carried over.
         let value = pair.value.to_vec();
         self.set(hash, key, &value, |_| (false, deadline_ms), rehash).is_some()

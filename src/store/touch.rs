@@ -1,13 +1,14 @@
 //! Bringing what a few requests will need into the processor's cache, all at once.
 //!
 //! Every name and pair lies behind a chain of places in memory. Run one by one, requests wait for
-//! each link in turn; here the same link is read for all of them before the next, so that the
-//! processor waits for memory about once and not for each. What is read says nothing of the data.
+//! each link in turn; here the same link is fetched for all of them before the next, so that the
+//! processor waits for memory about once and not for each. What is fetched says nothing of the data.
 
 use super::heap::Heap;
 use super::held::Held;
 use super::name::{Name, NameEntry};
 use super::view::Known;
+use crate::prefetch::prefetch;
 
 /// Requests that are touched at once at most.
 const TOUCHED_MAX: usize = 16;
@@ -18,7 +19,7 @@ const BODY_BYTES_MAX: usize = 4 * CACHE_LINE_BYTES;
 type Entries<'h> = [Option<&'h NameEntry>; TOUCHED_MAX];
 
 impl Held<'_> {
-    /// Reads where these names and pairs lie. Their stripes must be held.
+    /// Fetches these names and pairs. Their stripes must be held.
     #[inline]
     ///
     /// Each comes with the number of its stripe.
@@ -26,14 +27,14 @@ impl Held<'_> {
         let place = |(stripe, known): (usize, Known<'k>)| Some((stripe, known.name?));
         let mut names = known.clone().filter_map(place);
         let Some((stripe, first)) = names.next() else { return };
-        let (entries, mut seen) = if names.all(|(it, name)| it == stripe && name.hash == first.hash)
-        {
-            ([self.stripe_at(stripe).entry(db, first); TOUCHED_MAX], 0)
+        let keys = known.clone().map(|(_, known)| known.key);
+        if names.all(|(it, name)| it == stripe && name.hash == first.hash) {
+            let entry = self.stripe_at(stripe).entry(db, first);
+            touch_pairs(keys.map(|key| (entry, key)));
         } else {
-            self.touch_names(db, known.clone().map(place))
-        };
-        seen ^= touch_pairs(known.map(|(_, known)| known.key), &entries);
-        std::hint::black_box(seen);
+            let entries = self.touch_names(db, known.map(place));
+            touch_pairs(entries.iter().copied().zip(keys));
+        }
     }
 
     /// The stripe in which a pair lies for who holds all.
@@ -46,15 +47,16 @@ impl Held<'_> {
         &self,
         db: usize,
         names: impl Iterator<Item = Option<(usize, Name<'k>)>> + Clone,
-    ) -> (Entries<'_>, u64) {
-        let mut seen = 0;
+    ) -> Entries<'_> {
         let mut entries = [None; TOUCHED_MAX];
         let mut segments = [None; TOUCHED_MAX];
         for (name, segment) in names.clone().zip(&mut segments) {
             let Some((stripe, name)) = name else { continue };
             let Some(db) = self.stripe_at(stripe).dbs.get(db) else { continue };
             *segment = db.names.segment(name.hash);
-            seen ^= segment.map_or(0, |segment| segment.touch_slot(name.hash));
+            if let Some(segment) = segment {
+                segment.prefetch_slot(name.hash);
+            }
         }
         for ((name, segment), entry) in names.zip(&segments).zip(&mut entries) {
             let Some((stripe, name)) = name else { continue };
@@ -63,37 +65,43 @@ impl Held<'_> {
                 continue;
             };
             *entry = segment.guess(name.hash).map(|place| &**segment.heap.get(place));
-        }
-        for entry in entries.iter().flatten() {
-            seen ^= entry.deadline_ms;
+            if let Some(entry) = entry {
+                prefetch(*entry);
+            }
         }
         for entry in entries.iter().flatten() {
             let body = entry.body();
             let body = &body[..body.len().min(BODY_BYTES_MAX)];
-            let lines = body.iter().step_by(CACHE_LINE_BYTES).chain(body.last());
-            seen ^= lines.fold(0, |seen, &byte| seen ^ u64::from(byte));
+            body.iter().step_by(CACHE_LINE_BYTES).chain(body.last()).for_each(prefetch);
         }
-        (entries, seen)
+        entries
     }
 }
 
-/// Reads where pairs lie that have a table of their own.
-fn touch_pairs<'k>(
-    keys: impl Iterator<Item = Option<(&'k [u8], u64)>> + Clone,
-    entries: &Entries<'_>,
-) -> u64 {
-    let mut seen = 0;
+/// Fetches pairs that have a table of their own.
+#[inline]
+fn touch_pairs<'k, 'h>(
+    pairs: impl Iterator<Item = (Option<&'h NameEntry>, Option<(&'k [u8], u64)>)>,
+) {
     let mut segments = [None; TOUCHED_MAX];
-    for ((key, entry), segment) in keys.clone().zip(entries).zip(&mut segments) {
+    let mut len = 0;
+    for (entry, key) in pairs.take(TOUCHED_MAX) {
         let (Some((_, hash)), Some(NameEntry { many: Some(pairs), .. })) = (key, entry) else {
             continue;
         };
-        *segment = pairs.segment(hash);
-        seen ^= segment.map_or(0, |segment| segment.touch_slot(hash));
+        let Some(segment) = pairs.segment(hash) else { continue };
+        segment.prefetch_slot(hash);
+        segments[len] = Some((segment, hash));
+        len += 1;
     }
-    for (key, segment) in keys.zip(&segments) {
-        let (Some((_, hash)), Some(segment)) = (key, segment) else { continue };
-        seen ^= segment.guess(hash).map_or(0, |place| segment.heap.touch(place));
+    let mut places = [None; TOUCHED_MAX];
+    for (&(segment, hash), place) in segments[..len].iter().flatten().zip(&mut places) {
+        *place = segment.guess(hash).map(|place| (&segment.heap, place));
+        if let Some((heap, place)) = *place {
+            heap.prefetch_way(place);
+        }
     }
-    seen
+    for (heap, place) in places[..len].iter().flatten() {
+        heap.prefetch(*place);
+    }
 }

@@ -16,6 +16,7 @@ use super::table::NEVER;
 use super::{CURSOR_BITS, Eviction, Held, Overlay, Policy, Usage};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
+use crate::shared::{Shared, Value};
 
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +131,15 @@ pub struct Pair<'v> {
     pub value: &'v [u8],
     /// When it expires, in unix ms.
     pub deadline_ms: Option<u64>,
+    shared: Option<&'v Shared>,
+}
+
+impl<'v> Pair<'v> {
+    /// Its value, to be sent.
+    #[inline]
+    pub fn sendable(&self) -> Value<'v> {
+        Value { bytes: self.value, shared: self.shared }
+    }
 }
 
 /// The pairs of one namespace.
@@ -143,6 +153,7 @@ pub struct Pairs<'v> {
 
 impl<'a> View<'a> {
     /// Over the live store, edited in place. The names must be held.
+    #[inline]
     pub fn live(
         held: &'a mut Held<'_>,
         effects: &'a mut Effects,
@@ -163,6 +174,7 @@ impl<'a> View<'a> {
         View::new(overlay, effects, hasher, access, None)
     }
 
+    #[inline]
     fn new(
         names: &'a mut dyn Names,
         effects: &'a mut Effects,
@@ -244,10 +256,17 @@ impl<'a> View<'a> {
     }
 
     /// The string a name holds.
+    #[inline]
     pub fn string(&self, name: &[u8]) -> Result<Option<&[u8]>> {
+        Ok(self.sendable_string(name)?.map(|string| string.bytes))
+    }
+
+    /// The same, to be sent.
+    #[inline]
+    pub fn sendable_string(&self, name: &[u8]) -> Result<Option<Value<'_>>> {
         match self.entry(self.access.db, name) {
             None => Ok(None),
-            Some(entry) => match entry.string() {
+            Some(entry) => match entry.sendable_string() {
                 None if entry.kind().is_some() => Err(Error::WrongType),
                 string => Ok(string),
             },
@@ -267,7 +286,7 @@ impl<'a> View<'a> {
     }
 
     /// The pairs under a header.
-    #[inline]
+    #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let pairs = match entry.form() {
             Form::Spread | Form::Part => self.names.pairs(self.access.db, entry),
@@ -415,7 +434,7 @@ impl<'a> View<'a> {
 
 impl<'v> Pairs<'v> {
     /// The pair with this key.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
         self.alive(self.pairs.get(self.hasher, key)?)
     }
@@ -492,9 +511,9 @@ impl<'v> Pairs<'v> {
 
     #[inline(always)]
     fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
-        let PairRef { key, value, deadline_ms } = pair;
+        let PairRef { key, value, deadline_ms, shared } = pair;
         let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
-        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline })
+        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline, shared })
     }
 }
 

@@ -146,6 +146,7 @@ fn line(cause: Cause, effect: Effect<'_>) -> String {
         Effect::SwapDb { a, b } => format!("swap db{a} and db{b}"),
         Effect::Flush { db } => format!("flush db{db}"),
         Effect::Keep { db, name } => format!("keep db{db} {}", quoted(name)),
+        Effect::Library { name, code } => format!("library {} = {}", quoted(name), quoted(code)),
         Effect::Libraries { all } => format!("libraries {}", quoted(all)),
     };
     format!("{text} [{}]", cause.event())

@@ -65,7 +65,7 @@ impl<'s> Loader<'s> {
         const STEP: Duration = Duration::from_millis(1);
         let journal = &self.store.journal;
         while journal.is_behind() && !journal.refuses() {
-            journal.kick();
+            journal.wake();
             std::thread::sleep(STEP);
         }
         if journal.refuses() {

@@ -9,14 +9,17 @@
 
 mod client;
 mod ledger;
+mod linearize;
 mod load;
 mod machine;
 mod model;
 mod server;
 
+mod backup;
 mod deadlines;
 mod faults;
 mod full_disk;
+mod histories;
 mod kill;
 mod owner;
 mod power;

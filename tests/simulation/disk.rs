@@ -55,9 +55,13 @@ struct State {
 #[derive(Debug, Clone, Default)]
 struct Content {
     cache: Vec<u8>,
+    /// Where what is appended goes; behind it are zeros.
+    end: usize,
     safe: Vec<u8>,
     /// Not flushed: from here on. What is before and not in `safe` was lost by a failed flush.
     dirty_from: usize,
+    /// Up to here, or the end.
+    dirty_to: usize,
 }
 
 impl MemoryDisk {
@@ -152,16 +156,18 @@ impl State {
             for at in (0..len).step_by(SECTOR) {
                 let end = (at + SECTOR).min(len);
                 // Written sectors of a file may be there or not, whatever their order.
-                if end > safe_len && at >= file.dirty_from / SECTOR * SECTOR {
+                if end > file.dirty_from && at >= file.dirty_from / SECTOR * SECTOR {
                     let is_kept = keeps_all || self.random.below(2) == 0;
                     if is_kept {
-                        let from = at.max(safe_len.min(file.dirty_from));
+                        // What was taken back is not there to be written.
+                        let end = end.min(cache.len());
+                        let from = at.max(safe_len.min(file.dirty_from)).min(end);
                         file.safe[from..end].copy_from_slice(&cache[from..end]);
                     }
                 }
             }
             file.cache = file.safe.clone();
-            file.dirty_from = file.cache.len();
+            (file.end, file.dirty_from) = (file.cache.len(), file.cache.len());
             self.files[id] = file;
         }
     }
@@ -207,15 +213,11 @@ impl Disk for MemoryDisk {
         if !is_last || state.random.below(2) == 0 {
             let file = &mut state.files[id];
             file.cache.truncate(len as usize);
+            file.end = file.cache.len();
             file.safe = file.cache.clone();
             file.dirty_from = file.cache.len();
         }
         if is_last { crashed() } else { Ok(()) }
-    }
-
-    fn flush(&self, name: &str) -> io::Result<()> {
-        let id = self.0.lock().file(name)?;
-        MemoryFile { disk: self.clone(), id }.sync()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -262,7 +264,14 @@ impl DiskFile for MemoryFile {
             true => state.random.below(bytes.len() + 1),
             false => bytes.len(),
         };
-        state.files[self.id].cache.extend_from_slice(&bytes[..taken]);
+        let file = &mut state.files[self.id];
+        let end = file.end + taken;
+        let len = file.cache.len();
+        file.cache.resize(len.max(end), 0);
+        file.cache[file.end..end].copy_from_slice(&bytes[..taken]);
+        file.dirty_from = file.dirty_from.min(file.end);
+        file.dirty_to = file.dirty_to.max(end);
+        file.end = end;
         match taken {
             _ if is_last => crashed(),
             0 if is_full => Err(io::ErrorKind::StorageFull.into()),
@@ -283,14 +292,16 @@ impl DiskFile for MemoryFile {
         if is_done {
             let safe_len = file.safe.len();
             file.safe.resize(file.cache.len().max(safe_len), 0);
-            let from = file.dirty_from.min(file.cache.len());
-            file.safe[from..file.cache.len()].copy_from_slice(&file.cache[from..]);
+            let to = file.dirty_to.min(file.cache.len());
+            let from = file.dirty_from.min(to);
+            file.safe[from..to].copy_from_slice(&file.cache[from..to]);
             let len = file.cache.len();
             file.safe.truncate(len);
         }
         if is_done || is_bad {
             // What a failed flush did not write counts as written all the same.
             file.dirty_from = file.cache.len();
+            file.dirty_to = 0;
         }
         match () {
             () if is_last => crashed(),
@@ -309,12 +320,27 @@ impl DiskFile for MemoryFile {
         }
     }
 
+    fn zero(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        let is_last = state.begin()?;
+        let is_done = !is_last || state.random.below(2) == 0;
+        let file = &mut state.files[self.id];
+        assert!(file.end as u64 <= from && from <= file.cache.len() as u64, "that is no end");
+        if is_done {
+            file.dirty_from = file.dirty_from.min(from as usize);
+            file.dirty_to = to as usize;
+            file.cache.resize(to as usize, 0);
+        }
+        if is_last { crashed() } else { Ok(()) }
+    }
+
     fn cut(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let is_last = state.begin()?;
         let file = &mut state.files[self.id];
         if !is_last {
             file.cache.truncate(len as usize);
+            file.end = file.cache.len();
             file.dirty_from = file.dirty_from.min(len as usize);
         }
         if is_last { crashed() } else { Ok(()) }

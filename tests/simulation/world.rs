@@ -151,7 +151,11 @@ impl World {
             }
             4..=6 => self.reap(),
             7..=9 => self.fill(),
-            10..=24 => {
+            10..=16 => {
+                let is_done = self.writer.write_through(self.history.now_ms);
+                self.log(format!("write through: {is_done}"));
+            }
+            17..=24 => {
                 let stepped = self.writer.step(self.history.now_ms);
                 self.log(format!("write: {stepped:?}"));
             }

@@ -15,6 +15,7 @@ use pantry::config::{Allowed, Config};
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
+use pantry::output::Output;
 use pantry::reply::Reply;
 use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
@@ -79,21 +80,24 @@ impl Harness {
         if self.over_overlay {
             executor = executor.over_overlay();
         }
-        let mut out = Vec::new();
+        let mut out = Output::new();
         let request = OwnedRequest::new(words.iter().map(Vec::as_slice));
         let resp3 = session.resp3;
         executor.execute(session, request.args(), &mut Reply::resp(&mut out, resp3));
+        while session.is_in_script {
+            executor.go_on(session, &mut Reply::resp(&mut out, resp3));
+        }
         executor.finish(session);
-        out
+        out.to_vec()
     }
 
     /// The bytes of what waits for `client` beside its replies.
     pub fn pushes(&mut self, client: &str) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Output::new();
         if let Some(session) = self.sessions.get_mut(client) {
             session.collect_mail(&mut out, &mut Vec::new());
         }
-        out
+        out.to_vec()
     }
 
     /// Ends `client`'s connection.

@@ -4,6 +4,7 @@ use mlua::{Lua, Value};
 
 use super::{DEPTH_MAX, Invalid, Options};
 use crate::script::args::Arguments;
+use crate::script::host::Unlimited;
 
 /// The value of the JSON in the first argument.
 pub fn decode(lua: &Lua, args: &Arguments<'_>, options: Options) -> mlua::Result<Value> {
@@ -11,6 +12,7 @@ pub fn decode(lua: &Lua, args: &Arguments<'_>, options: Options) -> mlua::Result
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(args.wrong("JSON parser does not support UTF-16 or UTF-32"));
     }
+    let _unlimited = Unlimited::new(lua);
     let mut parser = Parser { lua, args, options, text: &text, at: 0, depth: 0 };
     let token = parser.token();
     let value = parser.value(token)?;

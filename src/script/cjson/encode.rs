@@ -38,30 +38,30 @@ impl Encoder<'_> {
             let text = format!("Cannot serialise, excessive nesting ({depth})");
             return Err(self.args.wrong(&text));
         }
-        let pairs: Vec<(Value, Value)> = table.pairs().collect::<mlua::Result<_>>()?;
-        match self.array_len(table, &pairs)? {
+        match self.array_len(table)? {
             Some(len) => self.array(table, len, depth),
-            None => self.object(&pairs, depth),
+            None => self.object(table, depth),
         }
     }
 
     /// The largest index, if all keys are positive integers and there are some.
-    fn array_len(&self, table: &Table, pairs: &[(Value, Value)]) -> mlua::Result<Option<usize>> {
-        let mut largest = 0;
-        for (key, _) in pairs {
-            let number = match key {
-                Value::Integer(number) => *number as f64,
-                Value::Number(number) => *number,
+    fn array_len(&self, table: &Table) -> mlua::Result<Option<usize>> {
+        let (mut largest, mut items) = (0, 0usize);
+        for pair in table.pairs::<Value, Value>() {
+            let number = match pair?.0 {
+                Value::Integer(number) => number as f64,
+                Value::Number(number) => number,
                 _ => return Ok(None),
             };
             if number < 1.0 || number != number.floor() {
                 return Ok(None);
             }
             largest = largest.max(number as usize);
+            items += 1;
         }
         let Options { sparse_ratio, sparse_safe, sparse_convert, .. } = self.options;
         let is_sparse = sparse_ratio > 0
-            && largest > pairs.len().saturating_mul(sparse_ratio)
+            && largest > items.saturating_mul(sparse_ratio)
             && largest > sparse_safe;
         match (is_sparse, sparse_convert) {
             (true, true) => Ok(None),
@@ -85,23 +85,24 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn object(&mut self, pairs: &[(Value, Value)], depth: usize) -> mlua::Result<()> {
+    fn object(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
         self.out.push(b'{');
-        for (at, (key, value)) in pairs.iter().enumerate() {
+        for (at, pair) in table.pairs::<Value, Value>().enumerate() {
+            let (key, value) = pair?;
             if at > 0 {
                 self.out.push(b',');
             }
-            match key {
+            match &key {
                 Value::String(text) => self.string(&text.as_bytes()),
                 Value::Integer(_) | Value::Number(_) => {
                     self.out.push(b'"');
-                    self.value(key, depth)?;
+                    self.value(&key, depth)?;
                     self.out.push(b'"');
                 }
                 other => return Err(self.cannot(other, "table key must be a number or string")),
             }
             self.out.push(b':');
-            self.value(value, depth)?;
+            self.value(&value, depth)?;
         }
         self.out.push(b'}');
         Ok(())

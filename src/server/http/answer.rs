@@ -53,6 +53,13 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
     answer
 }
 
+/// Text of this kind.
+pub(super) fn text(kind: &'static str, body: String) -> Answer {
+    let mut answer = json(StatusCode::OK, body.into_bytes());
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
 /// 204.
 pub(super) fn no_content() -> Answer {
     let mut answer = Response::new(Whole::default());

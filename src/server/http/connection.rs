@@ -27,10 +27,10 @@ use crate::error::Error;
 use crate::journal::Passage;
 use crate::reply::Captured;
 use crate::resp::owned::OwnedRequest;
-use crate::server::Server;
 use crate::server::clients::{Address, Client};
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
+use crate::server::{Server, exposition};
 use crate::session::Session;
 
 /// Longest request line and headers together; hyper takes at most 100 headers.
@@ -122,6 +122,9 @@ impl Connection {
         if !is_authenticated {
             return Err(Error::NoAuth.into());
         }
+        if let Some(answer) = self.metrics(head) {
+            return Ok(answer);
+        }
         let method = overridden(&head.method, &head.headers)?;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
@@ -169,6 +172,13 @@ impl Connection {
         let mut body = Object::default();
         body.text("status", text);
         Some(answer::json(status, body.end()))
+    }
+
+    /// What Prometheus asks for.
+    fn metrics(&self, head: &Parts) -> Option<Answer> {
+        let is_asked =
+            matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() == "/metrics";
+        is_asked.then(|| answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server)))
     }
 
     /// Waits until nothing that was shown can be lost in a crash.

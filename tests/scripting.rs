@@ -1,0 +1,138 @@
+//! Scripts beyond what golden scripts show: what they can not break, and what their effects are.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use pantry::journal::Journal;
+use support::Harness;
+use support::render::render;
+
+/// Runs a script without names; returns its reply as redis-cli prints it.
+fn eval(server: &mut Harness, script: &str) -> String {
+    render(&server.execute("a", &[b"EVAL".to_vec(), script.as_bytes().to_vec(), b"0".to_vec()]))
+}
+
+/// What every script must find, whatever others tried.
+const PROBE: &str = "foo_is = rawget(_G, 'foo')";
+const WHOLE: &str = "return tostring(rawget(_G, 'foo')) .. string.upper('a') .. ('b'):upper() .. \
+                     redis.sha1hex(''):sub(1, 4) .. tostring(rawget(string, 'foo')) .. table.concat({1, 2}) .. \
+                     cjson.encode({1}) .. tostring(math.floor(1.5)) .. type(redis.call)";
+
+#[test]
+fn nothing_that_scripts_share_can_be_changed() {
+    let mut server = Harness::new(Journal::discarding());
+    let whole = eval(&mut server, WHOLE);
+    assert_eq!(whole, "\"nilABda39nil12[1]1function\"");
+    assert!(eval(&mut server, PROBE).contains("Attempt to modify a readonly table"));
+    for attempt in [
+        "foo = 1",
+        "_G.foo = 1",
+        "rawset(_G, 'foo', 1)",
+        "setmetatable(_G, {__index = function() return 1 end})",
+        "getmetatable(_G).__index.foo = 1",
+        "getfenv(0).foo = 1",
+        "getfenv(redis.call).foo = 1",
+        "getfenv(string.upper).string = {}",
+        "setfenv(0, {foo = 1})",
+        "setfenv(pcall, {foo = 1})",
+        "string.upper = function() return 'x' end",
+        "string.foo = 1",
+        "rawset(string, 'foo', 1)",
+        "table.insert(string, 'foo')",
+        "table.sort(string)",
+        "getmetatable('').__index = {}",
+        "getmetatable('').__index.upper = nil",
+        "setmetatable(string, {})",
+        "redis.call = nil",
+        "redis.sha1hex = function() return 'x' end",
+        "cjson.encode = nil",
+        "math.floor = nil",
+        "table.concat = nil",
+        "for name in pairs(_G) do _G[name] = nil end",
+        "loadstring('foo = 1')()",
+        "load(function() return nil end)() foo = 1",
+        "coroutine.wrap(function() foo = 1 end)()",
+        "local f = loadstring(string.dump(function() foo = 1 end)) f()",
+        "pcall(rawset, _G, 'foo', 1)",
+        "xpcall(function() foo = 1 end, function() string.upper = nil end)",
+        "redis.setresp(3) redis.setresp(7)",
+    ] {
+        eval(&mut server, attempt);
+        assert_eq!(eval(&mut server, WHOLE), whole, "{attempt}");
+    }
+}
+
+#[test]
+fn what_could_leave_the_sandbox_is_not_there() {
+    let mut server = Harness::new(Journal::discarding());
+    for name in ["io", "require", "package", "debug", "dofile", "loadfile", "print", "newproxy"] {
+        let reply = eval(&mut server, &format!("return {name}"));
+        assert!(reply.contains("nonexistent global variable"), "{name}: {reply}");
+    }
+    assert_eq!(eval(&mut server, "return #{next(os), next(os, 'clock')}"), "(integer) 1");
+}
+
+#[test]
+fn memory_that_runs_out_ends_the_script_only() {
+    let mut server = Harness::new(Journal::discarding());
+    for bomb in [
+        "local s = 'x' while true do s = s .. s end",
+        "local t = {} while true do t[#t + 1] = {} end",
+        "return string.rep('x', 2 ^ 30)",
+        "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e6) .. i end",
+    ] {
+        let reply = eval(&mut server, bomb);
+        assert!(reply.contains("not enough memory"), "{bomb}: {reply}");
+        assert_eq!(eval(&mut server, "return 1 + 1"), "(integer) 2");
+    }
+}
+
+#[test]
+fn large_tables_go_both_ways() {
+    let mut server = Harness::new(Journal::discarding());
+    let reply = eval(&mut server, "local t = {} for i = 1, 20000 do t[i] = 'x' .. i end return t");
+    assert!(reply.trim_end().ends_with("20000) \"x20000\""), "{}", &reply[reply.len() - 100..]);
+    let script = "local t = {} for i = 1, 20000 do t[tostring(i)] = {i} end \
+                  local there = cjson.decode(cjson.encode(t)) \
+                  local back = cmsgpack.unpack(cmsgpack.pack(there)) \
+                  return back['20000'][1]";
+    assert_eq!(eval(&mut server, script), "(integer) 20000");
+}
+
+#[test]
+fn many_scripts_and_functions_can_be_kept() {
+    let mut server = Harness::new(Journal::discarding());
+    for i in 0..10_000 {
+        let script = format!("return {i}").into_bytes();
+        server.execute("a", &[b"SCRIPT".to_vec(), b"LOAD".to_vec(), script]);
+    }
+    assert_eq!(eval(&mut server, "return 9999"), "(integer) 9999");
+}
+
+#[test]
+fn a_script_is_one_batch_of_effects_even_if_it_fails() {
+    let mut server = Harness::new(Journal::remembering(u64::MAX));
+    let script = "redis.call('SET', 'a', 1) redis.call('HSET', 'b', 'c', 2) error('enough')";
+    assert!(eval(&mut server, script).contains("enough"));
+    assert_eq!(server.server.store.journal.batches().len(), 1);
+    assert_eq!(server.run("GET a"), "\"1\"");
+}
+
+#[test]
+fn libraries_are_kept_with_the_data() {
+    let mut server = Harness::new(Journal::remembering(u64::MAX));
+    let load = |server: &mut Harness, name: &str| {
+        let code = format!("#!lua name={name}\nredis.register_function('{name}', function() end)");
+        server.execute("a", &[b"FUNCTION".to_vec(), b"LOAD".to_vec(), code.into_bytes()]);
+    };
+    load(&mut server, "gone");
+    server.run("FUNCTION FLUSH");
+    load(&mut server, "one");
+    load(&mut server, "two");
+    load(&mut server, "three");
+    server.run("FUNCTION DELETE two");
+    let kept = server.server.store.libraries.all().1;
+    let names: Vec<_> = kept.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+    assert_eq!(names, ["one", "three"]);
+    assert_eq!(server.replayed().libraries.all().1, kept);
+}
