@@ -465,7 +465,7 @@ impl<'s> Executor<'s> {
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
                     }
-                    if self.held.is_spread(db, name) {
+                    if self.held.is_spread(name) {
                         self.lock_spread(db, spec, args, name, known)?;
                     }
                 }
@@ -537,7 +537,7 @@ impl<'s> Executor<'s> {
             }
         }
         self.release();
-        self.held.lock_whole(db, name);
+        self.held.lock_whole(name);
         self.check_turn()?;
         self.held.tidy(db, name);
         self.now_ms = self.held.settle_now_ms(self.clock_ms);

@@ -26,7 +26,7 @@ impl Store {
         edit: impl FnOnce(&mut View<'_>) -> R,
     ) -> (R, Lsn) {
         let mut held = Held::new(self);
-        held.lock_whole(db, self.name(name));
+        held.lock_whole(self.name(name));
         self.with_view(held, db, edit)
     }
 

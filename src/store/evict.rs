@@ -230,7 +230,7 @@ impl Store {
     fn evict(&self, policy: Policy, candidate: &Candidate, now_ms: u64) -> bool {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
-        held.lock_whole(candidate.db, name);
+        held.lock_whole(name);
         if !self.turn.is_free() {
             return false;
         }

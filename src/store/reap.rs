@@ -69,7 +69,7 @@ impl Store {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
         let hashed = self.name(name);
-        held.lock_whole(db, hashed);
+        held.lock_whole(hashed);
         if !self.turn.is_free() {
             return;
         }

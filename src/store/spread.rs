@@ -289,11 +289,11 @@ impl<'e> Parts<'e> {
 }
 
 impl<'s> Held<'s> {
-    /// Whether a name whose stripe was turned to is spread, and what is held of it may not be enough.
+    /// Whether a name whose stripe was turned to is spread, in any database, and what is held of it may not be enough.
     #[inline]
-    pub fn is_spread(&self, db: usize, name: Name<'_>) -> bool {
+    pub fn is_spread(&self, name: Name<'_>) -> bool {
         let stripe = self.stripe(name.hash);
-        !stripe.spread.is_empty() && stripe.spread.contains(&(db, name.hash))
+        stripe.spread.iter().any(|(_, hash)| *hash == name.hash)
     }
 
     /// Whether any name of the stripe that was turned to is spread.
@@ -348,9 +348,9 @@ impl<'s> Held<'s> {
     }
 
     /// Takes a name with all it holds. Nothing may be held.
-    pub fn lock_whole(&mut self, db: usize, name: Name<'_>) {
+    pub fn lock_whole(&mut self, name: Name<'_>) {
         self.lock(name);
-        if !self.is_spread(db, name) {
+        if !self.is_spread(name) {
             return;
         }
         self.store.spread.place(name.hash).store(name.hash, Relaxed);
@@ -359,7 +359,7 @@ impl<'s> Held<'s> {
 
     /// Puts a name that is held whole together again, if little is left of it.
     pub fn tidy(&mut self, db: usize, name: Name<'_>) {
-        if !self.is_spread(db, name) {
+        if !self.get(db, name).is_some_and(NameEntry::is_spread) {
             return;
         }
         let len: usize = self.parts_of(db, name).filter_map(NameEntry::len_of_part).sum();
