@@ -17,6 +17,7 @@ use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
+use crate::push::monitor;
 use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -51,6 +52,9 @@ pub struct Executor<'s> {
     is_in_exec: bool,
     over_overlay: bool,
     seen: Seen,
+    /// Whether somebody is shown all commands, and what is to be shown.
+    is_monitored: bool,
+    monitored: String,
     /// What was published and not sent yet.
     outbox: Vec<Publication>,
     /// A command ran that may change something.
@@ -105,6 +109,8 @@ impl<'s> Executor<'s> {
             is_in_exec: false,
             over_overlay: false,
             seen: Seen::default(),
+            is_monitored: server.monitors.are_there(),
+            monitored: String::new(),
             outbox: Vec::new(),
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
@@ -137,6 +143,11 @@ impl<'s> Executor<'s> {
         self.effects
     }
 
+    /// Whether a transaction's or a script's commands are run.
+    pub fn is_in_transaction(&self) -> bool {
+        self.is_in_exec
+    }
+
     /// Sends a message when nothing is held any more, and before what later commands do is heard of.
     pub fn publish(&mut self, publication: Publication) {
         self.outbox.push(publication);
@@ -155,6 +166,11 @@ impl<'s> Executor<'s> {
             let lsn = session.seen.max(self.seen).touched;
             self.server.pubsub.publish(lsn, self.clock_ms, &self.outbox);
             self.outbox.clear();
+        }
+        if !self.monitored.is_empty() {
+            let lsn = session.seen.max(self.seen).touched;
+            self.server.monitors.show(lsn, self.clock_ms, &self.monitored);
+            self.monitored.clear();
         }
     }
 
@@ -202,6 +218,9 @@ impl<'s> Executor<'s> {
             }
             Ok(spec) => self.call(session, spec, args, plan.known, reply),
         }
+        if session.is_listening && !plan.is("CLIENT") {
+            session.end_caching();
+        }
         if session.reply_mode != ReplyMode::On
             && !plan.spec.is_some_and(|spec| spec.command.flags.pushes)
         {
@@ -245,6 +264,16 @@ impl<'s> Executor<'s> {
             self.ran_in_group(spec);
         } else {
             self.end_timed(session, spec, args, began_ns);
+        }
+        if let (Some(mode), Run::Read(_)) = (&session.tracking, spec.command.run)
+            && mode.remembers()
+        {
+            let names = spec.keys.positions(args.len()).map(|at| args.get(at));
+            self.server.tracking.remember(session.client.id, names);
+        }
+        if self.is_monitored {
+            let now_us = self.server.store.clock.now_us();
+            monitor::add_line(&mut self.monitored, session, spec, args, now_us);
         }
         self.effects.end_command();
     }

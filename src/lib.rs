@@ -31,7 +31,7 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
+//! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
 //!   [`short`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
@@ -50,6 +50,7 @@ pub mod base64;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod digest;
 pub mod dispatch;
 pub mod error;
 pub mod events;

@@ -12,10 +12,11 @@ use crate::command::Spec;
 use crate::journal::Seen;
 use crate::output::Output;
 use crate::push::pubsub::Kind;
+use crate::push::tracking::Mode;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::Server;
-use crate::server::clients::Client;
+use crate::server::clients::{Client, Flag};
 use crate::store::Watched;
 
 /// Most bytes of commands that MULTI queues.
@@ -42,6 +43,10 @@ pub struct Session {
     pub seen: Seen,
     /// Whether it may be sent what it did not ask for.
     pub is_listening: bool,
+    /// How it wants to be told of changes of what it has read.
+    pub tracking: Option<Box<Mode>>,
+    /// Whether it is a script's.
+    pub is_script: bool,
     /// What it has subscribed to.
     pub subscriptions: Subscriptions,
     /// Set by MULTI.
@@ -121,6 +126,8 @@ impl Session {
             should_close: false,
             seen: Seen::default(),
             is_listening: false,
+            tracking: None,
+            is_script: false,
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,
@@ -146,6 +153,29 @@ impl Session {
                 server.pubsub.unsubscribe(kind, &name, self.client.id);
             }
             self.client.subscriptions[kind as usize].store(0, Relaxed);
+        }
+        self.stop_tracking(server);
+        if self.client.has(Flag::Monitor) {
+            server.monitors.remove(self.client.id);
+            self.client.set(Flag::Monitor, false);
+        }
+    }
+
+    /// Ends CLIENT TRACKING.
+    pub fn stop_tracking(&mut self, server: &Server) {
+        if self.tracking.take().is_some() {
+            server.tracking.disable(self.client.id);
+            self.client.redirect.store(-1, Relaxed);
+            for flag in [Flag::Tracking, Flag::Broadcast, Flag::BrokenRedirect] {
+                self.client.set(flag, false);
+            }
+        }
+    }
+
+    /// CLIENT CACHING is for one command, or one transaction.
+    pub fn end_caching(&mut self) {
+        if let Some(mode) = self.tracking.as_mut().filter(|_| self.transaction.is_none()) {
+            mode.caching = false;
         }
     }
 

@@ -14,7 +14,7 @@ use std::process::Command;
 use process::{Client, Process};
 
 /// Bytes the server reads at once.
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 128 * 1024;
 
 fn request(words: &[&str]) -> String {
     let bulks = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));

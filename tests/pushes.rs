@@ -9,6 +9,7 @@ use std::time::Duration;
 use pantry::config::Class;
 use pantry::events::feed::{Filter, Next, What};
 use pantry::journal::Journal;
+use support::Harness;
 use support::served::{Served, assert_closed, assert_reads, assert_silent, block_on, send, serve};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -106,6 +107,21 @@ fn who_does_not_read_is_cut_and_nobody_else() {
         }
         panic!("it was never cut");
     });
+}
+
+/// Which name is forgotten is random.
+#[test]
+fn the_table_of_readers_is_limited() {
+    let mut harness = Harness::new(Journal::discarding());
+    for line in ["HELLO 3", "CONFIG SET tracking-table-max-keys 1", "CLIENT TRACKING ON", "GET tea"]
+    {
+        harness.run(line);
+    }
+    assert!(harness.pushes("a").is_empty());
+    harness.run("GET milk");
+    assert_eq!(harness.server.tracking.counts().names, 1);
+    let told = harness.pushes("a");
+    assert!(told.starts_with(b">2\r\n$10\r\ninvalidate\r\n*1\r\n"), "{}", told.escape_ascii());
 }
 
 #[test]

@@ -174,8 +174,8 @@ impl std::fmt::Display for Stream {
 fn weight(spec: &Spec) -> usize {
     let data = ["string", "hash", "generic", "server", "namespace", "transactions"];
     match spec.command.name {
-        // About how values are laid out, which is each store's own matter.
-        "MEMORY" | "MEMORY USAGE" | "NAMESPACE INFO" => 0,
+        // About how names and values are laid out, which is each store's own matter.
+        "MEMORY" | "MEMORY USAGE" | "NAMESPACE INFO" | "NAMESPACE NAMES" | "NAMESPACE SCAN" => 0,
         name if name.ends_with(" HELP") => 0,
         "FLUSHALL" | "FLUSHDB" | "SWAPDB" => 3,
         "SELECT" => 10,

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::number::parse_f64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::clients::Flag;
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
@@ -34,6 +35,10 @@ const COMMANDS: &[Command] = &[
         .about("1.0.0", "Keeps this connection's thread from working, for 10 seconds at most.")
         .admin()
         .no_multi()
+        .while_loading(),
+    Command::session("MONITOR", "", monitor)
+        .about("1.0.0", "Shows every command that is run.")
+        .admin()
         .while_loading(),
     Command::session("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", shutdown)
         .about("1.0.0", "Stops the server.")
@@ -74,6 +79,21 @@ fn sleep(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
     let seconds = parse_f64(args.get(2)).ok_or(Error::NotAFloat)?;
 
     std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, SLEEP_MAX_S)));
+    reply.ok();
+    Ok(())
+}
+
+/// Commands from the next batch on are shown.
+fn monitor(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    if context.executor.is_in_transaction() {
+        return Err(Error::plain("MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    let session = &mut *context.session;
+    if !session.client.has(Flag::Monitor) {
+        session.is_listening = true;
+        session.client.set(Flag::Monitor, true);
+        context.executor.server.monitors.add(&session.client);
+    }
     reply.ok();
     Ok(())
 }

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::args::{Cursor, integer, is};
 use super::connection::DEFAULT_USER;
-use super::{Command, Family, help, table};
+use super::{Command, Family, help, table, tracking};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
-use crate::server::clients::{Address, Client};
+use crate::server::clients::{Address, Client, Flag};
 use crate::session::ReplyMode;
 
 /// The family.
@@ -23,8 +23,14 @@ const NAME_BYTES_MAX: usize = 1024;
 
 const COMMANDS: &[Command] = &[
     Command::container("CLIENT").about("2.4.0", "Has the commands for client connections."),
+    Command::session("CLIENT CACHING", "<YES | NO>", tracking::caching)
+        .about("6.0.0", "Sets whether the keys of the next command are tracked.")
+        .while_loading(),
     Command::session("CLIENT GETNAME", "", getname)
         .about("2.6.9", "Returns the connection's name.")
+        .while_loading(),
+    Command::session("CLIENT GETREDIR", "", tracking::getredir)
+        .about("6.0.0", "Returns the client that invalidations are redirected to.")
         .while_loading(),
     Command::session("CLIENT HELP", "", help::help)
         .about("5.0.0", "Returns what the subcommands do.")
@@ -70,6 +76,17 @@ const COMMANDS: &[Command] = &[
         .while_loading(),
     Command::session("CLIENT SETNAME", "connection-name", setname)
         .about("2.6.9", "Names the connection.")
+        .while_loading(),
+    Command::session(
+        "CLIENT TRACKING",
+        "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] \
+         [OPTOUT] [NOLOOP]",
+        tracking::tracking,
+    )
+    .about("6.0.0", "Sets whether the connection is told when what it has read changes.")
+    .while_loading(),
+    Command::session("CLIENT TRACKINGINFO", "", tracking::trackinginfo)
+        .about("6.2.0", "Returns how the connection is told of changes.")
         .while_loading(),
 ];
 
@@ -315,7 +332,7 @@ fn line(client: &Client, now_ms: u64) -> String {
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} \
          multi={} watch={} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 \
          obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={DEFAULT_USER} \
-         redir=-1 resp={} lib-name={} lib-ver={}\n",
+         redir={} resp={} lib-name={} lib-ver={}\n",
         client.id,
         client.addr,
         client.laddr,
@@ -329,6 +346,7 @@ fn line(client: &Client, now_ms: u64) -> String {
         usize::from(output > 0),
         query + output + queued,
         if output > 0 { "rw" } else { "r" },
+        client.redirect.load(Relaxed),
         client.resp.load(Relaxed),
         names.lib_name,
         names.lib_ver,
@@ -337,8 +355,13 @@ fn line(client: &Client, now_ms: u64) -> String {
 
 fn flags(client: &Client) -> String {
     let flags = [
+        (client.has(Flag::Monitor), 'O'),
+        (client.is_subscriber(), 'P'),
         (client.queued.load(Relaxed) != u32::MAX, 'x'),
         (matches!(client.addr, Address::Unix(_)), 'U'),
+        (client.has(Flag::Tracking), 't'),
+        (client.has(Flag::BrokenRedirect), 'R'),
+        (client.has(Flag::Broadcast), 'B'),
         (client.is_killed(), 'A'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),

@@ -307,14 +307,14 @@ fn one_of_each(
 }
 
 /// HSCAN's options.
-struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
-    count: usize,
-    has_values: bool,
+pub(super) struct ScanOptions<'a> {
+    pub pattern: Option<&'a [u8]>,
+    pub count: usize,
+    pub has_values: bool,
 }
 
 impl<'a> ScanOptions<'a> {
-    fn parse(mut options: Cursor<'a>) -> Result<ScanOptions<'a>> {
+    pub fn parse(mut options: Cursor<'a>) -> Result<ScanOptions<'a>> {
         const COUNT_DEFAULT: usize = 10;
         let mut parsed = ScanOptions { pattern: None, count: COUNT_DEFAULT, has_values: true };
         while options.left() > 0 {

@@ -134,7 +134,7 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("http_connected_clients", http.count());
     fields.add("maxclients", facts.server.config().maxclients);
     fields.add("blocked_clients", 0);
-    fields.add("tracking_clients", 0);
+    fields.add("tracking_clients", facts.server.tracking.counts().clients);
     fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
     fields.add("total_watched_keys", watching.map(u64::from).sum::<u64>());
@@ -244,6 +244,10 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
     fields.add("pubsub_patterns", server.pubsub.count(Kind::Pattern));
     fields.add("pubsubshard_channels", server.pubsub.count(Kind::Shard));
+    let tracking = server.tracking.counts();
+    fields.add("tracking_total_keys", tracking.names);
+    fields.add("tracking_total_items", tracking.items);
+    fields.add("tracking_total_prefixes", tracking.prefixes);
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));

@@ -27,6 +27,9 @@ mod keyspace;
 mod latency;
 mod lcs;
 mod namespace;
+mod namespace_lock;
+mod namespace_many;
+mod namespace_pair;
 mod persistence;
 mod pubsub;
 mod scripting;
@@ -34,6 +37,7 @@ mod slowlog;
 mod string;
 pub mod syntax;
 mod token;
+mod tracking;
 mod transaction;
 
 use std::sync::{LazyLock, OnceLock};

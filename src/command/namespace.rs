@@ -1,27 +1,40 @@
 //! The NAMESPACE family: namespaces with Butler's semantics, for the HTTP door and for Redis clients.
 //!
 //! Unlike hashes, a namespace made here is kept when its last pair goes, and an unknown namespace is
-//! told from an unknown key. The other commands on namespaces are in `hash` and `hash_expiry`.
+//! told from an unknown key. Whole namespaces are here; one pair is in `namespace_pair`, several are in
+//! `namespace_many`, locks in `namespace_lock`, and Redis's own commands in `hash` and `hash_expiry`.
 
-use super::args::{Cursor, integer};
-use super::hash::{bulk_bytes, check_all_fit};
+use super::args::Cursor;
+use super::hash::{ScanOptions, bulk_bytes, check_all_fit};
+use super::namespace_lock::{lock, renew, unlock};
+use super::namespace_many::{mget, mset, munset, scan};
+use super::namespace_pair::{append, digest, exists, get, incrby, incrbyfloat, pair, set, unset};
 use super::{Command, Family, help};
 use crate::error::{Error, Result};
+use crate::glob::glob_match;
 use crate::journal::effect::Cause;
+use crate::number;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::store::View;
 use crate::store::view::Pairs;
-use crate::store::{NewDeadline, PAIR_DEADLINE_MS_MAX, View};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "namespace", category: "hash", commands: COMMANDS };
 
 const COMMANDS: &[Command] = &[
     Command::container("NAMESPACE").about("0.1.0", "Has the commands with Butler's semantics."),
+    Command::write("NAMESPACE APPEND", "namespace key value", append)
+        .about("0.1.0", "Appends to a value, which is empty if there is none; its length then.")
+        .fast()
+        .denies_oom(),
     Command::write("NAMESPACE CREATE", "namespace", create)
         .about("0.1.0", "Makes a namespace that stays until it is dropped, even when empty.")
         .fast()
         .denies_oom(),
+    Command::read("NAMESPACE DIGEST", "namespace key", digest)
+        .about("0.1.0", "The digest of a value, which IFDEQ and IFDNE compare, or null.")
+        .fast(),
     Command::write("NAMESPACE DROP", "namespace", drop)
         .about("0.1.0", "Removes a namespace and its pairs; 0 if there is none.")
         .fast(),
@@ -34,6 +47,14 @@ const COMMANDS: &[Command] = &[
     Command::session("NAMESPACE HELP", "", help::help)
         .about("0.1.0", "Returns what the subcommands do.")
         .while_loading(),
+    Command::write("NAMESPACE INCRBY", "namespace key increment", incrby)
+        .about("0.1.0", "Adds to an integer, which is 0 if there is none; the TTL stays.")
+        .fast()
+        .denies_oom(),
+    Command::write("NAMESPACE INCRBYFLOAT", "namespace key increment", incrbyfloat)
+        .about("0.1.0", "Adds to a number, which is 0 if there is none; the TTL stays.")
+        .fast()
+        .denies_oom(),
     Command::read("NAMESPACE INFO", "namespace", info)
         .about("0.1.0", "Pairs, bytes, kept mark and remaining lifetime of a namespace.")
         .fast(),
@@ -42,11 +63,52 @@ const COMMANDS: &[Command] = &[
     Command::read("NAMESPACE LIST", "", list)
         .about("0.1.0", "All namespaces of the database, empty ones that are kept included.")
         .every_name(),
-    Command::write("NAMESPACE SET", "namespace key value [PX milliseconds]", set)
-        .about("0.1.0", "Sets a pair of a namespace that stays until it is dropped.")
+    Command::write("NAMESPACE LOCK", "namespace key milliseconds [owner]", lock)
+        .about("0.1.0", "Takes a lock for so long; its fencing token, or null if it is taken.")
         .fast()
         .denies_oom(),
-    Command::write("NAMESPACE UNSET", "namespace key", unset)
+    Command::read("NAMESPACE MGET", "namespace key [namespace key ...]", mget)
+        .about("0.1.0", "Value and deadline (unix ms, -1 for none) of each pair, or null.")
+        .fast(),
+    Command::write(
+        "NAMESPACE MSET",
+        "namespace key value deadline [namespace key value deadline ...]",
+        mset,
+    )
+    .about("0.1.0", "Sets all of the pairs; a deadline is unix ms, - for none or KEEPTTL.")
+    .fast()
+    .denies_oom(),
+    Command::write("NAMESPACE MUNSET", "namespace key [namespace key ...]", munset)
+        .about("0.1.0", "Deletes pairs; for each whether it was there.")
+        .fast(),
+    Command::read("NAMESPACE NAMES", "cursor [MATCH pattern] [COUNT count]", names)
+        .about("0.1.0", "Iterates over namespaces: name, pairs, bytes, kept mark and deadline.")
+        .every_name(),
+    Command::read("NAMESPACE PAIR", "namespace key", pair)
+        .about("0.1.0", "Value and deadline (unix ms, -1 for none) of a pair, or null.")
+        .fast(),
+    Command::write("NAMESPACE RENEW", "namespace key milliseconds token", renew)
+        .about("0.1.0", "Holds a lock for so long from now; 0 if the token does not hold it.")
+        .fast(),
+    Command::read(
+        "NAMESPACE SCAN",
+        "namespace cursor [MATCH pattern] [COUNT count] [NOVALUES]",
+        scan,
+    )
+    .about("0.1.0", "Iterates over keys, values and deadlines; an error without the namespace."),
+    Command::write(
+        "NAMESPACE SET",
+        "namespace key value [NX | XX | IFDEQ digest | IFDNE digest] \
+         [PX milliseconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        set,
+    )
+    .about("0.1.0", "Sets a pair of a namespace that stays until it is dropped.")
+    .fast()
+    .denies_oom(),
+    Command::write("NAMESPACE UNLOCK", "namespace key token", unlock)
+        .about("0.1.0", "Gives a lock back; 0 if the token does not hold it.")
+        .fast(),
+    Command::write("NAMESPACE UNSET", "namespace key [IFDEQ digest | IFDNE digest]", unset)
         .about("0.1.0", "Deletes a pair; 0 if there is none, an error without the namespace.")
         .fast(),
 ];
@@ -64,18 +126,6 @@ fn drop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
     view.drop_name(name, Cause::Del);
     reply.integer(i64::from(existed));
-    Ok(())
-}
-
-fn exists(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let pairs = known(view, args.get(2))?;
-    reply.integer(i64::from(pairs.get(args.get(3)).is_some()));
-    Ok(())
-}
-
-fn get(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let pairs = known(view, args.get(2))?;
-    reply.value_or_null(pairs.get(args.get(3)).map(|pair| pair.sendable()));
     Ok(())
 }
 
@@ -119,39 +169,35 @@ fn list(view: &View<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     Ok(())
 }
 
-fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let (name, key, value) = (args.get(2), args.get(3), args.get(4));
-    let mut options = Cursor::new(args, 5);
-    let deadline = if options.accept("PX") {
-        lifetime(view, options.required()?)?
-    } else {
-        NewDeadline::Clear
-    };
-    options.finish()?;
+fn names(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let cursor = number::parse_u64(args.get(2)).ok_or(Error::plain("invalid cursor"))?;
+    let options = ScanOptions::parse(Cursor::new(args, 3))?;
 
-    view.keep(name, Cause::Kept)?;
-    view.put_pair(name, key, value, deadline, Cause::Hset)?;
-    reply.ok();
+    let mut found = Vec::new();
+    let next = view.scan_all(cursor, options.count, |entry| {
+        let is_wanted = |pattern| glob_match(pattern, entry.name(), false);
+        if entry.is_namespace() && options.pattern.is_none_or(is_wanted) {
+            found.push(entry);
+        }
+    });
+    let bytes = found.iter().map(|entry| bulk_bytes(entry.name()) + 4 * bulk_bytes(b"")).sum();
+    view.settings().check_reply_len(bytes, "a smaller COUNT")?;
+
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(5 * found.len());
+    for entry in found {
+        let pairs = view.pairs(entry).ok();
+        reply.bulk(entry.name());
+        reply.count(pairs.map_or(0, |pairs| pairs.len()));
+        reply.count(pairs.map_or(0, |pairs| pairs.bytes()));
+        reply.integer(i64::from(entry.is_kept()));
+        reply.integer(entry.deadline_ms().map_or(-1, |at_ms| at_ms as i64));
+    }
     Ok(())
 }
 
-fn unset(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let (name, key) = (args.get(2), args.get(3));
-    known(view, name)?;
-
-    let was_there = view.delete_pair(name, key, Cause::Hdel)?;
-    reply.integer(i64::from(was_there));
-    Ok(())
-}
-
-fn known<'v>(view: &'v View<'_>, name: &[u8]) -> Result<Pairs<'v>> {
+/// The pairs of a namespace, which must exist.
+pub(super) fn known<'v>(view: &'v View<'_>, name: &[u8]) -> Result<Pairs<'v>> {
     view.kept_namespace(name)?.ok_or(Error::NoSuchNamespace)
-}
-
-fn lifetime(view: &View<'_>, arg: &[u8]) -> Result<NewDeadline> {
-    let ms = integer(arg)?;
-    let ms = u64::try_from(ms).ok().filter(|&ms| ms > 0);
-    let at = ms.map(|ms| view.now_ms().saturating_add(ms));
-    let at = at.filter(|&at| at <= PAIR_DEADLINE_MS_MAX);
-    at.map(NewDeadline::At).ok_or(Error::InvalidExpire("namespace|set"))
 }

@@ -216,8 +216,17 @@ pub fn pair_at(command: &Command) -> Option<usize> {
 
 /// Whether a word stands for a name in this line.
 pub fn names_in(items: &[Item]) -> fn(&str) -> bool {
-    let has_namespace = items.iter().any(|item| item.kind == Kind::Argument(NAMESPACE));
-    if has_namespace { |word| word == NAMESPACE } else { |word| KEY_WORDS.contains(&word) }
+    fn has_namespace(item: &Item) -> bool {
+        match &item.kind {
+            Kind::Block(items) => items.iter().any(has_namespace),
+            kind => *kind == Kind::Argument(NAMESPACE),
+        }
+    }
+    if items.iter().any(has_namespace) {
+        |word| word == NAMESPACE
+    } else {
+        |word| KEY_WORDS.contains(&word)
+    }
 }
 
 impl Item {

@@ -14,6 +14,8 @@ use crate::tls::ClientAuth;
 /// Longest password, in bytes; Redis's limit.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 const PATH_BYTES_MAX: usize = 4096;
+/// Longest public URL, in bytes.
+const URL_BYTES_MAX: usize = 1024;
 const MIB: i64 = 1 << 20;
 const INT_MAX: i64 = i32::MAX as i64;
 const SECONDS_MAX: i64 = INT_MAX;
@@ -152,6 +154,20 @@ pub const APPLIED: &[Directive] = &[
         field!(http_body_timeout_ms, Integer { min: 1, max: MS_MAX }),
     )
     .about("Time an HTTP client has to send a body"),
+    row(
+        "http-bulk-max-bytes",
+        "BYTES",
+        field!(http_bulk_max_bytes, Memory { min: 1024, max: i64::MAX }),
+    )
+    .live()
+    .about("Longest body of rows or commands, and longest row of an import"),
+    row(
+        "http-bulk-max-rows",
+        "COUNT",
+        field!(http_bulk_max_rows, Integer { min: 1, max: 1_000_000 }),
+    )
+    .live()
+    .about("Most rows in one call that sets, gets or deletes many pairs"),
     row("http-cors-origin", "ORIGIN", field!(http_cors_origins, Words))
         .list()
         .about("Origins whose pages may call the HTTP door; * for all"),
@@ -163,11 +179,17 @@ pub const APPLIED: &[Directive] = &[
     .about("Time an HTTP client has to send headers, idle time included"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
+    row("http-public-url", "URL", field!(http_public_url, Text { max_bytes: URL_BYTES_MAX }))
+        .live()
+        .about("Where clients reach the HTTP door, for links in answers; empty for as they say"),
     row("http-tls-auth-clients", "yes|no|optional", field!(http_tls_auth_clients, CLIENT_AUTH))
         .live()
         .about("Whether HTTP clients must show a certificate of tls-ca-cert-file"),
     row("http-tls-port", "PORT", field!(http_tls_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door with TLS; 0 for none"),
+    row("http-trust-forwarded", "yes|no", field!(http_trust_forwarded, YesNo))
+        .live()
+        .about("Whether X-Forwarded-Proto, -Host and -Prefix are believed, for links in answers"),
     row(
         "latency-monitor-threshold",
         "MS",

@@ -157,6 +157,14 @@ pub struct Config {
     pub http_allowed_hosts: Vec<String>,
     /// Longest HTTP body.
     pub http_body_max_bytes: usize,
+    /// Longest HTTP body of rows or commands, and longest row of an import.
+    pub http_bulk_max_bytes: usize,
+    /// Most rows in one call that sets, gets or deletes many pairs.
+    pub http_bulk_max_rows: usize,
+    /// Where clients reach the HTTP door, for links in answers; empty: as the request says.
+    pub http_public_url: String,
+    /// Whether `X-Forwarded-*` headers are believed.
+    pub http_trust_forwarded: bool,
     /// Time an HTTP client has to send a request's headers, idle time on a connection included.
     pub http_header_timeout_ms: u64,
     /// Time an HTTP client has to send a request's body.
@@ -314,6 +322,10 @@ impl Default for Config {
             http_cors_origins: Vec::new(),
             http_allowed_hosts: Vec::new(),
             http_body_max_bytes: 1 << 20,
+            http_bulk_max_bytes: 64 << 20,
+            http_bulk_max_rows: 10_000,
+            http_public_url: String::new(),
+            http_trust_forwarded: false,
             http_header_timeout_ms: 30_000,
             http_body_timeout_ms: 30_000,
             kept: BTreeMap::new(),

@@ -49,6 +49,11 @@ impl<'a> Plan<'a> {
         Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
+    /// Whether its command has this name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.spec.is_some_and(|spec| spec.command.name == name)
+    }
+
     /// Whether it may add to what is published, and does nothing else.
     pub(super) fn is_publish(&self) -> bool {
         self.spec.is_some_and(|spec| spec.family.group == "pubsub")

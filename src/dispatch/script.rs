@@ -120,6 +120,8 @@ impl Executor<'_> {
         }
         let began = engine.host.slice_began();
         let mut inner = Session::new(session.client.clone(), true);
+        inner.is_script = true;
+        inner.tracking.clone_from(&session.tracking);
         inner.db = session.db;
         let script = Script {
             engine,

@@ -166,6 +166,7 @@ struct Watcher {
 pub struct Watch {
     shared: Arc<Shared>,
     id: u64,
+    from: Place,
 }
 
 impl Feed {
@@ -187,7 +188,11 @@ impl Feed {
     /// Begins to watch: what happens from now on, or after the place `after`. Must be called on a
     /// worker thread.
     pub fn watch(&self, filter: Filter, after: Option<Place>) -> Watch {
-        self.watch_on(Worker::with(|worker| worker.index), filter, after)
+        let index = Worker::with(|worker| {
+            worker.employ_porter();
+            worker.index
+        });
+        self.watch_on(index, filter, after)
     }
 
     fn watch_on(&self, worker: usize, filter: Filter, after: Option<Place>) -> Watch {
@@ -204,18 +209,24 @@ impl Feed {
         let id = state.last_id;
         // A place behind the last one is another process's.
         let is_known = after.is_none_or(|after| after >= state.lost_to && after <= state.last);
+        let from = after.unwrap_or(state.last);
         let wants = match is_known {
-            true => state.first_for(&filter, after.unwrap_or(state.last)),
+            true => state.first_for(&filter, from),
             false => Some(Place::default()),
         };
         state.by_name.entry(filter.index()).or_default().push(id);
         let watcher = Watcher { filter, worker, wants, waker: None };
         state.watchers.insert(id, watcher);
-        Watch { shared: shared.clone(), id }
+        Watch { shared: shared.clone(), id, from }
     }
 }
 
 impl Watch {
+    /// The place after which it begins: another watch from there shows the same.
+    pub fn from(&self) -> Place {
+        self.from
+    }
+
     /// Waits for what comes next.
     pub async fn next(&mut self) -> Next {
         std::future::poll_fn(|cx| self.poll_next(cx)).await

@@ -230,11 +230,11 @@ impl Effects {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Forgets all; keeps up to 64 KiB of room.
+    /// Forgets all; keeps up to 256 KiB of room, so that values of usual size find it.
     pub fn clear(&mut self) {
         self.notes.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(64 * 1024);
+        self.bytes.shrink_to(256 * 1024);
     }
 
     /// Kind, cause and database; the fields' lengths; the deadline if there is one; the fields.

@@ -5,7 +5,7 @@
 //! - [`mailbox`]: what one connection has not been sent yet, within its limit.
 //! - [`post`]: puts messages into mailboxes and wakes their connections, each thread once for all.
 //! - [`pubsub`]: channels and patterns, who has subscribed to them, publishing.
-//! - [`keyspace`]: keyspace notifications.
+//! - [`keyspace`]: keyspace notifications. [`tracking`]: client-side caching. [`monitor`]: MONITOR.
 //!
 //! # How a message travels
 //!
@@ -24,5 +24,7 @@
 pub mod keyspace;
 pub mod mailbox;
 pub mod message;
+pub mod monitor;
 pub mod post;
 pub mod pubsub;
+pub mod tracking;

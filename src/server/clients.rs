@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
@@ -51,6 +53,9 @@ pub struct Client {
     pub query_bytes: AtomicUsize,
     /// Bytes of its output that were not sent yet.
     pub output_bytes: AtomicUsize,
+    /// Who is told in its stead of what it keeps copies of; 0: itself; -1: it keeps none.
+    pub redirect: AtomicI64,
+    flags: AtomicU32,
     /// What it is to be sent beside its replies.
     pub mailbox: Mailbox,
     /// Subscriptions to channels, patterns and shard channels.
@@ -86,6 +91,22 @@ pub struct ClientNames {
     pub lib_ver: String,
 }
 
+/// Something that is so of a client or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Flag {
+    /// It is told when what it has read changes.
+    Tracking = 1,
+    /// It is told of all names with its prefixes.
+    Broadcast = 2,
+    /// Who was to be told in its stead is gone.
+    BrokenRedirect = 4,
+    /// It is shown all commands.
+    Monitor = 8,
+    /// Its connection has ended.
+    Gone = 16,
+}
+
 impl Clients {
     /// Registers a connection. `resp` is 0 for HTTP. `None` if there are `max` already.
     pub fn connect<A: Into<Address>>(
@@ -108,6 +129,7 @@ impl Clients {
     pub fn disconnect(&self, client: &Client) {
         if self.by_id.lock().remove(&client.id).is_some() {
             self.connected.fetch_sub(1, Relaxed);
+            client.set(Flag::Gone, true);
         }
     }
 
@@ -148,6 +170,8 @@ impl Client {
             watching: AtomicU32::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            redirect: AtomicI64::new(-1),
+            flags: AtomicU32::new(0),
             mailbox: Mailbox::default(),
             subscriptions: Default::default(),
             worker: AtomicUsize::new(0),
@@ -176,6 +200,25 @@ impl Client {
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.is_killed.load(Relaxed)
+    }
+
+    /// Whether this is so.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags.load(Relaxed) & flag as u32 != 0
+    }
+
+    /// Says whether this is so.
+    pub fn set(&self, flag: Flag, is_so: bool) {
+        if is_so {
+            self.flags.fetch_or(flag as u32, Relaxed);
+        } else {
+            self.flags.fetch_and(!(flag as u32), Relaxed);
+        }
+    }
+
+    /// Whether its connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.has(Flag::Gone)
     }
 
     /// The worker thread that serves it.

@@ -32,8 +32,10 @@ use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
 use crate::persistence::Persistence;
 use crate::push::keyspace::Notifications;
+use crate::push::monitor::Monitors;
 use crate::push::post::Post;
 use crate::push::pubsub::PubSub;
+use crate::push::tracking::Tracking;
 use crate::script::Scripts;
 use crate::store::Store;
 use crate::tls::Tls;
@@ -55,6 +57,10 @@ pub struct Server {
     pub post: Arc<Post>,
     /// Channels and their subscribers.
     pub pubsub: Arc<PubSub>,
+    /// Who keeps copies of what.
+    pub tracking: Tracking,
+    /// Who is shown all commands.
+    pub monitors: Monitors,
     /// Keyspace notifications.
     pub notifications: Notifications,
     /// Changes as they happen, for doors that show them.
@@ -108,7 +114,11 @@ impl Server {
         let pubsub = Arc::new(PubSub::new(&post));
         let notifications = Notifications::new(&store, &pubsub);
         notifications.set(config.notify_keyspace_events);
+        let tracking = Tracking::new(&store, &post);
+        tracking.set_names_max(config.tracking_table_max_keys);
         Server {
+            tracking,
+            monitors: Monitors::new(&post),
             notifications,
             pubsub,
             feed: Feed::new(&store, &post),
@@ -171,6 +181,7 @@ impl Server {
         self.store.journal.set_policy(config.appendfsync);
         self.post.set_limits(config.client_output_buffer_limit);
         self.notifications.set(config.notify_keyspace_events);
+        self.tracking.set_names_max(config.tracking_table_max_keys);
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

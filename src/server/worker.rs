@@ -28,7 +28,7 @@ use crate::store::{Eviction, Settings, Usage};
 /// How often a worker looks for what has expired.
 const REAP_INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes read from a socket at once.
-pub const INPUT_BYTES: usize = 64 * 1024;
+pub const INPUT_BYTES: usize = 128 * 1024;
 /// Output buffers that are kept for the next connections, and memory that each of them may keep.
 const OUTPUTS_KEPT_MAX: usize = 64;
 const OUTPUT_KEPT_BYTES_MAX: usize = 64 * 1024;

@@ -145,7 +145,48 @@ impl Answer {
     }
 }
 
+/// A server-sent event.
+#[derive(Debug)]
+pub struct Event {
+    pub id: String,
+    pub event: String,
+    pub data: Value,
+}
+
 impl Client {
+    /// The next events of a stream; its head is skipped.
+    pub fn events(&mut self, count: usize) -> Vec<Event> {
+        if self.received.is_empty() || self.received.starts_with(b"HTTP/1.1") {
+            loop {
+                if let Some(at) = self.received.windows(4).position(|it| it == b"\r\n\r\n") {
+                    if self.received.starts_with(b"HTTP/1.1") {
+                        self.received.drain(..at + 4);
+                    }
+                    break;
+                }
+                if !self.received.is_empty() && !self.received.starts_with(b"HTTP/1.1") {
+                    break;
+                }
+                assert!(self.receive() > 0, "closed");
+            }
+        }
+        let mut events = Vec::new();
+        while events.len() < count {
+            let chunk = self.chunk().unwrap();
+            for block in std::str::from_utf8(&chunk).unwrap().split("\n\n") {
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+                if let Some(event) = field("event: ") {
+                    events.push(Event {
+                        id: field("id: ").unwrap().to_owned(),
+                        event: event.to_owned(),
+                        data: serde_json::from_str(field("data: ").unwrap()).unwrap(),
+                    });
+                }
+            }
+        }
+        events
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
@@ -208,12 +249,35 @@ impl Client {
             .collect();
         let length = headers.iter().find(|(key, _)| key == "content-length");
         let has_body = method != "HEAD" && !matches!(status, 100 | 204 | 304);
+        let is_chunked =
+            headers.iter().any(|(key, it)| key == "transfer-encoding" && it == "chunked");
+        if is_chunked && has_body {
+            let body = std::iter::from_fn(|| self.chunk()).flatten().collect();
+            return Answer { status, headers, body };
+        }
         let length = length.filter(|_| has_body).map_or(0, |(_, it)| it.parse().unwrap());
         while self.received.len() < length {
             assert!(self.receive() > 0, "closed inside a body");
         }
         let body = self.received.drain(..length).collect();
         Answer { status, headers, body }
+    }
+
+    /// The next chunk of a chunked body; `None` is the last.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let end = loop {
+            if let Some(at) = self.received.windows(2).position(|it| it == b"\r\n") {
+                break at;
+            }
+            assert!(self.receive() > 0, "closed inside a body");
+        };
+        let length = std::str::from_utf8(&self.received[..end]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        while self.received.len() < end + 2 + length + 2 {
+            assert!(self.receive() > 0, "closed inside a chunk");
+        }
+        let chunk: Vec<u8> = self.received.drain(..end + 2 + length + 2).collect();
+        (length > 0).then(|| chunk[end + 2..end + 2 + length].to_vec())
     }
 
     /// Whether the server closes the connection, without sending anything more, before `LONG`.

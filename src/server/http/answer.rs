@@ -1,9 +1,10 @@
 //! Answers: the response body type, and how JSON is written.
 //!
-//! Knows no route and no command; errors are in `problem`. Every answer is whole before its first byte
-//! leaves, so it has a `Content-Length`; each says that it must not be cached or taken for HTML.
+//! Knows no route and no command; errors are in `problem`. An answer is whole before its first byte
+//! leaves and has a `Content-Length`, but for lists and events, which are made while they are sent; each
+//! says that it must not be cached or taken for HTML.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,40 +15,75 @@ use hyper::{Response, StatusCode};
 /// Why no JSON can be made: never, since it is written to memory.
 const IN_MEMORY: &str = "writing JSON to memory";
 
-/// A response body: all of it, or nothing.
-#[derive(Debug, Default)]
-pub(super) struct Whole(Option<Bytes>);
+/// A response body.
+pub(super) enum Body {
+    /// All of it, or nothing.
+    Whole(Option<Bytes>),
+    /// Piece by piece.
+    Pieces(Box<dyn Source>),
+}
 
-impl hyper::body::Body for Whole {
+/// Makes the pieces of a body when there is room for them.
+pub(super) trait Source: Send {
+    /// The next piece, `None` at the end. An error ends the connection, so that nobody takes a part
+    /// for the whole.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>>;
+}
+
+impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match &mut *self {
+            Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Body::Pieces(source) => {
+                source.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        matches!(self, Body::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        match self {
+            Body::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Body::Pieces(_) => SizeHint::default(),
+        }
     }
 }
 
 /// What every handler returns.
-pub(super) type Answer = Response<Whole>;
+pub(super) type Answer = Response<Body>;
 
 /// `body`, which is JSON already.
 pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Whole(Some(Bytes::from(body))));
+    let mut answer = plain("application/json; charset=utf-8", body);
     *answer.status_mut() = status;
+    answer
+}
+
+/// 200 with a body of this type.
+pub(super) fn plain(content_type: &'static str, body: Vec<u8>) -> Answer {
+    with_headers(content_type, Body::Whole(Some(Bytes::from(body))))
+}
+
+/// 200 with a body that is made while it is sent.
+pub(super) fn stream(content_type: &'static str, source: Box<dyn Source>) -> Answer {
+    with_headers(content_type, Body::Pieces(source))
+}
+
+fn with_headers(content_type: &'static str, body: Body) -> Answer {
+    let mut answer = Response::new(body);
     let headers = answer.headers_mut();
-    headers
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
@@ -62,7 +98,7 @@ pub(super) fn text(kind: &'static str, body: String) -> Answer {
 
 /// 204.
 pub(super) fn no_content() -> Answer {
-    let mut answer = Response::new(Whole::default());
+    let mut answer = Response::new(Body::Whole(None));
     *answer.status_mut() = StatusCode::NO_CONTENT;
     answer
 }

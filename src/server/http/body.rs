@@ -6,7 +6,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use hyper::body::{Body as _, Bytes, Incoming};
+pub(super) use hyper::body::Bytes;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, StatusCode};
 use serde_json::Value;
@@ -40,13 +41,31 @@ pub(super) async fn read(
             return Err(Problem::coded(status, "FST_ERR_CTP_INVALID_MEDIA_TYPE", text));
         }
     };
-    let timeout = Duration::from_millis(config.http_body_timeout_ms);
-    let collected = tokio::time::timeout(timeout, collect(body, config.http_body_max_bytes)).await;
-    let bytes = collected.unwrap_or_else(|_| {
-        let text = "The body did not arrive in time";
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, text).ending_connection())
-    })?;
+    let bytes = whole(body, config, config.http_body_max_bytes).await?;
     if is_json { parse_json(method, &bytes) } else { Ok(None) }
+}
+
+/// A whole body of at most `bytes_max`, if it arrives in time.
+pub(super) async fn whole(
+    body: &mut Incoming,
+    config: &Config,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let patience = Duration::from_millis(config.http_body_timeout_ms);
+    let collected = tokio::time::timeout(patience, collect(body, bytes_max)).await;
+    collected.unwrap_or_else(|_| Err(late()))
+}
+
+/// The next piece of a body of any length, if it arrives in time; `None` at its end.
+pub(super) async fn piece(body: &mut Incoming, config: &Config) -> Result<Option<Bytes>, Problem> {
+    let patience = Duration::from_millis(config.http_body_timeout_ms);
+    let piece = tokio::time::timeout(patience, next(body)).await.map_err(|_| late())?;
+    piece.transpose().map_err(|_| Problem::client_error().ending_connection())
+}
+
+fn late() -> Problem {
+    let text = "The body did not arrive in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, text).ending_connection()
 }
 
 /// Reads on, within limits, in the background: a connection closed with unread bytes is reset, and

@@ -21,11 +21,13 @@ use super::answer::{self, Answer, Object};
 use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
-use super::{auth, body, host, target, v4};
+use super::{auth, body, host, target, v1, v4};
 use crate::config::Config;
 use crate::error::Error;
-use crate::journal::Passage;
-use crate::reply::Captured;
+use crate::events::feed::Feed;
+use crate::journal::{Passage, Seen};
+use crate::output::Output;
+use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
 use crate::server::clients::{Address, Client};
 use crate::server::stream::Stream;
@@ -38,9 +40,13 @@ const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// What hyper may read ahead of what was asked for.
 const READ_AHEAD_MAX_BYTES: usize = 64 * 1024;
 
+/// Digits of the run id that tell one process from the next.
+const GENERATION_DIGITS: usize = 8;
+
 const METHOD_OVERRIDE: &str = "x-http-method-override";
 
-struct Connection {
+/// What the requests of one connection share.
+pub(super) struct Connection {
     server: Arc<Server>,
     local: SocketAddr,
     /// Never locked across an await, nor by two.
@@ -92,7 +98,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
 }
 
 impl Connection {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let config = self.server.config();
         let cors = Cors(&config.http_cors_origins);
         let (head, mut body) = request.into_parts();
@@ -100,9 +106,15 @@ impl Connection {
             return answer;
         }
         Worker::with(|worker| worker.metrics.http_requests.add(1));
-        let answer = self.respond(&config, &head, &mut body).await;
+        let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
+            let answer = self.respond_v1(&config, &head, &mut body).await;
+            let is_soft = || v1::asks_softly(head.uri.query().unwrap_or_default(), &head.headers);
+            answer.unwrap_or_else(|refusal| refusal.answer(is_soft()))
+        } else {
+            self.respond(&config, &head, &mut body).await.unwrap_or_else(Answer::from)
+        };
         body::discard(&head.headers, body);
-        let mut answer = answer.unwrap_or_else(Answer::from);
+        let mut answer = answer;
         cors.mark(&head.headers, &mut answer);
         answer
     }
@@ -117,15 +129,10 @@ impl Connection {
         if let Some(answer) = self.health(head) {
             return Ok(answer);
         }
-        let is_authenticated = auth::is_authenticated(&head.headers, &config.requirepass);
-        self.session.lock().is_authenticated = is_authenticated;
-        if !is_authenticated {
-            return Err(Error::NoAuth.into());
-        }
+        let method = self.admit(config, head)?;
         if let Some(answer) = self.metrics(head) {
             return Ok(answer);
         }
-        let method = overridden(&head.method, &head.headers)?;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
         if !takes_body && !matches!(head.method, Method::GET | Method::HEAD) {
@@ -141,6 +148,117 @@ impl Connection {
         let answer = v4::respond(request, &mut Commands(self));
         self.passed().await?;
         answer
+    }
+
+    async fn respond_v1(
+        self: &Arc<Self>,
+        config: &Config,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Answer, v1::Refusal> {
+        self.check(config, head)?;
+        let method = self.admit(config, head)?;
+        let answer = v1::respond(self, config, head, &method, body).await;
+        self.passed().await?;
+        answer
+    }
+
+    /// Lets in who has the password; the method to route.
+    fn admit(&self, config: &Config, head: &Parts) -> Result<Method, Problem> {
+        let is_authenticated = auth::is_authenticated(&head.headers, &config.requirepass);
+        self.session.lock().is_authenticated = is_authenticated;
+        if !is_authenticated {
+            return Err(Error::NoAuth.into());
+        }
+        overridden(&head.method, &head.headers)
+    }
+
+    /// The clock, in unix ms.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.server.store.clock.now_ms()
+    }
+
+    /// Runs one command, atomically; its reply.
+    pub(super) fn run(&self, args: &[&[u8]]) -> Result<Captured, Error> {
+        let request = OwnedRequest::new(args.iter().copied());
+        let mut session = self.session.lock();
+        match Worker::with(|worker| worker.capture(&mut session, request.args())) {
+            Some(Captured::Error(error)) => Err(error),
+            Some(reply) => Ok(reply),
+            None => Err(Error::plain("the command wrote no reply")),
+        }
+    }
+
+    /// Runs one command and appends its reply as RESP2.
+    pub(super) fn run_into(&self, args: &[&[u8]], reply: &mut Vec<u8>) {
+        let request = OwnedRequest::new(args.iter().copied());
+        let mut output = Output::new();
+        let mut session = self.session.lock();
+        Worker::with(|worker| {
+            worker.run(&mut session, |executor, session, _| {
+                executor.execute(session, request.args(), &mut Reply::resp(&mut output, false));
+            });
+        });
+        append(reply, &output);
+    }
+
+    /// Runs commands as one transaction and appends the reply of EXEC, or the error that ended it.
+    pub(super) fn run_transaction(&self, commands: &[Vec<&[u8]>], reply: &mut Vec<u8>) {
+        let multi: &[&[u8]] = &[b"MULTI"];
+        let exec: &[&[u8]] = &[b"EXEC"];
+        let queued = commands.iter().map(Vec::as_slice);
+        let mut output = Output::new();
+        let mut session = self.session.lock();
+        Worker::with(|worker| {
+            worker.run(&mut session, |executor, session, _| {
+                for args in std::iter::once(multi).chain(queued).chain(std::iter::once(exec)) {
+                    output.clear();
+                    let request = OwnedRequest::new(args.iter().copied());
+                    let mut answer = Reply::resp(&mut output, false);
+                    executor.execute(session, request.args(), &mut answer);
+                    // The first refusal says more than what EXEC makes of it.
+                    if reply.is_empty() && output.to_vec().starts_with(b"-") {
+                        append(reply, &output);
+                    }
+                }
+            });
+        });
+        if reply.is_empty() {
+            append(reply, &output);
+        }
+    }
+
+    /// What the replies so far depend on, for who waits for it himself.
+    pub(super) fn take_seen(&self) -> Seen {
+        std::mem::take(&mut self.session.lock().seen)
+    }
+
+    /// Whether what depends on this may leave.
+    pub(super) fn poll_passed(&self, seen: Seen, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Worker::with(|worker| worker.poll_passage(seen, cx)).map(|passage| match passage {
+            Passage::Failed => Err(self.server.store.journal.outcome_unknown()),
+            Passage::Open | Passage::Wait => Ok(()),
+        })
+    }
+
+    /// What happens, for who watches.
+    pub(super) fn feed(&self) -> &Feed {
+        &self.server.feed
+    }
+
+    /// Names this process among all that serve this data, one after the other.
+    pub(super) fn generation(&self) -> &str {
+        self.server.run_id.get(..GENERATION_DIGITS).unwrap_or_default()
+    }
+
+    /// Whether the server is about to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.server.stop.is_cancelled()
+    }
+
+    /// Waits until the journal's writer has caught up enough to execute more.
+    pub(super) async fn not_behind(&self) {
+        std::future::poll_fn(|cx| Worker::with(|worker| worker.poll_not_behind(cx))).await;
     }
 
     /// Checks what every request must have.
@@ -183,12 +301,8 @@ impl Connection {
 
     /// Waits until nothing that was shown can be lost in a crash.
     async fn passed(&self) -> Result<(), Error> {
-        let seen = std::mem::take(&mut self.session.lock().seen);
-        let poll = |cx: &mut Context<'_>| Worker::with(|worker| worker.poll_passage(seen, cx));
-        match std::future::poll_fn(poll).await {
-            Passage::Failed => Err(self.server.store.journal.outcome_unknown()),
-            Passage::Open | Passage::Wait => Ok(()),
-        }
+        let seen = self.take_seen();
+        std::future::poll_fn(|cx| self.poll_passed(seen, cx)).await
     }
 }
 
@@ -197,13 +311,14 @@ struct Commands<'a>(&'a Connection);
 
 impl v4::Commands for Commands<'_> {
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
-        let request = OwnedRequest::new(args.iter().copied());
-        let mut session = self.0.session.lock();
-        match Worker::with(|worker| worker.capture(&mut session, request.args())) {
-            Some(Captured::Error(error)) => Err(error),
-            Some(reply) => Ok(reply),
-            None => Err(Error::plain("the command wrote no reply")),
-        }
+        self.0.run(args)
+    }
+}
+
+fn append(reply: &mut Vec<u8>, output: &Output) {
+    match output.without_values() {
+        Some(bytes) => reply.extend_from_slice(bytes),
+        None => reply.append(&mut output.to_vec()),
     }
 }
 

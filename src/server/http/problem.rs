@@ -69,6 +69,16 @@ impl Problem {
         Problem { form: Form::Early, ..Problem::bad_request("Client Error") }
     }
 
+    /// The status it has.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the connection ends behind it.
+    pub(super) fn ends_connection(&self) -> bool {
+        self.ends_connection
+    }
+
     /// Ends the connection behind the answer: where the next request begins is not known.
     pub(super) fn ending_connection(self) -> Problem {
         Problem { ends_connection: true, ..self }

@@ -38,7 +38,8 @@ pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Result<Parameter<'a>,
     Ok(found)
 }
 
-fn decode_form(text: &str) -> Result<Cow<'_, str>, BadEscape> {
+/// A name or value in a query or form: `+` is a blank.
+pub(super) fn decode_form(text: &str) -> Result<Cow<'_, str>, BadEscape> {
     if text.contains('+') {
         return Ok(Cow::Owned(decode(&text.replace('+', " "))?.into_owned()));
     }

@@ -1,0 +1,460 @@
+//! Lists: the pairs of a namespace, all namespaces, everything; whole or by pages.
+//!
+//! A whole list is sent slice by slice, each the reply of one scan: memory holds one slice, no stripe is
+//! held longer than for one, and what stays is shown once whatever else comes and goes. A page is a
+//! whole answer with a link to the next.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::ask::{Accepts, Ask, invalid};
+use super::code::Refusal;
+use super::list_rows::{Entry, Form, Look, NameRow, Writer, head, write_pairs};
+use super::resp::Parts;
+use super::{Call, link};
+use crate::error::Error;
+use crate::journal::Seen;
+use crate::server::http::answer::{self, Answer, Source};
+use crate::server::http::connection::Connection;
+
+/// Pairs or names in a slice, at most.
+const SLICE_ROWS: u64 = 512;
+/// Slices after which others get their turn.
+const SLICES_AT_ONCE: u32 = 4;
+/// Longest page, in rows.
+const PAGE_ROWS_MAX: u64 = 10_000;
+/// A header whose whole value is the link to the next page.
+const NEXT_HREF: HeaderName = HeaderName::from_static("x-kv-next-href");
+
+/// What is listed, and where the list stands.
+#[derive(Debug, Clone)]
+enum What {
+    Pairs {
+        namespace: Vec<u8>,
+        cursor: u64,
+    },
+    Names {
+        cursor: u64,
+    },
+    /// The pairs of all namespaces; those without any are rows with nothing but their name.
+    Everything {
+        names: VecDeque<Vec<u8>>,
+        cursor: Option<u64>,
+        inside: Option<(Vec<u8>, u64)>,
+    },
+}
+
+pub(super) fn pairs(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    list_pairs(ask, call, form(ask)?)
+}
+
+pub(super) fn csv(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    list_pairs(ask, call, Form::Csv)
+}
+
+pub(super) fn json_lines(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    list_pairs(ask, call, Form::JsonLines)
+}
+
+pub(super) fn namespaces(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let look = look(ask, form(ask)?)?;
+    let what = |cursor| What::Names { cursor };
+    match ask.number("limit", 1, PAGE_ROWS_MAX)? {
+        Some(limit) => page(ask, call, look, what, limit, "/v1/namespaces"),
+        None => whole(call, look, what(0)),
+    }
+}
+
+pub(super) fn export(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let form = if ask.accepts()? == Accepts::Csv { Form::Csv } else { Form::JsonLines };
+    let everything = What::Everything { names: VecDeque::new(), cursor: Some(0), inside: None };
+    whole(call, look(ask, form)?, everything)
+}
+
+fn list_pairs(ask: &Ask, call: &mut Call<'_>, form: Form) -> Result<Answer, Refusal> {
+    let namespace = ask.name("namespace")?.to_vec();
+    let look = look(ask, form)?;
+    let what = |cursor| What::Pairs { namespace: namespace.clone(), cursor };
+    match ask.number("limit", 1, PAGE_ROWS_MAX)? {
+        Some(limit) => page(ask, call, look, what, limit, "/v1/list"),
+        None => whole(call, look, what(0)),
+    }
+}
+
+fn form(ask: &Ask) -> Result<Form, Refusal> {
+    Ok(match ask.accepts()? {
+        Accepts::Csv => Form::Csv,
+        Accepts::JsonLines => Form::JsonLines,
+        Accepts::Any | Accepts::Json | Accepts::Text | Accepts::Events => Form::Json,
+    })
+}
+
+fn look(ask: &Ask, form: Form) -> Result<Look, Refusal> {
+    Ok(Look {
+        form,
+        has_values: ask.bytes("values").is_none() || ask.flag("values")?,
+        guard: ask.flag("guard")?,
+        is_base64: ask.is_base64()?,
+        pattern: ask.bytes("match").filter(|pattern| *pattern != b"*").map(<[u8]>::to_vec),
+        now_ms: ask.now_ms,
+    })
+}
+
+// ---- whole lists
+
+/// Sends everything. The first slice is made at once, so that what is wrong has its status.
+fn whole(call: &mut Call<'_>, look: Look, what: What) -> Result<Answer, Refusal> {
+    let form = look.form;
+    let connection = call.connection.clone();
+    let (slice, seen) = (Vec::new(), Seen::default());
+    let mut list = List {
+        connection,
+        look,
+        what,
+        slice,
+        ready: None,
+        seen,
+        in_row: 0,
+        rows: 0,
+        is_done: false,
+    };
+    list.advance(true)?;
+    Ok(answer::stream(content_type(form), Box::new(list)))
+}
+
+fn content_type(form: Form) -> &'static str {
+    match form {
+        Form::Json => "application/json; charset=utf-8",
+        Form::JsonLines => "application/x-ndjson; charset=utf-8",
+        Form::Csv => "text/csv; charset=utf-8; header=present",
+    }
+}
+
+/// A list that is being sent.
+struct List {
+    connection: Arc<Connection>,
+    look: Look,
+    what: What,
+    /// The reply of the last scan.
+    slice: Vec<u8>,
+    /// What is sent next, once what it shows is safe.
+    ready: Option<Bytes>,
+    seen: Seen,
+    /// Slices since others had their turn.
+    in_row: u32,
+    rows: u64,
+    is_done: bool,
+}
+
+impl List {
+    /// Makes the next piece.
+    fn advance(&mut self, is_first: bool) -> Result<(), Error> {
+        let mut out = Vec::with_capacity(self.slice.len() + self.slice.len() / 2 + 256);
+        if is_first {
+            head(&mut out, &self.look, self.what.is_names());
+        }
+        let more = self.what.scan(&self.connection, &self.look, SLICE_ROWS, &mut self.slice);
+        self.seen = self.seen.max(self.connection.take_seen());
+        match more {
+            Ok(()) => self.rows += self.what.write(&self.slice, &self.look, self.rows, &mut out)?,
+            // What was there when the list began may be gone now.
+            Err(Error::NoSuchNamespace) if !is_first => self.what.end(),
+            Err(failed) => return Err(failed),
+        }
+        self.is_done = self.what.is_done();
+        if self.is_done && self.look.form == Form::Json {
+            out.extend_from_slice(b"]\n");
+        }
+        self.ready = Some(Bytes::from(out));
+        Ok(())
+    }
+}
+
+impl Source for List {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            if let Some(ready) = self.ready.take() {
+                match self.connection.poll_passed(self.seen, cx) {
+                    Poll::Pending => {
+                        self.ready = Some(ready);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Err(failed)) => {
+                        return Poll::Ready(Some(Err(io::Error::other(failed))));
+                    }
+                    Poll::Ready(Ok(())) if ready.is_empty() => continue,
+                    Poll::Ready(Ok(())) => return Poll::Ready(Some(Ok(ready))),
+                }
+            }
+            if self.is_done {
+                return Poll::Ready(None);
+            }
+            self.in_row += 1;
+            if self.in_row > SLICES_AT_ONCE {
+                self.in_row = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Err(failed) = self.advance(false) {
+                return Poll::Ready(Some(Err(io::Error::other(failed))));
+            }
+        }
+    }
+}
+
+impl What {
+    fn is_names(&self) -> bool {
+        matches!(self, What::Names { .. })
+    }
+
+    /// Runs the next scan; its reply is in `slice`.
+    fn scan(
+        &mut self,
+        connection: &Connection,
+        look: &Look,
+        count: u64,
+        slice: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if let What::Everything { names, cursor, inside } = self {
+            if inside.is_none() {
+                *inside = names.pop_front().map(|name| (name, 0));
+            }
+            if inside.is_none()
+                && let Some(at) = *cursor
+            {
+                slice.clear();
+                scan_names(connection, look, at, count, slice);
+                let mut parts = Parts::new(slice);
+                *cursor = Some(parts.cursor()?).filter(|&cursor| cursor != 0);
+                while let Some(name) = parts.bulk() {
+                    names.push_back(name.to_vec());
+                    (0..4).for_each(|_| _ = parts.next());
+                }
+                *inside = names.pop_front().map(|name| (name, 0));
+            }
+        }
+        slice.clear();
+        match self {
+            What::Names { cursor } => scan_names(connection, look, *cursor, count, slice),
+            What::Pairs { namespace, cursor } => {
+                let pattern = look.pattern.as_deref();
+                scan_pairs(connection, look, (namespace, *cursor, count), pattern, slice);
+            }
+            What::Everything { inside: Some((namespace, cursor)), .. } => {
+                scan_pairs(connection, look, (namespace, *cursor, count), None, slice);
+            }
+            What::Everything { inside: None, .. } => return Ok(()),
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of a slice and moves on; returns how many.
+    fn write(
+        &mut self,
+        slice: &[u8],
+        look: &Look,
+        before: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, Error> {
+        let mut parts = Parts::new(slice);
+        match self {
+            What::Names { cursor } => {
+                *cursor = parts.cursor()?;
+                let mut writer = Writer::new(out, look, b"", before);
+                while let Some(name) = NameRow::read(&mut parts) {
+                    writer.name(&name);
+                }
+                Ok(writer.rows - before)
+            }
+            What::Pairs { namespace, cursor } => {
+                *cursor = parts.cursor()?;
+                Ok(write_pairs(&mut parts, look, namespace, before, out))
+            }
+            What::Everything { inside, .. } => {
+                let Some((namespace, cursor)) = inside else { return Ok(0) };
+                let was_first = *cursor == 0;
+                let next = match parts.cursor() {
+                    // It is gone, or holds something else now.
+                    Err(Error::NoSuchNamespace | Error::WrongType) => 0,
+                    next => next?,
+                };
+                let mut rows = write_pairs(&mut parts, look, namespace, before, out);
+                if rows == 0 && was_first && next == 0 && !slice.starts_with(b"-") {
+                    let mut writer = Writer::new(out, look, namespace, before);
+                    writer.empty();
+                    rows = 1;
+                }
+                *cursor = next;
+                if next == 0 {
+                    *inside = None;
+                }
+                Ok(rows)
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            What::Pairs { cursor, .. } | What::Names { cursor } => *cursor == 0,
+            What::Everything { names, cursor, inside } => {
+                names.is_empty() && cursor.is_none() && inside.is_none()
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let What::Pairs { cursor, .. } = self {
+            *cursor = 0;
+        }
+    }
+}
+
+fn scan_names(connection: &Connection, look: &Look, cursor: u64, count: u64, slice: &mut Vec<u8>) {
+    let (cursor, count) = (cursor.to_string(), count.to_string());
+    let mut args: Vec<&[u8]> =
+        vec![b"NAMESPACE", b"NAMES", cursor.as_bytes(), b"COUNT", count.as_bytes()];
+    if let Some(pattern) = &look.pattern {
+        args.extend([&b"MATCH"[..], pattern]);
+    }
+    connection.run_into(&args, slice);
+}
+
+fn scan_pairs(
+    connection: &Connection,
+    look: &Look,
+    (namespace, cursor, count): (&[u8], u64, u64),
+    pattern: Option<&[u8]>,
+    slice: &mut Vec<u8>,
+) {
+    let (cursor, count) = (cursor.to_string(), count.to_string());
+    let mut args: Vec<&[u8]> =
+        vec![b"NAMESPACE", b"SCAN", namespace, cursor.as_bytes(), b"COUNT", count.as_bytes()];
+    if let Some(pattern) = pattern {
+        args.extend([&b"MATCH"[..], pattern]);
+    }
+    if !look.has_values {
+        args.push(b"NOVALUES");
+    }
+    connection.run_into(&args, slice);
+}
+
+// ---- pages
+
+/// Sends a page of `limit` rows. `next` is a cursor, and behind a dot the last key that was shown of the
+/// entries that a scan gives in one piece.
+fn page(
+    ask: &Ask,
+    call: &mut Call<'_>,
+    look: Look,
+    what: impl Fn(u64) -> What,
+    limit: u64,
+    path: &str,
+) -> Result<Answer, Refusal> {
+    let Some((mut cursor, mut after)) = read_next(ask.text("next").unwrap_or("0")) else {
+        return Err(invalid("next", "must be what an answer gave"));
+    };
+    let mut rows = Vec::new();
+    let mut written = 0;
+    let mut slice = Vec::new();
+    let next = loop {
+        let mut at = what(cursor);
+        at.scan(call.connection, &look, limit - written, &mut slice)?;
+        let mut parts = Parts::new(&slice);
+        let following = parts.cursor()?;
+        let mut found: Vec<Entry<'_>> =
+            std::iter::from_fn(|| Entry::read(&mut parts, at.is_names(), &look)).collect();
+        found.sort_unstable_by_key(Entry::name);
+        found.retain(|entry| after.as_deref().is_none_or(|after| entry.name() > after));
+        let room = usize::try_from(limit - written).unwrap_or(usize::MAX);
+        let namespace = if let What::Pairs { namespace, .. } = &at { namespace } else { &[][..] };
+        let mut writer = Writer::new(&mut rows, &look, namespace, written);
+        found.iter().take(room).for_each(|entry| writer.entry(entry));
+        written = writer.rows;
+        if found.len() > room {
+            break Some((cursor, Some(found[room - 1].name().to_vec())));
+        }
+        (cursor, after) = (following, None);
+        if cursor == 0 {
+            break None;
+        }
+        if written == limit {
+            break Some((cursor, None));
+        }
+    };
+    let href = next.map(|(cursor, after)| {
+        let token = write_next(cursor, after.as_deref());
+        link::next(call.config, call.head, ask, path, &token)
+    });
+    Ok(page_answer(&look, &what(0), &rows, href.as_deref()))
+}
+
+fn page_answer(look: &Look, what: &What, rows: &[u8], href: Option<&str>) -> Answer {
+    let mut body = Vec::with_capacity(rows.len() + 256);
+    if look.form == Form::Json {
+        body.extend_from_slice(b"{\"data\":");
+    }
+    head(&mut body, look, what.is_names());
+    body.extend_from_slice(rows);
+    if look.form == Form::Json {
+        body.extend_from_slice(b"],\"links\":{");
+        if let Some(href) = href {
+            body.extend_from_slice(b"\"next\":{\"href\":");
+            answer::write_text(&mut body, href);
+            body.push(b'}');
+        }
+        body.extend_from_slice(b"}}");
+    }
+    let mut answer = answer::plain(content_type(look.form), body);
+    *answer.status_mut() = StatusCode::OK;
+    if let Some(value) = href.and_then(|href| HeaderValue::from_str(href).ok()) {
+        answer.headers_mut().insert(NEXT_HREF, value);
+    }
+    answer
+}
+
+fn write_next(cursor: u64, after: Option<&[u8]>) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match after {
+        None => cursor.to_string(),
+        Some(after) => format!("{cursor}.{}", hex(after)),
+    }
+}
+
+fn read_next(token: &str) -> Option<(u64, Option<Vec<u8>>)> {
+    let (cursor, after) = token.split_once('.').map_or((token, None), |(c, a)| (c, Some(a)));
+    let unhex = |text: &str| {
+        let digits = text.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            u8::from_str_radix(pair, 16).ok()
+        };
+        digits.map(byte).collect::<Option<Vec<u8>>>()
+    };
+    let cursor = crate::number::parse_u64(cursor.as_bytes())?;
+    match after {
+        None => Some((cursor, None)),
+        Some(after) => Some((cursor, Some(unhex(after)?))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_a_list_are_read_again() {
+        for (cursor, after) in [(0, None), (17, None), (17, Some(&b"a.\xff"[..])), (3, Some(b""))] {
+            let token = write_next(cursor, after);
+            assert_eq!(read_next(&token), Some((cursor, after.map(<[u8]>::to_vec))), "{token}");
+        }
+        for token in ["", "x", "-1", "1.0", "1.0g", "1.+1", "18446744073709551616", "1.é"] {
+            assert_eq!(read_next(token), None, "{token}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `/v1`: the HTTP API for load scripts, extensions and everyone with `curl`.
+//!
+//! - [`table`]: the operations; routing, parameters and the OpenAPI description follow from it.
+//! - [`ask`]: one request's parameters, from path, query, headers or body. [`rows`]: rows in a body.
+//!   [`when`]: TTLs and times. [`code`]: errors.
+//! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`lock`], [`command`], [`watch`], [`describe`] and
+//!   [`files`] are the operations. Each is one command of the table in [`crate::command`], or some.
+//! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`]: reads replies.
+//!
+//! Answers about one thing are one flat object, about many an array of them; names are never members
+//! of JSON. A write that a browser page of another origin could send without asking is refused.
+
+mod ask;
+mod bulk;
+mod code;
+mod command;
+mod describe;
+mod files;
+mod import;
+mod link;
+mod list;
+mod list_rows;
+mod lock;
+mod namespace;
+mod pair;
+mod resp;
+mod rows;
+mod show;
+mod table;
+mod watch;
+mod when;
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::Method;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+
+use super::answer::Answer;
+use super::body;
+use super::connection::Connection;
+use super::target;
+use crate::config::Config;
+use crate::error::Error;
+use crate::reply::Captured;
+
+use ask::{Ask, Media, Sources};
+use code::Code;
+use table::{Found, Input, Run};
+
+pub(super) use ask::asks_softly;
+pub(super) use code::Refusal;
+
+/// What an operation that is run at once has besides what was asked.
+struct Call<'c> {
+    connection: &'c Arc<Connection>,
+    config: &'c Config,
+    head: &'c Parts,
+}
+
+/// What one that is run with pauses has.
+struct Later<'c> {
+    connection: &'c Arc<Connection>,
+    config: &'c Config,
+    body: &'c mut Incoming,
+}
+
+/// The rest of such an operation.
+type Pending<'c> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'c>>;
+
+impl Call<'_> {
+    /// One command, atomically; its reply.
+    fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
+        self.connection.run(args)
+    }
+}
+
+/// Whether this API answers for the path.
+pub(super) fn is_here(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let is_upstash = || {
+        let json = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        *method == Method::POST && json.is_some_and(|it| it.starts_with(b"application/json"))
+    };
+    match path {
+        "/" | "/pipeline" | "/multi-exec" => is_upstash(),
+        _ => path == "/v1" || path.starts_with("/v1/"),
+    }
+}
+
+/// Answers a request. `method` is the one to route.
+pub(super) async fn respond(
+    connection: &Arc<Connection>,
+    config: &Config,
+    head: &Parts,
+    method: &Method,
+    incoming: &mut Incoming,
+) -> Result<Answer, Refusal> {
+    check_origin(config, &head.method, &head.headers)?;
+    let bad_path = |_| Refusal::new(Code::BadRequest, "A percent escape in the path means no text");
+    let segments = target::segments(head.uri.path()).map_err(bad_path)?;
+    let (operation, path) = match table::find(method, &segments) {
+        Found::Operation(operation, path) => (operation, path),
+        Found::OtherMethods(methods) => return Ok(other_methods(&methods, head)),
+        Found::Nothing => return Err(Refusal::new(Code::NotFound, "There is no such path")),
+    };
+    let query = head.uri.query().unwrap_or_default();
+    let from = Sources { path, query, headers: &head.headers, method: &head.method };
+    let mut ask = Ask::new(operation, &from, connection.now_ms())?;
+    let media = Media::of(&head.headers, !incoming.is_end_stream())?;
+    if operation.input == Input::Stream && matches!(media, Media::JsonLines | Media::Csv) {
+        ask.take_body(media, body::Bytes::new())?;
+    } else if !incoming.is_end_stream() {
+        let is_large = matches!(operation.input, Input::Rows | Input::Commands | Input::Stream);
+        let bytes_max =
+            if is_large { config.http_bulk_max_bytes } else { config.http_body_max_bytes };
+        let whole = body::whole(incoming, config, bytes_max).await?;
+        ask.take_body(media, whole)?;
+    }
+    match operation.run {
+        Run::Now(run) => run(&ask, &mut Call { connection, config, head }),
+        Run::Later(run) => run(ask, Later { connection, config, body: incoming }).await,
+    }
+}
+
+fn other_methods(methods: &[&str], head: &Parts) -> Answer {
+    let is_soft = asks_softly(head.uri.query().unwrap_or_default(), &head.headers);
+    let text = "The path exists, but not with this method";
+    let mut answer = Refusal::new(Code::MethodNotAllowed, text).answer(is_soft);
+    if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
+        answer.headers_mut().insert(header::ALLOW, value);
+    }
+    answer
+}
+
+/// A page of any site may make a browser send a simple POST. It says so in `Origin`; only those that
+/// CORS lets in, and pages that this server itself sent, may change anything.
+fn check_origin(config: &Config, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().map_or(Cow::Borrowed("null"), Cow::Borrowed);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_own = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host));
+    let is_named = config.http_cors_origins.iter().any(|it| it == "*" || *it == *origin);
+    if is_own || is_named {
+        return Ok(());
+    }
+    let text = "Pages of this origin may not write; see http-cors-origin";
+    Err(Refusal::new(Code::OriginNotAllowed, text))
+}
