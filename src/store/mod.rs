@@ -75,8 +75,8 @@ const STRIPES: usize = 1 << STRIPE_BITS;
 const PART_BITS: u8 = 6;
 const PARTS: usize = 1 << PART_BITS;
 
-/// Pairs above which a namespace is spread, unless [`Store::spread_above`] is changed.
-const SPREAD_ABOVE: usize = 64 * 1024;
+/// Pairs above which a namespace is spread, unless [`Store::spread_above`] is changed: none is.
+const SPREAD_ABOVE: usize = usize::MAX;
 
 /// The latest deadline of a pair, in unix ms: the year 10889. It is kept in six bytes.
 pub const PAIR_DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
