@@ -6,6 +6,7 @@
 
 mod plan;
 pub mod redact;
+mod rights;
 pub mod script;
 mod timing;
 
@@ -304,6 +305,14 @@ impl<'s> Executor<'s> {
             self.is_in_exec = true;
             for queued in &transaction.queue {
                 let args = queued.request.args();
+                if !session.identity.is_free(&self.server.acl)
+                    && let Err(error) = self.check_queued_rights(session, queued.spec, args)
+                {
+                    self.metrics.rejected[queued.spec.index].add(1);
+                    self.metrics.total_error_replies.add(1);
+                    reply.error(&error);
+                    continue;
+                }
                 self.call(session, queued.spec, args, Known::default(), reply);
             }
             self.is_in_exec = false;
@@ -326,7 +335,12 @@ impl<'s> Executor<'s> {
 
     /// Looks the command up and checks what can be checked before it runs.
     #[inline]
-    fn resolve(&self, session: &Session, args: Args<'_>, plan: &Plan<'_>) -> Result<&'static Spec> {
+    fn resolve(
+        &self,
+        session: &mut Session,
+        args: Args<'_>,
+        plan: &Plan<'_>,
+    ) -> Result<&'static Spec> {
         let Some(mut spec) = plan.spec else { return Err(Error::unknown_command(args.iter())) };
         if !spec.subcommands.is_empty() && args.len() > 1 {
             spec = match command::table().find_subcommand(spec, args.get(1)) {
@@ -338,9 +352,11 @@ impl<'s> Executor<'s> {
             self.metrics.rejected[spec.index].add(1);
             return Err(Error::arity(&spec.full_name));
         }
-        if !session.is_authenticated && !spec.command.flags.no_auth {
+        if !session.identity.is_free(&self.server.acl)
+            && let Err(error) = self.check_rights(session, spec, args)
+        {
             self.metrics.rejected[spec.index].add(1);
-            return Err(Error::NoAuth);
+            return Err(error);
         }
         if session.is_listening && !session.resp3 {
             check_subscribed(session, spec)?;
@@ -464,6 +480,33 @@ impl<'s> Executor<'s> {
             }
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
+        }
+    }
+
+    /// All names of a database, for a handler for sessions whose row says that it touches every name.
+    pub fn view<R>(
+        &mut self,
+        db: usize,
+        session: &Session,
+        work: impl FnOnce(&mut View<'_>) -> R,
+    ) -> R {
+        self.may_have_changed = true;
+        let access = Access {
+            db,
+            now_ms: self.now_ms,
+            random_seed: self.random,
+            touch: !session.client.no_touch.load(Relaxed),
+            used_ms: self.now_ms,
+            settings: self.settings,
+        };
+        let (held, effects) = (&mut self.held, &mut self.effects);
+        work(&mut View::live(held, effects, access, Known::default()))
+    }
+
+    /// Lets all stripes go, unless a transaction needs them.
+    pub fn let_others(&mut self) {
+        if !self.is_in_exec {
+            self.release();
         }
     }
 

@@ -15,6 +15,7 @@
 //!             journal/                               how a change is remembered, and who orders changes
 //! ```
 //!
+//! - [`acl`]: users, and what they may do.
 //! - [`config`]: every setting, and the one table of directives behind flags, file and CONFIG.
 //! - [`server`]: what all connections share; [`server::listen`] starts and stops, [`server::worker`]
 //!   is one thread's loop, [`server::resp`] and [`server::http`] are the doors.
@@ -46,6 +47,7 @@
 //! - Nothing is reserved because a client declared a length. Every buffer has a limit in [`config`].
 //! - An error is answered; only broken framing closes a connection.
 
+pub mod acl;
 pub mod base64;
 pub mod clock;
 pub mod command;
@@ -115,6 +117,7 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
         store.spread_above = usize::MAX;
     }
     let mut server = Server::new(config, store, threads);
+    server.load_users()?;
     server.config_file = file;
     let server = Arc::new(server);
     Persistence::start(&server, disk)?;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::acl::Identity;
 use crate::command::Spec;
 use crate::journal::Seen;
 use crate::output::Output;
@@ -33,8 +34,8 @@ pub struct Session {
     pub db: usize,
     /// Whether it speaks RESP3.
     pub resp3: bool,
-    /// Whether it has given the password, or none is needed.
-    pub is_authenticated: bool,
+    /// Its user.
+    pub identity: Identity,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Close the connection when what was written has been sent.
@@ -116,12 +117,12 @@ pub struct Watch {
 
 impl Session {
     /// A new client's session.
-    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Session {
+    pub fn new(client: Arc<Client>, identity: Identity) -> Session {
         Session {
             client,
             db: 0,
             resp3: false,
-            is_authenticated,
+            identity,
             reply_mode: ReplyMode::On,
             should_close: false,
             seen: Seen::default(),
@@ -205,6 +206,12 @@ impl Session {
         self.client.queued.store(u32::MAX, Relaxed);
         self.client.queued_bytes.store(0, Relaxed);
         self.transaction.take()
+    }
+
+    /// Makes it somebody else's.
+    pub fn become_user(&mut self, identity: Identity) {
+        self.client.names.lock().user.clone_from(&identity.user().name);
+        self.identity = identity;
     }
 
     /// Selects a database.

@@ -110,7 +110,8 @@ impl Bench {
     fn allocations(&self, command: &[&str], warm_up: u64, times: u64) -> u64 {
         let settings = Settings::NONE;
         let request = OwnedRequest::new(command.iter().map(|word| word.as_bytes()));
-        let mut session = Session::new(support::client(), true);
+        let mut session =
+            Session::new(support::client(), pantry::acl::Identity::new(&self.server.acl));
         let mut output = Output::new();
         let metrics = self.server.metrics[0].clone();
         let mut effects = Effects::default();

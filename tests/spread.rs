@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use pantry::acl::Identity;
 use pantry::clock::Clock;
 use pantry::dispatch::Executor;
 use pantry::journal::Journal;
@@ -36,7 +37,7 @@ struct Caller<'s> {
 
 impl<'s> Caller<'s> {
     fn new(server: &'s Server, number: usize) -> Caller<'s> {
-        let session = Session::new(client(), true);
+        let session = Session::new(client(), Identity::new(&server.acl));
         Caller { server, number, session, random: 1 + number as u64 }
     }
 
@@ -171,6 +172,28 @@ fn what_carries_a_namespace_elsewhere_takes_all_of_it() {
             }
         });
     });
+    same_as_replayed(&harness);
+}
+
+#[test]
+fn no_fencing_token_is_given_twice() {
+    const LOCKS: usize = 500;
+    let mut harness = harness();
+    harness.run("NAMESPACE CREATE n");
+    fill(&mut harness, "n", 1000);
+    let server = &*harness.server;
+    let tokens: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let take = |thread: usize| {
+            let mut caller = Caller::new(server, thread);
+            let lock = |index| format!("NAMESPACE LOCK n lock-{thread}-{index} 60000");
+            (0..LOCKS).map(|index| number(&caller.run(&lock(index)))).collect()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|t| scope.spawn(move || take(t))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(tokens.iter().all(|tokens| tokens.is_sorted()));
+    let different: BTreeSet<u64> = tokens.into_iter().flatten().collect();
+    assert_eq!(different.len(), LOCKS * THREADS);
     same_as_replayed(&harness);
 }
 

@@ -1,13 +1,9 @@
-//! Commands for whoever runs the server: DEBUG, SHUTDOWN, TIME. CONFIG and INFO have files of their own.
-
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+//! Commands for whoever runs the server: SHUTDOWN, TIME. CONFIG and INFO have files of their own.
 
 use super::args::Cursor;
-use super::{Command, Family, help};
+use super::{Command, Family};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
-use crate::number::parse_f64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::clients::Flag;
@@ -15,27 +11,7 @@ use crate::server::clients::Flag;
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
 
-/// Longest DEBUG SLEEP.
-const SLEEP_MAX_S: f64 = 10.0;
-
 const COMMANDS: &[Command] = &[
-    Command::container("DEBUG")
-        .about("1.0.0", "Has the commands for tests of the server.")
-        .admin()
-        .while_loading(),
-    Command::session("DEBUG HELP", "", debug_help)
-        .about("1.0.0", "Returns what the subcommands do.")
-        .admin()
-        .while_loading(),
-    Command::session("DEBUG SET-ACTIVE-EXPIRE", "<0 | 1>", set_active_expire)
-        .about("1.0.0", "Sets whether what has expired is freed in the background.")
-        .admin()
-        .while_loading(),
-    Command::session("DEBUG SLEEP", "seconds", sleep)
-        .about("1.0.0", "Keeps this connection's thread from working, for 10 seconds at most.")
-        .admin()
-        .no_multi()
-        .while_loading(),
     Command::session("MONITOR", "", monitor)
         .about("1.0.0", "Shows every command that is run.")
         .admin()
@@ -50,38 +26,6 @@ const COMMANDS: &[Command] = &[
         .fast()
         .while_loading(),
 ];
-
-fn debug_help(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    check_enabled(context)?;
-    help::help(context, args, reply)
-}
-
-fn set_active_expire(
-    context: &mut Context<'_, '_>,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) -> Result {
-    check_enabled(context)?;
-    let is_active = match args.get(2) {
-        b"0" => false,
-        b"1" => true,
-        _ => return Err(Error::Syntax),
-    };
-
-    context.executor.server.active_expire.store(is_active, Relaxed);
-    reply.ok();
-    Ok(())
-}
-
-/// Holds no stripe, but all connections of this thread wait.
-fn sleep(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    check_enabled(context)?;
-    let seconds = parse_f64(args.get(2)).ok_or(Error::NotAFloat)?;
-
-    std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, SLEEP_MAX_S)));
-    reply.ok();
-    Ok(())
-}
 
 /// Commands from the next batch on are shown.
 fn monitor(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -129,15 +73,4 @@ fn time(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -
     reply.bulk((now_us / 1_000_000).to_string().as_bytes());
     reply.bulk((now_us % 1_000_000).to_string().as_bytes());
     Ok(())
-}
-
-fn check_enabled(context: &Context<'_, '_>) -> Result {
-    if context.is_allowed(context.executor.server.config().enable_debug_command) {
-        return Ok(());
-    }
-    Err(Error::plain(
-        "DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
-         run it from a local connection, otherwise you need to set this option in the \
-         configuration file, and then restart the server.",
-    ))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::args::{Cursor, integer, is};
-use super::connection::DEFAULT_USER;
 use super::{Command, Family, help, table, tracking};
+use crate::acl::Acl;
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -102,7 +102,7 @@ fn id(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> 
 }
 
 fn info(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    reply.verbatim(&line(&context.session.client, context.executor.now_ms()));
+    reply.verbatim(&client_line(&context.session.client, context.executor.now_ms()));
     Ok(())
 }
 
@@ -112,7 +112,7 @@ fn kill(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
     let filter = if is_old_form {
         Filter { addr: Some(args.get(2)), ..Filter::default() }
     } else {
-        Filter::parse(args)?
+        Filter::parse(args, &context.executor.server.acl)?
     };
 
     let (own_id, now_ms) = (context.session.client.id, context.executor.now_ms());
@@ -155,7 +155,7 @@ fn list(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
     }
     options.finish()?;
 
-    let lines: String = all.iter().map(|client| line(client, now_ms)).collect();
+    let lines: String = all.iter().map(|client| client_line(client, now_ms)).collect();
     reply.verbatim(&lines);
     Ok(())
 }
@@ -239,6 +239,7 @@ struct Filter<'a> {
     id: Option<u64>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
+    user: Option<String>,
     /// `TYPE NORMAL`, or another type, which no connection is of.
     normal: Option<bool>,
     age_min_s: u64,
@@ -246,7 +247,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn parse(args: Args<'a>) -> Result<Filter<'a>> {
+    fn parse(args: Args<'a>, acl: &Acl) -> Result<Filter<'a>> {
         let mut filter = Filter { skip_me: true, ..Filter::default() };
         let mut options = Cursor::new(args, 2);
         while let Some(option) = options.optional() {
@@ -256,10 +257,12 @@ impl<'a> Filter<'a> {
                 b"TYPE" => filter.normal = Some(is_normal(value)?),
                 b"ADDR" => filter.addr = Some(value),
                 b"LADDR" => filter.laddr = Some(value),
-                b"USER" if value == DEFAULT_USER.as_bytes() => {}
                 b"USER" => {
-                    let user = String::from_utf8_lossy(value);
-                    return Err(Error::plain(format!("No such user '{user}'")));
+                    let user = String::from_utf8_lossy(value).into_owned();
+                    if acl.user(&user).is_none() {
+                        return Err(Error::plain(format!("No such user '{user}'")));
+                    }
+                    filter.user = Some(user);
                 }
                 b"SKIPME" if is(value, "YES") => filter.skip_me = true,
                 b"SKIPME" if is(value, "NO") => filter.skip_me = false,
@@ -282,6 +285,7 @@ impl<'a> Filter<'a> {
             && self.id.is_none_or(|id| client.id == id)
             && is_at(self.addr, &client.addr)
             && is_at(self.laddr, &client.laddr)
+            && self.user.as_ref().is_none_or(|user| client.names.lock().user == *user)
             && self.normal.unwrap_or(true)
             && seconds(client.since_ms, now_ms) >= self.age_min_s
     }
@@ -321,7 +325,7 @@ fn seconds(from_ms: u64, to_ms: u64) -> u64 {
 /// One line of CLIENT LIST. Has all fields of Redis's: those for what does not exist here, such as
 /// subscriptions and reply buffers, are 0; `fd` is -1, since sockets are the doors' matter; `tot-mem`
 /// is what waits in buffers and queue.
-fn line(client: &Client, now_ms: u64) -> String {
+pub fn client_line(client: &Client, now_ms: u64) -> String {
     let names = client.names.lock();
     let (query, output) = (client.query_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
     let queued = client.queued_bytes.load(Relaxed);
@@ -331,7 +335,7 @@ fn line(client: &Client, now_ms: u64) -> String {
     format!(
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} \
          multi={} watch={} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 \
-         obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={DEFAULT_USER} \
+         obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={} \
          redir={} resp={} lib-name={} lib-ver={}\n",
         client.id,
         client.addr,
@@ -346,6 +350,7 @@ fn line(client: &Client, now_ms: u64) -> String {
         usize::from(output > 0),
         query + output + queued,
         if output > 0 { "rw" } else { "r" },
+        names.user,
         client.redirect.load(Relaxed),
         client.resp.load(Relaxed),
         names.lib_name,

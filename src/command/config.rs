@@ -76,7 +76,9 @@ fn rewrite(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>
     let failed = |error: std::io::Error| Error::plain(format!("Rewriting config file: {error}"));
     let old = std::fs::read_to_string(path).map_err(failed)?;
 
-    let new = crate::config::rewrite::rewrite(&old, &server.config(), None);
+    let config = server.config();
+    let users = config.aclfile.is_empty().then(|| server.acl.lines(&config.requirepass));
+    let new = crate::config::rewrite::rewrite(&old, &config, users.as_deref());
     crate::files::replace(path, new.as_bytes()).map_err(failed)?;
     reply.ok();
     Ok(())

@@ -3,11 +3,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use subtle::ConstantTimeEq;
-
 use super::args::{Cursor, database, integer};
 use super::client::checked_name;
 use super::{Command, Family, REDIS_VERSION};
+use crate::acl::{DEFAULT_USER, Identity};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
@@ -18,12 +17,6 @@ use crate::session::{ReplyMode, Session};
 /// The family.
 pub const FAMILY: Family =
     Family { group: "connection", category: "connection", commands: COMMANDS };
-
-/// The only user there is.
-pub(super) const DEFAULT_USER: &str = "default";
-
-/// Passwords are compared over this many bytes, whatever their length is.
-const PASSWORD_BYTES_MAX: usize = crate::config::directive::PASSWORD_BYTES_MAX;
 
 const COMMANDS: &[Command] = &[
     Command::session("AUTH", "[username] password", auth)
@@ -71,14 +64,14 @@ fn auth(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
         3 => (args.get(1), args.get(2)),
         _ => return Err(Error::Syntax),
     };
-    if args.len() == 2 && context.executor.server.config().requirepass.is_empty() {
+    if args.len() == 2 && context.executor.server.acl.default_user().needs_no_password {
         return Err(Error::plain(
             "AUTH <password> called without any password configured for the default user. \
              Are you sure your configuration is correct?",
         ));
     }
 
-    authenticate(context, user, password)?;
+    authenticate(context, args.get(0), user, password)?;
     reply.ok();
     Ok(())
 }
@@ -107,10 +100,10 @@ fn hello(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
     }
 
     if let Some((user, password)) = credentials {
-        authenticate(context, user, password)?;
+        authenticate(context, args.get(0), user, password)?;
     }
     let session = &mut *context.session;
-    if !session.is_authenticated {
+    if !session.identity.is_authenticated() {
         return Err(Error::NoAuthHello);
     }
     if let Some(name) = name {
@@ -151,7 +144,7 @@ fn reset(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
     session.stop_listening(context.executor.server);
     speak(session, false);
     session.select(0);
-    session.is_authenticated = context.executor.server.config().requirepass.is_empty();
+    session.become_user(Identity::new(&context.executor.server.acl));
     session.reply_mode = ReplyMode::On;
     session.client.names.lock().name.clear();
     session.client.no_evict.store(false, Relaxed);
@@ -168,25 +161,20 @@ fn select(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-fn authenticate(context: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> Result {
-    let config = context.executor.server.config();
-    let wanted = config.requirepass.as_bytes();
-    if user != DEFAULT_USER.as_bytes() || !(wanted.is_empty() || is_same(wanted, password)) {
+fn authenticate(
+    context: &mut Context<'_, '_>,
+    command: &[u8],
+    user: &[u8],
+    password: &[u8],
+) -> Result {
+    let acl = &context.executor.server.acl;
+    let Some(user) = acl.authenticate(user, password) else {
+        let place = if context.session.transaction.is_some() { "multi" } else { "toplevel" };
+        context.executor.log_refusal(context.session, "auth", place, command, user);
         return Err(Error::WrongPass);
-    }
-    context.session.is_authenticated = true;
-    Ok(())
-}
-
-/// Takes the same time for every password, so that nobody can guess it byte by byte.
-fn is_same(wanted: &[u8], given: &[u8]) -> bool {
-    let padded = |text: &[u8]| {
-        let mut bytes = [0; PASSWORD_BYTES_MAX];
-        let len = text.len().min(PASSWORD_BYTES_MAX);
-        bytes[..len].copy_from_slice(&text[..len]);
-        bytes
     };
-    (padded(wanted).ct_eq(&padded(given)) & wanted.len().ct_eq(&given.len())).into()
+    context.session.become_user(Identity::of(acl, user));
+    Ok(())
 }
 
 /// Whether `protover` asks for RESP3.

@@ -37,18 +37,21 @@ struct Options {
 }
 
 fn dump(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let name = args.get(1);
-    let payload = match view.kind(name) {
-        None => None,
+    reply.bulk_or_null(dump_name(view, args.get(1))?.as_deref());
+    Ok(())
+}
+
+/// What DUMP returns of a name.
+pub(super) fn dump_name(view: &View<'_>, name: &[u8]) -> Result<Option<Vec<u8>>> {
+    match view.kind(name) {
+        None => Ok(None),
         Some(Kind::String) => {
             let string = view.string(name)?.unwrap_or_default();
             view.settings().check_reply_len(string.len(), "GETRANGE")?;
-            Some(dump::string(string))
+            Ok(Some(dump::string(string)))
         }
-        Some(Kind::Namespace) => dump_namespace(view, name)?,
-    };
-    reply.bulk_or_null(payload.as_deref());
-    Ok(())
+        Some(Kind::Namespace) => dump_namespace(view, name),
+    }
 }
 
 /// `None` if all of its pairs have expired.
@@ -83,7 +86,13 @@ fn restore(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result
     Ok(())
 }
 
-fn put(view: &mut View<'_>, name: &[u8], value: &Value, deadline: NewDeadline) -> Result {
+/// Puts a value that was read in place of what the name holds.
+pub(super) fn put(
+    view: &mut View<'_>,
+    name: &[u8],
+    value: &Value,
+    deadline: NewDeadline,
+) -> Result {
     let pairs = match value {
         Value::String(string) => {
             view.put_string(name, string, deadline, Cause::Restore);

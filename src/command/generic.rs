@@ -28,12 +28,6 @@ const COMMANDS: &[Command] = &[
         .about("1.0.0", "Returns all keys that match a pattern.")
         .also(&["dangerous"])
         .every_name(),
-    Command::container("MEMORY").about("4.0.0", "Has the commands for the use of memory."),
-    Command::session("MEMORY HELP", "", help::help)
-        .about("4.0.0", "Returns what the subcommands do.")
-        .while_loading(),
-    Command::read("MEMORY USAGE", "key [SAMPLES count]", memory_usage)
-        .about("4.0.0", "Returns the bytes that a key and its value take."),
     Command::write("MOVE", "key db", move_)
         .about("1.0.0", "Moves a key to another database.")
         .fast(),
@@ -117,23 +111,6 @@ fn keys(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
     reply.array(names.len());
     names.into_iter().for_each(|name| reply.bulk(name));
-    Ok(())
-}
-
-fn memory_usage(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let mut options = Cursor::new(args, 3);
-    while options.accept("SAMPLES") {
-        // Nothing is sampled here: the sums are kept. So any number will do.
-        if options.integer()? < 0 {
-            return Err(Error::Syntax);
-        }
-    }
-    options.finish()?;
-
-    match view.header(args.get(2)) {
-        Some(entry) => reply.count(view.bytes(entry)),
-        None => reply.null(),
-    }
     Ok(())
 }
 
@@ -291,7 +268,7 @@ fn type_name(kind: Option<Kind>) -> &'static str {
 }
 
 /// What Redis would call the encoding of a value. How values are kept here has no such cases.
-fn encoding(view: &View<'_>, entry: &NameEntry) -> &'static str {
+pub(super) fn encoding(view: &View<'_>, entry: &NameEntry) -> &'static str {
     const EMBEDDED_LEN_MAX_BYTES: usize = 44;
     if let Some(value) = entry.string() {
         return if entry.is_raw() || value.len() > EMBEDDED_LEN_MAX_BYTES {

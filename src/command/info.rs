@@ -147,6 +147,7 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     if let Some(resident) = resident {
         fields.add_bytes("used_memory_rss", resident);
     }
+    fields.add_bytes("used_memory_peak", facts.server.peak_bytes(facts.store.bytes) as u64);
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
@@ -250,13 +251,23 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("tracking_total_prefixes", tracking.prefixes);
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
+    for (reason, count) in server.acl.denied() {
+        let field = if reason == "command" { "cmd" } else { reason };
+        fields.add(&format!("acl_access_denied_{field}"), count);
+    }
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }
 
-fn replication(fields: &mut Fields, _facts: &Facts<'_>) {
+/// A server by itself, whose offset is the number of its last change.
+fn replication(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("role", "master");
     fields.add("connected_slaves", 0);
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_replid", &facts.server.run_id);
+    fields.add("master_repl_offset", facts.server.store.journal.last());
+    fields.add("second_repl_offset", -1);
+    fields.add("repl_backlog_active", 0);
 }
 
 fn cpu(fields: &mut Fields, _facts: &Facts<'_>) {

@@ -4,6 +4,7 @@
 //! Everything else about a command follows from its row: arity and keys from the syntax line, what
 //! it may touch from the handler's type. To add a command, add one row and one function to a family.
 
+mod acl;
 mod admin;
 pub mod args;
 mod bitfield;
@@ -12,6 +13,7 @@ mod client;
 mod config;
 mod connection;
 mod deadline;
+mod debug;
 mod dump;
 mod expire;
 mod function;
@@ -26,12 +28,15 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod lcs;
+mod memory;
 mod namespace;
 mod namespace_lock;
 mod namespace_many;
 mod namespace_pair;
 mod persistence;
 mod pubsub;
+pub mod redis;
+mod replication;
 mod scripting;
 mod slowlog;
 mod string;
@@ -50,16 +55,19 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::store::View;
 
+pub use client::client_line;
 pub use syntax::{Keys, PairKeys};
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
+    acl::FAMILY,
     admin::FAMILY,
     bitfield::FAMILY,
     bitmap::FAMILY,
     client::FAMILY,
     config::FAMILY,
     connection::FAMILY,
+    debug::FAMILY,
     dump::FAMILY,
     expire::FAMILY,
     function::FAMILY,
@@ -72,9 +80,11 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     latency::FAMILY,
     lcs::FAMILY,
+    memory::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,
+    replication::FAMILY,
     scripting::FAMILY,
     slowlog::FAMILY,
     string::FAMILY,
@@ -113,6 +123,8 @@ pub struct Command {
     pub flags: Flags,
     /// ACL categories beyond the family's and the derived ones.
     pub also: &'static [&'static str],
+    /// The command of Redis whose rights are needed; empty: this one's own.
+    pub like: &'static str,
 }
 
 /// A handler. Its type says what it may touch.
@@ -137,6 +149,8 @@ pub struct Flags {
     pub denyoom: bool,
     /// Touches every name of a database, not those in its arguments.
     pub every_name: bool,
+    /// Touches more of a namespace than the pairs in its arguments.
+    pub whole: bool,
     /// Administrative.
     pub admin: bool,
     /// Allowed before authentication.
@@ -207,6 +221,7 @@ impl Command {
             fast: false,
             denyoom: false,
             every_name: false,
+            whole: false,
             admin: false,
             no_auth: false,
             no_multi: false,
@@ -217,7 +232,7 @@ impl Command {
             subscribed: false,
             touches: Touches::Nothing,
         };
-        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[] }
+        Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[], like: "" }
     }
 
     /// The version of Redis it came with, and one sentence.
@@ -242,6 +257,12 @@ impl Command {
     /// Touches every name of a database, not those in its arguments.
     pub const fn every_name(mut self) -> Command {
         self.flags.every_name = true;
+        self
+    }
+
+    /// Touches more of a namespace than the pairs in its arguments.
+    pub const fn whole(mut self) -> Command {
+        self.flags.whole = true;
         self
     }
 
@@ -297,6 +318,12 @@ impl Command {
     /// Reads data, or changes it, though its handler is one for sessions.
     pub const fn touching(mut self, touches: Touches) -> Command {
         self.flags.touches = touches;
+        self
+    }
+
+    /// Needs the rights of this command of Redis.
+    pub const fn like(mut self, command: &'static str) -> Command {
+        self.like = command;
         self
     }
 

@@ -25,49 +25,63 @@ pub const FAMILY: Family = Family { group: "namespace", category: "hash", comman
 const COMMANDS: &[Command] = &[
     Command::container("NAMESPACE").about("0.1.0", "Has the commands with Butler's semantics."),
     Command::write("NAMESPACE APPEND", "namespace key value", append)
+        .like("HSETEX")
         .about("0.1.0", "Appends to a value, which is empty if there is none; its length then.")
         .fast()
         .denies_oom(),
     Command::write("NAMESPACE CREATE", "namespace", create)
+        .like("HSETEX")
         .about("0.1.0", "Makes a namespace that stays until it is dropped, even when empty.")
         .fast()
         .denies_oom(),
     Command::read("NAMESPACE DIGEST", "namespace key", digest)
+        .like("HGET")
         .about("0.1.0", "The digest of a value, which IFDEQ and IFDNE compare, or null.")
         .fast(),
     Command::write("NAMESPACE DROP", "namespace", drop)
+        .like("DEL")
         .about("0.1.0", "Removes a namespace and its pairs; 0 if there is none.")
         .fast(),
     Command::read("NAMESPACE EXISTS", "namespace key", exists)
+        .like("HEXISTS")
         .about("0.1.0", "Whether a pair exists; an error if the namespace does not.")
         .fast(),
     Command::read("NAMESPACE GET", "namespace key", get)
+        .like("HGET")
         .about("0.1.0", "The value of a pair, or null; an error if the namespace does not exist.")
         .fast(),
     Command::session("NAMESPACE HELP", "", help::help)
         .about("0.1.0", "Returns what the subcommands do.")
         .while_loading(),
     Command::write("NAMESPACE INCRBY", "namespace key increment", incrby)
+        .like("HINCRBY")
         .about("0.1.0", "Adds to an integer, which is 0 if there is none; the TTL stays.")
         .fast()
         .denies_oom(),
     Command::write("NAMESPACE INCRBYFLOAT", "namespace key increment", incrbyfloat)
+        .like("HINCRBYFLOAT")
         .about("0.1.0", "Adds to a number, which is 0 if there is none; the TTL stays.")
         .fast()
         .denies_oom(),
     Command::read("NAMESPACE INFO", "namespace", info)
+        .like("HLEN")
         .about("0.1.0", "Pairs, bytes, kept mark and remaining lifetime of a namespace.")
         .fast(),
     Command::read("NAMESPACE KEYS", "namespace", keys)
+        .like("HKEYS")
         .about("0.1.0", "The keys of a namespace; an error if it does not exist."),
     Command::read("NAMESPACE LIST", "", list)
+        .like("SCAN")
         .about("0.1.0", "All namespaces of the database, empty ones that are kept included.")
         .every_name(),
     Command::write("NAMESPACE LOCK", "namespace key milliseconds [owner]", lock)
+        .like("HSETEX")
         .about("0.1.0", "Takes a lock for so long; its fencing token, or null if it is taken.")
+        .whole()
         .fast()
         .denies_oom(),
     Command::read("NAMESPACE MGET", "namespace key [namespace key ...]", mget)
+        .like("HMGET")
         .about("0.1.0", "Value and deadline (unix ms, -1 for none) of each pair, or null.")
         .fast(),
     Command::write(
@@ -75,19 +89,24 @@ const COMMANDS: &[Command] = &[
         "namespace key value deadline [namespace key value deadline ...]",
         mset,
     )
+    .like("HSETEX")
     .about("0.1.0", "Sets all of the pairs; a deadline is unix ms, - for none or KEEPTTL.")
     .fast()
     .denies_oom(),
     Command::write("NAMESPACE MUNSET", "namespace key [namespace key ...]", munset)
+        .like("HDEL")
         .about("0.1.0", "Deletes pairs; for each whether it was there.")
         .fast(),
     Command::read("NAMESPACE NAMES", "cursor [MATCH pattern] [COUNT count]", names)
+        .like("SCAN")
         .about("0.1.0", "Iterates over namespaces: name, pairs, bytes, kept mark and deadline.")
         .every_name(),
     Command::read("NAMESPACE PAIR", "namespace key", pair)
+        .like("HGET")
         .about("0.1.0", "Value and deadline (unix ms, -1 for none) of a pair, or null.")
         .fast(),
     Command::write("NAMESPACE RENEW", "namespace key milliseconds token", renew)
+        .like("HSETEX")
         .about("0.1.0", "Holds a lock for so long from now; 0 if the token does not hold it.")
         .fast(),
     Command::read(
@@ -95,6 +114,7 @@ const COMMANDS: &[Command] = &[
         "namespace cursor [MATCH pattern] [COUNT count] [NOVALUES]",
         scan,
     )
+    .like("HSCAN")
     .about("0.1.0", "Iterates over keys, values and deadlines; an error without the namespace."),
     Command::write(
         "NAMESPACE SET",
@@ -102,13 +122,16 @@ const COMMANDS: &[Command] = &[
          [PX milliseconds | PXAT unix-time-milliseconds | KEEPTTL]",
         set,
     )
+    .like("HSETEX")
     .about("0.1.0", "Sets a pair of a namespace that stays until it is dropped.")
     .fast()
     .denies_oom(),
     Command::write("NAMESPACE UNLOCK", "namespace key token", unlock)
+        .like("HDEL")
         .about("0.1.0", "Gives a lock back; 0 if the token does not hold it.")
         .fast(),
     Command::write("NAMESPACE UNSET", "namespace key [IFDEQ digest | IFDNE digest]", unset)
+        .like("HDEL")
         .about("0.1.0", "Deletes a pair; 0 if there is none, an error without the namespace.")
         .fast(),
 ];

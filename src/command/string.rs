@@ -381,11 +381,8 @@ fn check_len(view: &View<'_>, len: usize, added: usize) -> Result<usize> {
 /// From byte `start` to byte `end`, both included; negative ones are counted from behind.
 fn part(value: &[u8], start: i64, end: i64) -> &[u8] {
     let len = value.len() as i64;
-    if start < 0 && end < 0 && start > end {
-        return &[];
-    }
-    let place = |at: i64| if at < 0 { (len + at).max(0) } else { at };
-    let (start, end) = (place(start), place(end).min(len - 1));
+    let place = |at: i64| if at < 0 { len + at } else { at };
+    let (start, end) = (place(start).max(0), place(end).min(len - 1));
     if start > end { &[] } else { &value[start as usize..=end as usize] }
 }
 
@@ -416,12 +413,9 @@ mod tests {
         let places = || [i64::MIN, i64::MAX].into_iter().chain(-25..25);
         for (start, end) in places().flat_map(|start| places().map(move |end| (start, end))) {
             let from_front = |at: i64| if at < 0 { at.saturating_add(10) } else { at };
-            let (first, last) = (from_front(start).max(0), from_front(end).max(0));
-            let both_behind = start < 0 && end < 0 && start > end;
-            let bytes = value
-                .iter()
-                .enumerate()
-                .filter(|&(at, _)| !both_behind && (first..=last).contains(&(at as i64)));
+            let (first, last) = (from_front(start).max(0), from_front(end));
+            let bytes =
+                value.iter().enumerate().filter(|&(at, _)| (first..=last).contains(&(at as i64)));
             let expected: Vec<u8> = bytes.map(|(_, &byte)| byte).collect();
             assert_eq!(part(value, start, end), expected, "{start} {end}");
             assert_eq!(part(b"", start, end), b"");

@@ -178,8 +178,11 @@ impl PairKeys {
     }
 }
 
-/// Where a command's keys of pairs are.
+/// Where a command's keys of pairs are, if it touches no other pairs of its namespace.
 pub fn pair_keys(command: &Command) -> PairKeys {
+    if command.flags.whole {
+        return PairKeys::None;
+    }
     let items = parse(command.syntax);
     let step = |item: &Item| item.is_multiple.then(|| item.len().0.max(1));
     if let Some(at) = items.iter().position(|item| item.token == Some("FIELDS")) {

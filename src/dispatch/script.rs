@@ -119,7 +119,7 @@ impl Executor<'_> {
             }
         }
         let began = engine.host.slice_began();
-        let mut inner = Session::new(session.client.clone(), true);
+        let mut inner = Session::new(session.client.clone(), session.identity.clone());
         inner.is_script = true;
         inner.tracking.clone_from(&session.tracking);
         inner.db = session.db;
@@ -349,6 +349,7 @@ impl Executor<'_> {
         let args = request.args();
         let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
         let result = self.check_call(script, args).and_then(|spec| {
+            self.check_script_rights(&mut script.session, spec, args)?;
             if script.is_aside {
                 self.held.lock_again(&script.stripes);
                 self.effects = std::mem::take(&mut script.effects);

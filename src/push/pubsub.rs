@@ -105,6 +105,17 @@ impl PubSub {
         self.registry.lock()[kind as usize].get(name).map_or(0, HashMap::len)
     }
 
+    /// What a client has subscribed to, and whether that is a pattern.
+    pub fn of_client(&self, client_id: u64) -> Vec<(Box<[u8]>, bool)> {
+        let registry = self.registry.lock();
+        let of_kind = |kind: Kind| {
+            let names = registry[kind as usize].iter();
+            let its = names.filter(move |(_, subscribers)| subscribers.contains_key(&client_id));
+            its.map(move |(name, _)| (name.clone(), kind == Kind::Pattern))
+        };
+        Kind::ALL.into_iter().flat_map(of_kind).collect()
+    }
+
     /// How many clients get what is published there, one that matches in several ways as often.
     pub fn receivers(&self, is_shard: bool, channel: &[u8]) -> usize {
         let registry = self.registry.lock();

@@ -14,6 +14,7 @@ use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 
+use crate::acl::DEFAULT_USER;
 use crate::push::mailbox::Mailbox;
 
 /// All connected clients by id.
@@ -81,8 +82,10 @@ pub enum Address {
 }
 
 /// What a client says of itself.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct ClientNames {
+    /// Its user.
+    pub user: String,
     /// CLIENT SETNAME.
     pub name: String,
     /// CLIENT SETINFO LIB-NAME.
@@ -177,10 +180,21 @@ impl Client {
             worker: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            names: Mutex::default(),
+            names: Mutex::new(ClientNames {
+                user: DEFAULT_USER.to_owned(),
+                name: String::new(),
+                lib_name: String::new(),
+                lib_ver: String::new(),
+            }),
             is_killed: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
+    }
+
+    /// Bytes that wait in its buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        let buffers = [&self.query_bytes, &self.output_bytes, &self.queued_bytes];
+        buffers.iter().map(|bytes| bytes.load(Relaxed)).sum()
     }
 
     /// Asks the connection to close, without another word.

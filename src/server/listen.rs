@@ -223,7 +223,8 @@ impl Pool {
         let metrics = &server.metrics[0];
         let Ok(laddr) = stream.local_addr() else { return };
         let laddr = laddr.map_or_else(|| addr.clone(), Address::from);
-        if config.protected_mode && config.requirepass.is_empty() && !addr.is_local() {
+        if config.protected_mode && server.acl.default_user().needs_no_password && !addr.is_local()
+        {
             metrics.rejected_connections.add(1);
             refuse(door, stream, PROTECTED);
             return;

@@ -22,11 +22,12 @@ mod unix_socket;
 pub mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use crate::acl::Acl;
 use crate::config::Config;
 use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
@@ -87,6 +88,8 @@ pub struct Server {
     pub scripts: Scripts,
     /// Whether expired pairs and names are freed in the background.
     pub active_expire: AtomicBool,
+    /// Whether nothing at all is done in the background (DEBUG PAUSE-CRON).
+    pub cron_is_paused: AtomicBool,
     /// The configuration file's path, if there was one.
     pub config_file: Option<std::path::PathBuf>,
     /// Certificates of both doors.
@@ -97,6 +100,9 @@ pub struct Server {
     pub persistence: Persistence,
     /// Listening sockets.
     pub doors: Doors,
+    peak_bytes: AtomicUsize,
+    /// Who may do what.
+    pub acl: Acl,
     config: RwLock<Arc<Config>>,
     config_version: AtomicU64,
     config_change: Mutex<()>,
@@ -136,20 +142,50 @@ impl Server {
             is_ready: AtomicBool::new(true),
             scripts: Scripts::new(config.enable_scripting),
             active_expire: AtomicBool::new(true),
+            cron_is_paused: AtomicBool::new(false),
             config_file: None,
             tls: Tls::default(),
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
             persistence: Persistence::default(),
             doors: Doors::default(),
+            peak_bytes: AtomicUsize::new(0),
+            acl: Acl::new(&config.requirepass),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
             config_change: Mutex::new(()),
         }
     }
 
+    /// Reads the users of the configuration.
+    ///
+    /// # Errors
+    /// Redis's texts.
+    pub fn load_users(&self) -> anyhow::Result<()> {
+        let config = self.config();
+        if !config.users.is_empty() && !config.aclfile.is_empty() {
+            anyhow::bail!(
+                "Configuring users with user lines and at the same time with an aclfile is invalid: \
+                 define either an ACL file or users in the configuration file, not both"
+            );
+        }
+        let all_channels = config.acl_pubsub_default;
+        if !config.aclfile.is_empty() {
+            return self
+                .acl
+                .load(config.aclfile.as_ref(), all_channels)
+                .map_err(anyhow::Error::msg);
+        }
+        self.acl.add_configured(&config.users, all_channels).map_err(anyhow::Error::msg)
+    }
+
     /// One counter, over all worker threads.
     pub fn sum(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
         self.metrics.iter().map(|metrics| counter(metrics).get()).sum()
+    }
+
+    /// The most that `used_memory` was when INFO or MEMORY looked at it.
+    pub fn peak_bytes(&self, used_bytes: usize) -> usize {
+        self.peak_bytes.fetch_max(used_bytes, Ordering::Relaxed).max(used_bytes)
     }
 
     /// The configuration as it is now.
@@ -173,7 +209,11 @@ impl Server {
     ) -> Result<(), E> {
         let _one_at_a_time = self.config_change.lock();
         let mut config = Config::clone(&self.config());
+        let requirepass = config.requirepass.clone();
         change(&mut config)?;
+        if config.requirepass != requirepass {
+            self.acl.set_default_password(&config.requirepass);
+        }
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
         self.thresholds.follow(&config);

@@ -19,6 +19,7 @@ use super::Server;
 use super::clients::Client;
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
+use crate::acl::Identity;
 use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
@@ -40,10 +41,10 @@ const BATCHES_PER_TURN: usize = 4;
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
-    let is_open = config.requirepass.is_empty();
+    let identity = Identity::new(&server.acl);
     let mut connection = Connection {
         stream,
-        session: Session::new(client.clone(), is_open),
+        session: Session::new(client.clone(), identity),
         parser: RequestParser::new(),
         input: Vec::new(),
         has_more: false,
@@ -427,7 +428,7 @@ impl Batch<'_, '_> {
     fn find(&mut self, mut at: usize) -> Found {
         self.ahead.clear();
         // AUTH changes the limits of the request behind it.
-        let (limits, most) = if self.session.is_authenticated {
+        let (limits, most) = if self.session.identity.is_authenticated() {
             (self.limits, AHEAD_MAX)
         } else {
             (&Limits::UNAUTHENTICATED, 1)

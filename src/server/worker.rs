@@ -266,6 +266,9 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
             () = server.stop.cancelled() => return,
             () = tokio::time::sleep(REAP_INTERVAL) => {}
         }
+        if server.cron_is_paused.load(Relaxed) {
+            continue;
+        }
         // Without a disk that takes it, nothing may be changed.
         let may_change = server.is_ready.load(Relaxed) && !store.journal.refuses();
         if may_change && server.active_expire.load(Relaxed) {

@@ -20,6 +20,7 @@ use super::import::{
 use super::load::Loader;
 use super::relative::absolute;
 use super::{manifest, walk};
+use crate::acl::Identity;
 use crate::clock::Clock;
 use crate::command::args::database;
 use crate::command::{self, Run};
@@ -105,7 +106,7 @@ pub(super) fn import(
     let server = Server::new(Config::default(), staging, 1);
     let mut replay = Replay {
         server: &server,
-        session: session(),
+        session: session(&server),
         now_ms: store.clock.now_ms(),
         facts: Facts::default(),
         report: AofReport::default(),
@@ -133,9 +134,12 @@ pub(super) fn import(
 }
 
 /// A client that may do everything.
-fn session() -> Session {
+fn session(server: &Server) -> Session {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    Session::new(Arc::new(Client::new(1, (nowhere, nowhere), 2, STANDSTILL_MS)), true)
+    Session::new(
+        Arc::new(Client::new(1, (nowhere, nowhere), 2, STANDSTILL_MS)),
+        Identity::new(&server.acl),
+    )
 }
 
 struct Replay<'s> {

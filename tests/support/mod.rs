@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pantry::acl::Identity;
 use pantry::clock::Clock;
 use pantry::config::{Allowed, Config};
 use pantry::dispatch::Executor;
@@ -71,7 +72,7 @@ impl Harness {
         let session = self.sessions.entry(client.to_owned()).or_insert_with(|| {
             let addr = SocketAddr::from(([127, 0, 0, 1], 1000 + next_id as u16));
             let client = server.clients.connect((addr, addr), 2, now_ms, 1000).unwrap();
-            Session::new(client, server.config().requirepass.is_empty())
+            Session::new(client, Identity::new(&server.acl))
         });
         self.random += 1;
         let metrics = server.metrics[0].clone();

@@ -1,36 +1,43 @@
-//! `Authorization`: the password of `requirepass`, as `Basic` or as `Bearer`.
+//! `Authorization`: whose request it is: `Basic` with a user and a password, or `Bearer` with the
+//! password of the default user. Without it the request is the default user's, if that needs no password.
 //!
-//! Connectors that know no headers send `Basic` with the user name `default` or none; scripts may
-//! send the password as a bearer token. Passwords are compared in constant time and never logged.
+//! Connectors that know no headers send `Basic` with the user name `default` or none. Passwords are
+//! compared in constant time and never logged.
 
 use hyper::header::{self, HeaderMap};
-use subtle::ConstantTimeEq as _;
 
+use crate::acl::{Acl, DEFAULT_USER, Identity};
 use crate::base64;
 
-/// Whether the request may run commands: no password is needed, or the right one is given.
-pub(super) fn is_authenticated(headers: &HeaderMap, requirepass: &str) -> bool {
-    if requirepass.is_empty() {
-        return true;
-    }
+/// Whose request it is; `None` if that was not shown.
+pub(super) fn identity(headers: &HeaderMap, acl: &Acl) -> Option<Identity> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    password(value.as_bytes()).is_some_and(|given| given.ct_eq(requirepass.as_bytes()).into())
+    let credentials = match (values.next(), values.next()) {
+        (Some(value), None) => credentials(value.as_bytes()),
+        _ => None,
+    };
+    let Some((user, password)) = credentials else {
+        return Some(Identity::new(acl)).filter(Identity::is_authenticated);
+    };
+    Some(Identity::of(acl, acl.authenticate(&user, &password)?))
 }
 
-/// The password in a header's value, if the user is the default one.
-fn password(value: &[u8]) -> Option<Vec<u8>> {
+/// User and password in a header's value.
+fn credentials(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let default = || DEFAULT_USER.as_bytes().to_vec();
     let space = value.iter().position(|&b| b == b' ')?;
     let (scheme, token) = (&value[..space], value[space..].trim_ascii());
     if scheme.eq_ignore_ascii_case(b"bearer") {
-        return Some(token.to_vec());
+        return Some((default(), token.to_vec()));
     }
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }
     let credentials = base64::decode(token)?;
     let colon = credentials.iter().position(|&b| b == b':')?;
-    matches!(&credentials[..colon], b"" | b"default").then(|| credentials[colon + 1..].to_vec())
+    let (user, password) = (&credentials[..colon], &credentials[colon + 1..]);
+    let user = if user.is_empty() { default() } else { user.to_vec() };
+    Some((user, password.to_vec()))
 }
 
 #[cfg(test)]
@@ -45,7 +52,7 @@ mod tests {
             headers
                 .append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        is_authenticated(&headers, "sécret:1")
+        identity(&headers, &Acl::new("sécret:1")).is_some()
     }
 
     #[test]
@@ -72,5 +79,24 @@ mod tests {
         }
         assert!(!admits(&[]));
         assert!(!admits(&["Bearer sécret:1", "Bearer sécret:1"]));
+    }
+
+    #[test]
+    fn a_request_is_its_users() {
+        let acl = Acl::new("");
+        acl.change("root", &[b"on", b">s\xc3\xa9cret:1", b"+@read"], false).unwrap();
+        let user = |value: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            identity(&headers, &acl).map(|identity| identity.user().name.clone())
+        };
+        assert_eq!(user(None).as_deref(), Some("default"));
+        assert_eq!(user(Some("Bearer whatever")).as_deref(), Some("default"));
+        // root:sécret:1, root:x
+        assert_eq!(user(Some("Basic cm9vdDpzw6ljcmV0OjE=")).as_deref(), Some("root"));
+        assert_eq!(user(Some("Basic cm9vdDp4")), None);
+        assert_eq!(user(Some("Digest x")).as_deref(), Some("default"));
     }
 }

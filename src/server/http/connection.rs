@@ -22,6 +22,7 @@ use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
 use super::{auth, body, host, target, v1, v4};
+use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
 use crate::events::feed::Feed;
@@ -61,7 +62,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let connection = Arc::new(Connection {
         server: server.clone(),
         local,
-        session: Mutex::new(Session::new(client.clone(), false)),
+        session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
     });
     let service = service_fn(move |request| {
         let connection = connection.clone();
@@ -129,7 +130,7 @@ impl Connection {
         if let Some(answer) = self.health(head) {
             return Ok(answer);
         }
-        let method = self.admit(config, head)?;
+        let method = self.admit(head)?;
         if let Some(answer) = self.metrics(head) {
             return Ok(answer);
         }
@@ -157,19 +158,16 @@ impl Connection {
         body: &mut Incoming,
     ) -> Result<Answer, v1::Refusal> {
         self.check(config, head)?;
-        let method = self.admit(config, head)?;
+        let method = self.admit(head)?;
         let answer = v1::respond(self, config, head, &method, body).await;
         self.passed().await?;
         answer
     }
 
-    /// Lets in who has the password; the method to route.
-    fn admit(&self, config: &Config, head: &Parts) -> Result<Method, Problem> {
-        let is_authenticated = auth::is_authenticated(&head.headers, &config.requirepass);
-        self.session.lock().is_authenticated = is_authenticated;
-        if !is_authenticated {
-            return Err(Error::NoAuth.into());
-        }
+    /// Lets in who has shown who it is; the method to route.
+    fn admit(&self, head: &Parts) -> Result<Method, Problem> {
+        let identity = auth::identity(&head.headers, &self.server.acl).ok_or(Error::NoAuth)?;
+        self.session.lock().become_user(identity);
         overridden(&head.method, &head.headers)
     }
 
