@@ -100,7 +100,7 @@ fn large_tables_go_both_ways() {
 }
 
 #[test]
-fn many_scripts_and_functions_can_be_kept() {
+fn many_scripts_can_be_kept() {
     let mut server = Harness::new(Journal::discarding());
     for i in 0..10_000 {
         let script = format!("return {i}").into_bytes();
@@ -135,4 +135,23 @@ fn libraries_are_kept_with_the_data() {
     let names: Vec<_> = kept.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
     assert_eq!(names, ["one", "three"]);
     assert_eq!(server.replayed().libraries.all().1, kept);
+}
+
+/// Lua's own library can refer to some thousand values at a time; libraries are more than that.
+#[test]
+fn tens_of_thousands_of_libraries_are_loaded_and_called() {
+    const LIBRARIES: usize = 20_000;
+    let mut server = Harness::new(Journal::discarding());
+    for number in 0..LIBRARIES {
+        let code = format!(
+            "#!lua name=lib{number}\nredis.register_function('f{number}', function() return {number} end)"
+        );
+        let load = [b"FUNCTION".to_vec(), b"LOAD".to_vec(), code.into_bytes()];
+        assert_eq!(render(&server.execute("a", &load)), format!("\"lib{number}\""));
+    }
+    for number in [0, 8_000, LIBRARIES - 1] {
+        assert_eq!(server.run(&format!("FCALL f{number} 0")), format!("(integer) {number}"));
+    }
+    assert_eq!(server.run("FUNCTION FLUSH"), "OK");
+    assert_eq!(server.run("FCALL f0 0"), "(error) ERR Function not found");
 }
