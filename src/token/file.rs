@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 
 use super::{TOKENS_MAX, Token};
+use crate::files;
 
 /// A line with the longest name and user is far shorter.
 const LINE_BYTES_MAX: u64 = 4096;
@@ -65,7 +66,9 @@ impl File {
 
     /// Waits for others who change it.
     pub(super) fn lock(&self) -> anyhow::Result<Alone> {
-        let path = self.beside(".lock");
+        let mut path = self.path.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
         let open = || -> io::Result<fs::File> {
             if let Some(dir) = self.path.parent() {
                 fs::create_dir_all(dir)?;
@@ -81,20 +84,12 @@ impl File {
         let mut tokens: Vec<&Token> = tokens.values().collect();
         tokens.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         let text: String = tokens.iter().map(|token| format!("{}\n", token.to_json())).collect();
-        let aside = self.beside(".new");
         let write = || -> io::Result<()> {
-            let mut file = private().create(true).truncate(true).write(true).open(&aside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&aside, &self.path)
+            // What replaces it has its permissions; an empty file holds no tokens.
+            private().create(true).truncate(false).write(true).open(&self.path)?;
+            files::replace(&self.path, text.as_bytes())
         };
         write().with_context(|| format!("can not write {}", self.path.display()))
-    }
-
-    fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(ending);
-        Path::new(&name).to_owned()
     }
 }
 
