@@ -167,6 +167,8 @@ pub struct Flags {
     pub subscribed: bool,
     /// Reads or changes names or what is kept with them, though its handler is one for sessions.
     pub touches: Touches,
+    /// Waits for the end of a pause of writes, though it does not always change something.
+    pub may_replicate: bool,
 }
 
 /// What a handler for sessions does to data.
@@ -228,6 +230,7 @@ impl Command {
             pushes: false,
             subscribed: false,
             touches: Touches::Nothing,
+            may_replicate: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[], like: "" }
     }
@@ -312,6 +315,12 @@ impl Command {
         self
     }
 
+    /// Waits for the end of a pause of writes, as in Redis what a replica may hear of.
+    pub const fn may_replicate(mut self) -> Command {
+        self.flags.may_replicate = true;
+        self
+    }
+
     /// Needs the rights of this command of Redis.
     pub const fn like(mut self, command: &'static str) -> Command {
         self.like = command;
@@ -369,6 +378,11 @@ impl Spec {
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
         matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
+    }
+
+    /// Whether a pause of writes holds it up.
+    pub fn may_replicate(&self) -> bool {
+        self.is_write() || self.command.flags.may_replicate
     }
 
     /// Whether it stands under a container.

@@ -27,7 +27,7 @@ use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
 use crate::store::libraries;
-use crate::store::turn::{Running, State, Turn};
+use crate::store::turn::{Running, State, Turn, Wait};
 use crate::store::view::Known;
 
 /// What the buffer of a command's reply may keep for the next.
@@ -249,7 +249,7 @@ impl Executor<'_> {
             // Nothing was changed: it runs again, with all stripes.
             self.release();
             script.engine.put_back();
-            self.is_parked = true;
+            (self.is_parked, self.waits_for) = (true, Wait::Script);
             return;
         }
         compiled.habits.is_known.store(true, Relaxed);
@@ -379,13 +379,13 @@ impl Executor<'_> {
         if spec.is_refused_in_scripts {
             return Err(Error::plain("This Redis command is not allowed from script"));
         }
-        if !spec.is_write() {
-            return Ok(spec);
-        }
         let is_read_only = script.is_read_only || script.flags.no_writes;
-        if is_read_only {
+        if is_read_only && spec.may_replicate() {
             let text = "Write commands are not allowed from read-only scripts.";
             return Err(Error::plain(text));
+        }
+        if !spec.is_write() {
+            return Ok(spec);
         }
         if !script.has_written {
             let journal = &self.server.store.journal;
@@ -488,7 +488,7 @@ impl Executor<'_> {
         match turn.state() {
             State::Free => Ok(true),
             State::Aside => {
-                self.is_parked = true;
+                (self.is_parked, self.waits_for) = (true, Wait::Script);
                 Ok(false)
             }
             State::Busy => Err(turn.busy()),
