@@ -314,9 +314,12 @@ impl<'s> Executor<'s> {
                     view = view.noting_misses();
                 }
                 let result = handler(&view, args, reply);
-                let Lookups { hits, misses } = view.lookups();
+                let Lookups { hits, misses, met_expired } = view.lookups();
                 self.metrics.keyspace_hits.add(u64::from(hits));
-                self.metrics.keyspace_misses.add(u64::from(misses));
+                if misses > 0 || met_expired {
+                    self.metrics.keyspace_misses.add(u64::from(misses));
+                    self.free_expired(met_expired, spec.keys, args);
+                }
                 result
             }
             Run::Write(handler) => {

@@ -119,6 +119,8 @@ pub struct Lookups {
     pub hits: u32,
     /// They were not.
     pub misses: u32,
+    /// Some were there but had expired.
+    pub met_expired: bool,
 }
 
 /// A pair that is alive.
@@ -345,7 +347,9 @@ impl<'a> View<'a> {
         let mut walk = Walk::new(count);
         self.names.scan(self.access.db, from_cursor(cursor), &mut |hash, entry| {
             walk.step(hash)?;
-            if !entry.is_expired(now_ms) {
+            if entry.is_expired(now_ms) {
+                self.lookups.set(Lookups { met_expired: true, ..self.lookups.get() });
+            } else {
                 visit(entry);
             }
             ControlFlow::Continue(())
@@ -402,11 +406,13 @@ impl<'a> View<'a> {
     #[inline(always)]
     fn look_up(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let mut lookups = self.lookups.get();
-        let entry = self.peek(db, name);
+        let found = self.names.get(db, self.name(name));
+        let entry = found.filter(|entry| !entry.is_expired(self.access.now_ms));
         match entry.and_then(NameEntry::kind) {
             Some(_) => lookups.hits += 1,
             None => {
                 lookups.misses += 1;
+                lookups.met_expired |= entry.is_none() && found.is_some();
                 if self.notes_misses {
                     self.effects.miss(db, name);
                 }
