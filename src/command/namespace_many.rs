@@ -46,6 +46,7 @@ pub(super) fn mset(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
             last = name;
         }
     }
+    view.check_room_in_each(rows(args).map(|[name, key, value, _]| (name, key, value)))?;
 
     for (at, [name, key, value, deadline]) in rows(args).enumerate() {
         if at == 0 || name != last {
