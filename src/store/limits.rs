@@ -31,10 +31,16 @@ pub struct Limit {
 /// The limits that names have.
 #[derive(Debug, Default)]
 pub struct Limits {
-    by_name: RwLock<BTreeMap<(u8, Box<[u8]>), Limit>>,
+    by_name: RwLock<ByName>,
     /// Whether there is any, so that who has none pays for none.
     are_there: AtomicBool,
 }
+
+/// Names, each in its database.
+type ByName = BTreeMap<(u8, Box<[u8]>), Limit>;
+
+/// A key and the value that it shall have.
+type Put<'p> = (&'p [u8], &'p [u8]);
 
 /// What a change adds.
 #[derive(Debug, Default, Clone, Copy)]
@@ -149,11 +155,7 @@ impl View<'_> {
     /// # Errors
     /// When the namespace would hold more than it may.
     #[inline]
-    pub fn check_room<'p>(
-        &self,
-        name: &[u8],
-        pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>,
-    ) -> Result {
+    pub fn check_room<'p>(&self, name: &[u8], pairs: impl Iterator<Item = Put<'p>>) -> Result {
         if self.is_limited { self.check_room_for(name, &mut { pairs }) } else { Ok(()) }
     }
 
@@ -169,7 +171,7 @@ impl View<'_> {
         if !self.is_limited {
             return Ok(());
         }
-        let mut by_name: HashMap<&[u8], Vec<(&[u8], &[u8])>> = HashMap::new();
+        let mut by_name: HashMap<&[u8], Vec<Put<'_>>> = HashMap::new();
         for (name, key, value) in rows {
             by_name.entry(name).or_default().push((key, value));
         }
@@ -182,11 +184,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// As [`View::check_room`].
-    pub fn check_whole<'p>(
-        &self,
-        name: &[u8],
-        pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>,
-    ) -> Result {
+    pub fn check_whole<'p>(&self, name: &[u8], pairs: impl Iterator<Item = Put<'p>>) -> Result {
         if !self.is_limited {
             return Ok(());
         }
@@ -218,11 +216,7 @@ impl View<'_> {
     }
 
     #[cold]
-    fn check_room_for<'p>(
-        &self,
-        name: &[u8],
-        new: &mut dyn Iterator<Item = (&'p [u8], &'p [u8])>,
-    ) -> Result {
+    fn check_room_for<'p>(&self, name: &[u8], new: &mut dyn Iterator<Item = Put<'p>>) -> Result {
         let limit = self.limit_of(self.db(), name);
         if limit.is_none() {
             return Ok(());
@@ -270,7 +264,7 @@ impl Growth {
     }
 }
 
-fn growth(pairs: Option<&Pairs<'_>>, (key, value): (&[u8], &[u8])) -> Growth {
+fn growth(pairs: Option<&Pairs<'_>>, (key, value): Put<'_>) -> Growth {
     match pairs.and_then(|pairs| pairs.get(key)) {
         Some(old) => Growth { pairs: 0, bytes: value.len() as i64 - old.value.len() as i64 },
         None => Growth { pairs: 1, bytes: (key.len() + value.len()) as i64 },
