@@ -134,6 +134,7 @@ impl Error {
     /// The HTTP status that says the same.
     pub fn http_status(&self) -> u16 {
         match self {
+            Error::Coded(_) if matches!(self.code(), "BUSY" | "PAUSED") => 503,
             Error::Plain(_)
             | Error::Syntax
             | Error::NotAnInteger

@@ -84,8 +84,9 @@ impl Harness {
         while session.is_in_script {
             executor.go_on(session, &mut Reply::resp(&mut out, resp3));
         }
+        let waits = executor.is_parked;
         executor.finish(session);
-        out.to_vec()
+        if waits { b"+(waits)\r\n".to_vec() } else { out.to_vec() }
     }
 
     /// The bytes of what waits for `client` beside its replies.

@@ -67,13 +67,13 @@ impl Executor<'_> {
         if spec.is_refused_in_scripts {
             return Err(Error::plain("This Redis command is not allowed from script"));
         }
-        if !spec.is_write() {
-            return Ok(spec);
-        }
         let is_read_only = script.is_read_only || script.flags.no_writes;
-        if is_read_only {
+        if is_read_only && spec.may_replicate() {
             let text = "Write commands are not allowed from read-only scripts.";
             return Err(Error::plain(text));
+        }
+        if !spec.is_write() {
+            return Ok(spec);
         }
         if !script.has_written {
             let journal = &self.server.store.journal;
