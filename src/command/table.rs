@@ -92,7 +92,7 @@ impl Spec {
         let Flags { admin, fast, .. } = self.command.flags;
         let is_container = matches!(self.command.run, Run::Container);
         // What administrators alone may do must not come with the right to read or write pairs.
-        let is_for_all = !(admin && !self.command.like.is_empty());
+        let is_for_all = !admin || self.command.like.is_empty();
         let is_of_family = !is_container && !self.family.category.is_empty();
         let categories = [
             (is_of_family && is_for_all, self.family.category),

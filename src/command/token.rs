@@ -100,7 +100,7 @@ fn revoke(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
 /// Whether this client could act as the user anyway, by giving it another password. Else a token would
 /// give rights that its maker does not have.
 fn may_become(context: &mut Context<'_, '_>, user: &str) -> bool {
-    let wanted = OwnedRequest::new([&b"ACL"[..], b"SETUSER", user.as_bytes()].into_iter());
+    let wanted = OwnedRequest::new([&b"ACL"[..], b"SETUSER", user.as_bytes()]);
     context.executor.may_run(context.session, wanted.args()) == Some(true)
 }
 
