@@ -317,6 +317,7 @@ pub fn settings(config: &Config) -> Settings {
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
+        namespace_pairs_max: config.max_keys_per_namespace,
         eviction: eviction(config),
     }
 }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
+use super::limits::Limits;
 use super::name::{Kind, Name, NameEntry};
 use super::names::Names;
 use super::packed::PairRef;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub hash_max_listpack_value_bytes: usize,
     /// Bytes of a HyperLogLog up to which its layout is sparse.
     pub hll_sparse_max_bytes: usize,
+    /// Most pairs of a namespace that has no limit of its own; 0: no limit.
+    pub namespace_pairs_max: u64,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
 }
@@ -74,6 +77,7 @@ impl Settings {
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
         hll_sparse_max_bytes: usize::MAX,
+        namespace_pairs_max: 0,
         eviction: Eviction { policy: Policy::NoEviction, samples: 1, usage: Usage::Recency },
     };
 
@@ -101,6 +105,11 @@ pub struct View<'a> {
     notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
+    pub(super) limits: &'a Limits,
+    /// Whether anything limits what namespaces may hold.
+    pub(super) is_limited: bool,
+    /// Whether changes are made at once.
+    pub(super) is_live: bool,
 }
 
 /// What was hashed before the command runs, so that it is not hashed twice.
@@ -162,7 +171,8 @@ impl<'a> View<'a> {
         known: Known<'a>,
     ) -> View<'a> {
         let hasher = KeyHasher { hasher: held.store.hasher, known: known.key };
-        View::new(held, effects, hasher, access, known.name)
+        let limits = &held.store.limits;
+        View::new(held, effects, hasher, access, known.name, limits)
     }
 
     /// Over an overlay, which collects changes and touches nothing.
@@ -172,7 +182,8 @@ impl<'a> View<'a> {
         access: Access<'a>,
     ) -> View<'a> {
         let hasher = KeyHasher { hasher: overlay.hasher(), known: None };
-        View::new(overlay, effects, hasher, access, None)
+        let limits = overlay.limits();
+        View { is_live: false, ..View::new(overlay, effects, hasher, access, None, limits) }
     }
 
     #[inline]
@@ -182,7 +193,11 @@ impl<'a> View<'a> {
         hasher: KeyHasher<'a>,
         access: Access<'a>,
         known: Option<Name<'a>>,
+        limits: &'a Limits,
     ) -> View<'a> {
+        // What is replayed was allowed once.
+        let is_limited = access.user.is_some()
+            && (access.settings.namespace_pairs_max > 0 || limits.are_there());
         let random = Cell::new(access.random_seed);
         View {
             names,
@@ -193,6 +208,9 @@ impl<'a> View<'a> {
             lookups: Cell::default(),
             notes_misses: false,
             known,
+            limits,
+            is_limited,
+            is_live: true,
         }
     }
 
@@ -474,6 +492,19 @@ impl<'v> Pairs<'v> {
 
     /// Shows pairs as [`View::scan`] shows names.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Pair<'v>)) -> u64 {
+        self.scan_while(cursor, count, |pair| {
+            visit(pair);
+            true
+        })
+    }
+
+    /// The same, until `visit` has enough; what must come in one call still does.
+    pub fn scan_while(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(Pair<'v>) -> bool,
+    ) -> u64 {
         let pairs = *self;
         let (hasher, from) = (self.hasher.hasher, from_cursor(cursor));
         let mut walk = Walk::new(count);
@@ -483,12 +514,14 @@ impl<'v> Pairs<'v> {
                 .iter()
                 .filter(|pair| from == 0 || hasher.hash(pair.key) >= from)
                 .filter_map(|pair| pairs.alive(pair))
-                .for_each(visit),
+                .for_each(|pair| _ = visit(pair)),
             PairsRef::Many(table) => {
                 // The walk keeps where it stopped; how the scan ended says no more.
                 let _ = table.scan(from, hasher, |hash, pair| {
                     walk.step(hash)?;
-                    pairs.alive(pair).into_iter().for_each(&mut visit);
+                    if pairs.alive(pair).is_some_and(|pair| !visit(pair)) {
+                        walk.left = 0;
+                    }
                     ControlFlow::Continue(())
                 });
             }

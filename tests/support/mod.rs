@@ -155,6 +155,8 @@ pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
         for name in names {
             dump_name(&view, &name, &mut lines);
         }
+        let limits = store.limits.of_database(db).into_iter();
+        lines.extend(limits.map(|(name, limit)| format!("{db} {} {limit:?}", name.escape_ascii())));
     }
     lines.sort();
     lines

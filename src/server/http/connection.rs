@@ -21,7 +21,7 @@ use super::answer::{self, Answer, Object};
 use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
-use super::{auth, body, host, target, v1, v4};
+use super::{auth, body, documentation, host, target, v1, v4};
 use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
@@ -133,6 +133,11 @@ impl Connection {
         }
         let method = self.admit(head)?;
         if let Some(answer) = self.metrics(head) {
+            return Ok(answer);
+        }
+        if matches!(head.method, Method::GET | Method::HEAD)
+            && let Some(answer) = documentation::respond(head.uri.path())
+        {
             return Ok(answer);
         }
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
