@@ -56,6 +56,7 @@ impl Connection {
         let (server, client) = (&worker.server, &self.session.client);
         if server.post.is_over_limit(client, server.store.clock.now_ms()) {
             server.post.cut(client);
+            self.output.clear();
         }
     }
 
