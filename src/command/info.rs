@@ -206,7 +206,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_last_rewrite_time_sec", took_s);
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
-    fields.add("aof_last_write_status", ok(journal.refuses()));
+    fields.add("aof_last_write_status", ok(journal.is_failing()));
     if journal.keeps() {
         let (journal_bytes, base_bytes) =
             (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));

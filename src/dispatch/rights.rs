@@ -1,6 +1,8 @@
 //! Checks what a client may do, and remembers what it was refused. Who may do everything does not come
 //! here. Rights are [`crate::acl`]'s matter.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Executor;
 use crate::acl::{Denied, catalog, log};
 use crate::command::{self, Spec};
@@ -104,6 +106,7 @@ impl Executor<'_> {
         let user = session.identity.user();
         let result = user.check(entry, args);
         if let Err(denied) = result {
+            session.client.last_command.store(spec.index as u32, Relaxed);
             let object = match denied {
                 Denied::Command => spec.full_name.as_bytes(),
                 Denied::Key(at) | Denied::Channel(at) => args.get(at),

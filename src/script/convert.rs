@@ -36,6 +36,18 @@ pub fn error_text(text: &str) -> String {
     }
 }
 
+/// The error that a script returns, if it is one.
+pub fn error_of(value: &Value) -> Option<String> {
+    let Value::String(text) = value.as_table()?.raw_get("err").ok()? else { return None };
+    Some(text.to_string_lossy())
+}
+
+/// Whether an error came from a command, which has counted it.
+pub fn is_counted(error: &Value) -> bool {
+    let flag = |table: &Table| table.raw_get::<bool>("ignore_error_stats_update").ok();
+    error.as_table().and_then(flag).unwrap_or(false)
+}
+
 struct Reader<'r> {
     lua: &'r Lua,
     bytes: &'r [u8],

@@ -270,7 +270,7 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
             continue;
         }
         // Without a disk that takes it, nothing may be changed.
-        let may_change = server.is_ready.load(Relaxed) && !store.journal.refuses();
+        let may_change = server.is_ready.load(Relaxed) && !store.journal.is_failing();
         if may_change && server.active_expire.load(Relaxed) {
             for stripe in (index..store.stripes()).step_by(workers) {
                 let now_ms = store.clock.now_ms();
