@@ -6,6 +6,7 @@
 
 mod check;
 mod overlay;
+mod pause;
 mod plan;
 pub mod redact;
 mod rights;
@@ -28,6 +29,7 @@ use crate::resp::request::Args;
 use crate::server::Server;
 use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
+use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Freed, Held, Settings, View};
 
@@ -61,8 +63,10 @@ pub struct Executor<'s> {
     /// A command ran that may change something.
     may_have_changed: bool,
     stopwatch: Stopwatch,
-    /// The last command did not run: it has to wait for a script that takes long.
+    /// The last command did not run: it has to wait.
     pub is_parked: bool,
+    /// What for, then.
+    pub waits_for: Wait,
 }
 
 /// What a command for the connection or the server is run with.
@@ -116,6 +120,7 @@ impl<'s> Executor<'s> {
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
             is_parked: false,
+            waits_for: Wait::default(),
         }
     }
 
@@ -188,6 +193,14 @@ impl<'s> Executor<'s> {
         self.lap(session, std::iter::once(args));
     }
 
+    /// The same for a door that can not wait meanwhile: what would have to wait is refused.
+    pub fn execute_now(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        self.execute(session, args, reply);
+        if std::mem::take(&mut self.is_parked) {
+            reply.error(&self.server.store.turn.refusal(self.waits_for));
+        }
+    }
+
     /// The same for a request that was looked at ahead.
     #[inline]
     pub fn execute_planned(
@@ -201,8 +214,9 @@ impl<'s> Executor<'s> {
         if !self.outbox.is_empty() && !plan.is_publish() {
             self.send(session);
         }
-        if !self.server.store.turn.is_free() {
+        if !self.server.store.turn.is_open() {
             match self.takes_turn(plan.subcommand(args)) {
+                Ok(true) if self.is_paused(session, args, plan) => return,
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return self.refuse(session, args, error, reply),
@@ -320,7 +334,7 @@ impl<'s> Executor<'s> {
                 self.metrics.keyspace_hits.add(u64::from(hits));
                 self.metrics.keyspace_misses.add(u64::from(misses));
                 if view.has_met_expired() {
-                    let freed = view.free_met();
+                    let freed = view.free_met(!self.server.store.turn.is_paused());
                     self.count_expired(freed);
                 }
                 result
@@ -330,7 +344,7 @@ impl<'s> Executor<'s> {
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
                 let result = handler(&mut view, args, reply);
                 if view.has_met_expired() {
-                    let freed = view.free_met();
+                    let freed = view.free_met(!self.server.store.turn.is_paused());
                     self.count_expired(freed);
                 }
                 result

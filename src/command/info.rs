@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::clients::Flag;
 use crate::server::metrics::{Counter, Metrics};
 use crate::server::{Server, process};
 use crate::store::Stats;
@@ -133,7 +134,8 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     let http = all.iter().filter(|client| client.resp.load(Relaxed) == 0);
     fields.add("http_connected_clients", http.count());
     fields.add("maxclients", facts.server.config().maxclients);
-    fields.add("blocked_clients", 0);
+    let blocked = all.iter().filter(|client| client.has(Flag::Paused));
+    fields.add("blocked_clients", blocked.count());
     fields.add("tracking_clients", facts.server.tracking.counts().clients);
     fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());

@@ -31,6 +31,7 @@ mod latency;
 mod lcs;
 mod memory;
 mod namespace;
+mod namespace_limit;
 mod namespace_lock;
 mod namespace_many;
 mod namespace_pair;

@@ -55,6 +55,11 @@ impl Spec {
         matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
     }
 
+    /// Whether a pause of writes holds it up.
+    pub fn may_replicate(&self) -> bool {
+        self.is_write() || self.command.flags.may_replicate
+    }
+
     /// Whether it stands under a container.
     pub fn is_subcommand(&self) -> bool {
         self.command.name.contains(' ')

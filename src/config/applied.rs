@@ -223,6 +223,13 @@ pub const APPLIED: &[Directive] = &[
     row("loglevel", "LEVEL", field!(loglevel, LOG_LEVEL))
         .live()
         .about("What is logged: debug, verbose, notice, warning or nothing"),
+    row(
+        "max-keys-per-namespace",
+        "COUNT",
+        field!(max_keys_per_namespace, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Most pairs of a namespace that has no limit of its own; 0 for no limit"),
     row("maxclients", "COUNT", field!(maxclients, Integer { min: 1, max: u32::MAX as i64 }))
         .live()
         .about("Most clients at a time, both doors together"),

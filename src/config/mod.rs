@@ -145,6 +145,8 @@ pub struct Config {
     pub latency_tracking: bool,
     /// What INFO latencystats shows of them.
     pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Most pairs of a namespace that has no limit of its own; 0: no limit.
+    pub max_keys_per_namespace: u64,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -325,6 +327,7 @@ impl Default for Config {
             latency_monitor_threshold_ms: 0,
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+            max_keys_per_namespace: 0,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,

@@ -37,7 +37,7 @@ impl Executor<'_> {
             Run::Session(_) | Run::Container => Ok(()),
         };
         if view.has_met_expired() {
-            self.server.store.count_expired(view.free_met());
+            self.server.store.count_expired(view.free_met(true));
         }
         self.release();
         effects.notes.set_client(session.client.id);

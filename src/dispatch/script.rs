@@ -29,7 +29,7 @@ use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
-use crate::store::turn::{Running, State};
+use crate::store::turn::{Running, State, Wait};
 
 pub use library::Change;
 
@@ -202,7 +202,7 @@ impl Executor<'_> {
             // Nothing was changed: it runs again, with all stripes.
             self.release();
             script.engine.put_back();
-            self.is_parked = true;
+            (self.is_parked, self.waits_for) = (true, Wait::Script);
             return;
         }
         compiled.habits.is_known.store(true, Relaxed);
@@ -331,7 +331,7 @@ impl Executor<'_> {
         match turn.state() {
             State::Free => Ok(true),
             State::Aside => {
-                self.is_parked = true;
+                (self.is_parked, self.waits_for) = (true, Wait::Script);
                 Ok(false)
             }
             State::Busy => Err(turn.busy()),

@@ -226,6 +226,7 @@ impl Publications {
             | Effect::SwapDb { .. }
             | Effect::Libraries { .. }
             | Effect::Library { .. }
+            | Effect::Limit { .. }
             | Effect::Flush { .. } => {}
         }
     }
@@ -299,6 +300,7 @@ fn class_of(cause: Cause) -> Option<Class> {
         | Cause::Swapdb
         | Cause::Flush
         | Cause::Function
+        | Cause::Limited
         | Cause::Kept => return None,
     })
 }

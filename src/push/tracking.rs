@@ -275,7 +275,10 @@ impl Table {
                     }
                     was_all = true;
                 }
-                Effect::Keep { .. } | Effect::Libraries { .. } | Effect::Library { .. } => {}
+                Effect::Keep { .. }
+                | Effect::Libraries { .. }
+                | Effect::Library { .. }
+                | Effect::Limit { .. } => {}
             }
         }
         self.tell_of(&names, lsn, round);

@@ -113,6 +113,11 @@ pub fn sha_of(text: &[u8]) -> Sha {
     sha
 }
 
+/// The script's name that a client has written, in any case.
+pub fn sha_named(name: &[u8]) -> Option<Sha> {
+    Sha::try_from(name).ok().map(|sha| sha.map(|digit| digit.to_ascii_lowercase()))
+}
+
 impl Scripts {
     /// None yet.
     pub fn new(is_enabled: bool) -> Scripts {

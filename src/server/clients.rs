@@ -108,6 +108,8 @@ pub enum Flag {
     Monitor = 8,
     /// Its connection has ended.
     Gone = 16,
+    /// Its next command waits for the end of a pause.
+    Paused = 32,
 }
 
 impl Clients {

@@ -60,15 +60,15 @@ impl View<'_> {
         self.met.get_mut().is_some()
     }
 
-    /// Frees what the command met, unless it has changed that itself.
+    /// Frees what the command met, unless it has changed that itself, or nothing may be freed now.
     #[cold]
-    pub fn free_met(&mut self) -> Freed {
+    pub fn free_met(&mut self, may_free: bool) -> Freed {
         let (mut freed, now_ms) = (Freed::default(), self.now_ms());
         let Some(expired) = self.met.take() else { return freed };
         for (name, is_missed) in &expired.names {
             let hashed: Name<'_> = self.name(name);
             let entry = self.names.get(self.access.db, hashed);
-            if entry.is_some_and(|entry| entry.is_expired(now_ms)) {
+            if may_free && entry.is_some_and(|entry| entry.is_expired(now_ms)) {
                 self.drop_name(name, Cause::Expired);
                 freed.names += 1;
             }
@@ -78,7 +78,8 @@ impl View<'_> {
         }
         for (name, key) in &expired.pairs {
             // Nothing else may be there meanwhile, and that it was there is no news.
-            if self.has_expired_pair(name, key)
+            if may_free
+                && self.has_expired_pair(name, key)
                 && self.delete_pair(name, key, Cause::Hexpired).is_ok()
             {
                 freed.pairs += 1;

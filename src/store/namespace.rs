@@ -103,6 +103,19 @@ impl<'v> Pairs<'v> {
 
     /// Shows pairs as [`View::scan`] shows names.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Pair<'v>)) -> u64 {
+        self.scan_while(cursor, count, |pair| {
+            visit(pair);
+            true
+        })
+    }
+
+    /// The same, until `visit` has enough; what must come in one call still does.
+    pub fn scan_while(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(Pair<'v>) -> bool,
+    ) -> u64 {
         let pairs = *self;
         let (hasher, from) = (self.hasher.hasher, from_cursor(cursor));
         let mut walk = Walk::new(count);
@@ -112,12 +125,14 @@ impl<'v> Pairs<'v> {
                 .iter()
                 .filter(|pair| from == 0 || hasher.hash(pair.key) >= from)
                 .filter_map(|pair| pairs.alive(pair))
-                .for_each(visit),
+                .for_each(|pair| _ = visit(pair)),
             PairsRef::Many(table) => {
                 // The walk keeps where it stopped; how the scan ended says no more.
                 let _ = table.scan(from, hasher, |hash, pair| {
                     walk.step(hash)?;
-                    pairs.alive(pair).into_iter().for_each(&mut visit);
+                    if pairs.alive(pair).is_some_and(|pair| !visit(pair)) {
+                        walk.left = 0;
+                    }
                     ControlFlow::Continue(())
                 });
             }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
+use super::limits::Limits;
 use super::met::{Met, meet_name};
 use super::name::{Kind, Name, NameEntry};
 use super::names::Names;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub hash_max_listpack_value_bytes: usize,
     /// Bytes of a HyperLogLog up to which its layout is sparse.
     pub hll_sparse_max_bytes: usize,
+    /// Most pairs of a namespace that has no limit of its own; 0: no limit.
+    pub namespace_pairs_max: u64,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
 }
@@ -75,6 +78,7 @@ impl Settings {
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
         hll_sparse_max_bytes: usize::MAX,
+        namespace_pairs_max: 0,
         eviction: Eviction { policy: Policy::NoEviction, samples: 1, usage: Usage::Recency },
     };
 
@@ -103,6 +107,11 @@ pub struct View<'a> {
     notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
+    pub(super) limits: &'a Limits,
+    /// Whether anything limits what namespaces may hold.
+    pub(super) is_limited: bool,
+    /// Whether changes are made at once.
+    pub(super) is_live: bool,
 }
 
 /// What was hashed before the command runs, so that it is not hashed twice.
@@ -133,7 +142,8 @@ impl<'a> View<'a> {
         known: Known<'a>,
     ) -> View<'a> {
         let hasher = KeyHasher { hasher: held.store.hasher, known: known.key };
-        View::new(held, effects, hasher, access, known.name)
+        let limits = &held.store.limits;
+        View::new(held, effects, hasher, access, known.name, limits)
     }
 
     /// Over an overlay, which collects changes and touches nothing.
@@ -143,7 +153,8 @@ impl<'a> View<'a> {
         access: Access<'a>,
     ) -> View<'a> {
         let hasher = KeyHasher { hasher: overlay.hasher(), known: None };
-        View::new(overlay, effects, hasher, access, None)
+        let limits = overlay.limits();
+        View { is_live: false, ..View::new(overlay, effects, hasher, access, None, limits) }
     }
 
     #[inline]
@@ -153,7 +164,11 @@ impl<'a> View<'a> {
         hasher: KeyHasher<'a>,
         access: Access<'a>,
         known: Option<Name<'a>>,
+        limits: &'a Limits,
     ) -> View<'a> {
+        // What is replayed was allowed once.
+        let is_limited = access.user.is_some()
+            && (access.settings.namespace_pairs_max > 0 || limits.are_there());
         let random = Cell::new(access.random_seed);
         View {
             names,
@@ -165,6 +180,9 @@ impl<'a> View<'a> {
             met: Cell::default(),
             notes_misses: false,
             known,
+            limits,
+            is_limited,
+            is_live: true,
         }
     }
 

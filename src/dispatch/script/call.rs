@@ -68,17 +68,17 @@ impl Executor<'_> {
         if spec.is_refused_in_scripts && !self.server.scripts.may_call_all.load(Relaxed) {
             return Err(Error::plain("This Redis command is not allowed from script"));
         }
-        if !spec.is_write() {
-            return Ok(spec);
-        }
         let refuse = |error| {
             self.metrics.rejected[spec.index].add(1);
             Err(error)
         };
         let is_read_only = script.is_read_only || script.flags.no_writes;
-        if is_read_only {
+        if is_read_only && spec.may_replicate() {
             let text = "Write commands are not allowed from read-only scripts.";
             return refuse(Error::plain(text));
+        }
+        if !spec.is_write() {
+            return Ok(spec);
         }
         if !script.has_written {
             let journal = &self.server.store.journal;

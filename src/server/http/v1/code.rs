@@ -69,7 +69,7 @@ codes! {
     Loading 503 "loading" "The server is still loading its data.",
     DiskFailed 503 "disk_failed" "The journal can not be written; the message says what is known of the outcome.",
     OutOfMemory 507 "out_of_memory" "The memory limit is reached.",
-    LimitReached 507 "limit_reached" "The namespace has as many pairs as it may have.",
+    LimitReached 507 "limit_reached" "The namespace has as many pairs or bytes as it may have.",
 }
 
 /// Why a request is not served.
@@ -125,6 +125,7 @@ impl From<Error> for Refusal {
             Error::Loading => Code::Loading,
             Error::Misconf(_) => Code::DiskFailed,
             Error::OutOfMemory => Code::OutOfMemory,
+            Error::LimitReached { .. } => Code::LimitReached,
             _ => Code::InvalidArgument,
         };
         Refusal::new(code, failed.to_string())

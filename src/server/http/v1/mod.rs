@@ -1,6 +1,6 @@
 //! `/v1`: the HTTP API for load scripts, extensions and everyone with `curl`.
 //!
-//! - [`table`]: the operations; routing, parameters and the OpenAPI description follow from it.
+//! - [`table`]: the operations, with their [`params`]; routing and the OpenAPI description follow from it.
 //! - [`ask`]: one request's parameters, from path, query, headers or body. [`rows`]: rows in a body.
 //!   [`when`]: TTLs and times. [`code`]: errors.
 //! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`lock`], [`command`], [`watch`], [`describe`] and
@@ -23,6 +23,7 @@ mod list_rows;
 mod lock;
 mod namespace;
 mod pair;
+mod params;
 mod resp;
 mod rows;
 mod show;
@@ -54,6 +55,7 @@ use table::{Found, Input, Run};
 
 pub(super) use ask::asks_softly;
 pub(super) use code::Refusal;
+pub(super) use describe::{error_codes, error_schema, paths};
 
 /// What an operation that is run at once has besides what was asked.
 struct Call<'c> {
