@@ -21,6 +21,13 @@ const FLAGS: &[&str] =
 const DIFFERENCES: &[(&str, &str)] = &[
     // Its reply would be missing among those of EXEC.
     ("client|reply", "flags"),
+    // It is refused before anybody looks at the key.
+    ("cluster|keyslot", "keys"),
+    // Redis 7.2 and later allow them.
+    ("cluster|shards", "flags"),
+    ("cluster|slots", "flags"),
+    // What Redis's servers add when they change places means nothing here.
+    ("psync", "arity"),
     // Redis 8 says -3.
     ("command|getkeys", "arity"),
     ("command|getkeysandflags", "arity"),
@@ -214,6 +221,7 @@ const OTHER_SYNTAX: &[&str] = &[
     "debug",
     // Redis 8 documents them so.
     "bitop",
+    "cluster|meet",
     "lcs",
     "pfmerge",
     // Each filter is given whole; Redis's line says that all of it may be left out.

@@ -24,7 +24,6 @@ const COMMANDS: &[Command] = &[
         .admin(),
     Command::session("PSYNC", "replicationid offset", psync)
         .about("2.8.0", "Is refused: this server has no replicas.")
-        .any_arguments()
         .admin()
         .no_multi(),
     Command::session("READONLY", "", asking)

@@ -37,7 +37,8 @@ impl Executor<'_> {
             Run::Session(_) | Run::Container => Ok(()),
         };
         if view.has_met_expired() {
-            self.server.store.count_expired(view.free_met(true));
+            let store = &self.server.store;
+            store.count_expired(view.free_met(!store.turn.is_paused()));
         }
         self.release();
         effects.notes.set_client(session.client.id);

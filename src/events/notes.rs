@@ -85,12 +85,11 @@ impl Notes {
         }
     }
 
-    /// The same without those that say where in effects they stand.
+    /// The misses alone; the effects make the others again when they are applied.
     #[must_use]
     pub fn misses(mut self) -> Notes {
         let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
         self.list.get_mut().retain(|(_, note)| is_miss(note));
-        self.list.get_mut().iter_mut().for_each(|(at, _)| *at = 0);
         self
     }
 
