@@ -292,7 +292,11 @@ impl<'s> Executor<'s> {
             && mode.remembers()
         {
             let names = spec.keys.positions(args.len()).map(|at| args.get(at));
-            self.server.tracking.remember(session.client.id, names);
+            // What this batch has changed before was no change of what is read now.
+            match self.effects.is_empty() || !self.effects.notes.are_taken() {
+                true => self.server.tracking.remember(session.client.id, names),
+                false => self.effects.read(session.client.id, names),
+            }
         }
         if self.is_monitored && shown_at.is_none() {
             self.show(session, spec, args);

@@ -161,6 +161,8 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add_some("mem_fragmentation_ratio", ratio);
     fields.add("mem_allocator", "jemalloc");
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
+    fields.add("number_of_libraries", facts.server.store.libraries.len());
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {

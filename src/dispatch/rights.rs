@@ -32,9 +32,11 @@ impl Executor<'_> {
         if !session.identity.is_authenticated() {
             return Err(Error::NoAuth);
         }
+        // It is shown with what it was refused.
+        session.client.last_command.store(spec.index as u32, Relaxed);
         let context = if session.transaction.is_some() { "multi" } else { "toplevel" };
-        self.check_user(session, spec, args, context)
-            .map_err(|denied| Error::NoPerm(self.text(session, spec, denied).into()))
+        let result = self.check_user(session, spec, args, context);
+        result.map_err(|denied| Error::NoPerm(self.text(session, spec, denied).into()))
     }
 
     /// Checks a command that EXEC is about to run; rights may have changed since it was queued.
@@ -106,7 +108,6 @@ impl Executor<'_> {
         let user = session.identity.user();
         let result = user.check(entry, args);
         if let Err(denied) = result {
-            session.client.last_command.store(spec.index as u32, Relaxed);
             let object = match denied {
                 Denied::Command => spec.full_name.as_bytes(),
                 Denied::Key(at) | Denied::Channel(at) => args.get(at),

@@ -19,6 +19,13 @@ pub enum Note {
         /// What it looked for.
         name: Box<[u8]>,
     },
+    /// A client that keeps copies has read names.
+    Read {
+        /// The client.
+        client_id: u64,
+        /// What it has read.
+        names: Vec<Box<[u8]>>,
+    },
 }
 
 /// Notes on the effects of one batch.

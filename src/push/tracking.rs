@@ -18,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::message::Message;
 use super::post::{Post, Round};
 use crate::clock::Clock;
-use crate::events::{Batch, Events, Interest, Listener};
+use crate::events::{Batch, Events, Happening, Interest, Listener};
 use crate::journal::Lsn;
 use crate::journal::effect::{Cause, Effect};
 use crate::server::clients::{Client, Flag};
@@ -161,17 +161,7 @@ impl Tracking {
     /// A client has read names, whose stripes are held.
     pub fn remember<'n>(&self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
         let mut table = self.0.table.lock();
-        for name in names {
-            let Table { readers, items, .. } = &mut *table;
-            match readers.get_mut(name) {
-                Some(ids) if ids.contains(&client_id) => continue,
-                Some(ids) => ids.push(client_id),
-                None => {
-                    readers.insert(name.into(), vec![client_id]);
-                }
-            }
-            *items += 1;
-        }
+        table.remember(client_id, names);
         self.0.forget_some(table);
     }
 
@@ -203,6 +193,19 @@ impl Shared {
 }
 
 impl Table {
+    fn remember<'n>(&mut self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
+        for name in names {
+            match self.readers.get_mut(name) {
+                Some(ids) if ids.contains(&client_id) => continue,
+                Some(ids) => ids.push(client_id),
+                None => {
+                    self.readers.insert(name.into(), vec![client_id]);
+                }
+            }
+            self.items += 1;
+        }
+    }
+
     /// Tells those who have read a name, and forgets them.
     fn changed(&mut self, name: &[u8], lsn: Lsn, by_client: u64, round: &mut Round<'_>) {
         let Some(ids) = self.readers.remove(name) else { return };
@@ -250,7 +253,17 @@ impl Table {
         let mut names: Vec<Changed<'_>> = Vec::new();
         // FLUSHALL is many effects, and one message.
         let mut was_all = false;
-        for (cause, effect) in batch.changes() {
+        for happening in batch.happenings() {
+            let (cause, effect) = match happening {
+                Happening::Change { cause, effect, .. } => (cause, effect),
+                Happening::Read { client_id, names: read } => {
+                    self.tell_of(&names, lsn, round);
+                    names.clear();
+                    self.remember(client_id, read.iter().map(|name| &**name));
+                    continue;
+                }
+                Happening::Miss { .. } | Happening::CommandEnd => continue,
+            };
             // Nobody's command did that, whoever came to see it.
             let by_client = match cause {
                 Cause::Expired | Cause::Hexpired | Cause::Evicted => 0,
@@ -352,5 +365,7 @@ impl Listener for Ear {
         }
         let mut round = self.0.post.round(self.0.clock.now_ms());
         batches.iter().for_each(|batch| table.hear(batch, &mut round));
+        drop(round);
+        self.0.forget_some(table);
     }
 }

@@ -205,7 +205,11 @@ impl Writer<'_, '_> {
         } else if let Some(double) = number(&table.raw_get("double")?) {
             self.reply.double(double);
         } else if let Some(digits) = text("big_number")? {
-            self.reply.big_number(&digits.as_bytes());
+            // A script may have put anything there.
+            let is_break = |byte: u8| matches!(byte, b'\r' | b'\n');
+            let digits = digits.as_bytes();
+            let digits = digits.iter().map(|&byte| if is_break(byte) { b' ' } else { byte });
+            self.reply.big_number(&digits.collect::<Vec<_>>());
         } else if let Some((format, text)) = inner("verbatim_string")?.and_then(|it| verbatim(&it))
         {
             self.reply.verbatim_as(&format.as_bytes(), &text.as_bytes());
