@@ -93,10 +93,13 @@ impl Spec {
     pub fn categories(&self) -> Vec<&'static str> {
         let Flags { admin, fast, .. } = self.command.flags;
         let is_container = matches!(self.command.run, Run::Container);
+        // What administrators alone may do must not come with the right to read or write pairs.
+        let is_for_all = !admin || self.command.like.is_empty();
+        let is_of_family = !is_container && !self.family.category.is_empty();
         let categories = [
-            (!is_container && !self.family.category.is_empty(), self.family.category),
+            (is_of_family && is_for_all, self.family.category),
             (matches!(self.command.run, Run::Read(_)), "read"),
-            (self.is_write(), "write"),
+            (self.is_write() && is_for_all, "write"),
             (admin, "admin"),
             (admin, "dangerous"),
             (fast, "fast"),
