@@ -21,7 +21,7 @@ pub(super) struct Expired {
     /// Names of the selected database, and whether it is to be told that they were not found.
     names: Vec<(Box<[u8]>, bool)>,
     /// Names of namespaces, and keys.
-    pairs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pairs: Vec<[Box<[u8]>; 2]>,
 }
 
 /// How much was freed.
@@ -48,7 +48,7 @@ pub(super) fn meet_name(met: &Met, name: &[u8]) {
 pub(super) fn meet_pair(met: &Met, name: &[u8], key: &[u8]) {
     let mut expired = met.take().unwrap_or_default();
     if expired.pairs.len() < MET_MAX {
-        expired.pairs.push((name.into(), key.into()));
+        expired.pairs.push([name.into(), key.into()]);
     }
     met.set(Some(expired));
 }
@@ -76,7 +76,7 @@ impl View<'_> {
                 self.note_miss(name);
             }
         }
-        for (name, key) in &expired.pairs {
+        for [name, key] in &expired.pairs {
             // Nothing else may be there meanwhile, and that it was there is no news.
             if may_free
                 && self.has_expired_pair(name, key)
