@@ -2,8 +2,6 @@
 //!
 //! How they are taken without threads waiting for each other in a circle is [`crate::store::Held`]'s matter.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::Executor;
 use crate::command::Keys;
 use crate::error::Result;
@@ -56,30 +54,6 @@ impl Executor<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// Frees what a command has found to have expired. Only where nobody else does it: without that, it
-    /// is gone within some ms.
-    #[cold]
-    pub(super) fn free_expired(&mut self, met_expired: bool, keys: Keys, args: Args<'_>) {
-        let store = &self.server.store;
-        let is_freed_anyway = self.server.active_expire.load(Relaxed);
-        if !met_expired || is_freed_anyway || self.is_in_exec {
-            return;
-        }
-        if store.turn.is_paused() || store.journal.refuses() {
-            return;
-        }
-        self.release();
-        let due: Vec<usize> = match keys {
-            Keys::Every => (0..store.stripes()).collect(),
-            keys => {
-                keys.positions(args.len()).map(|at| store.name(args.get(at)).stripe()).collect()
-            }
-        };
-        for stripe in due.into_iter().filter(|&stripe| store.is_due(stripe, self.now_ms)) {
-            store.reap_slice(stripe, self.now_ms);
-        }
     }
 
     /// Lets all stripes go, unless a transaction needs them.

@@ -30,11 +30,6 @@ impl<'a> Name<'a> {
     pub(crate) fn at(self, bytes: &'a [u8]) -> Name<'a> {
         Name { bytes, hash: self.hash }
     }
-
-    /// The number of its stripe.
-    pub(crate) fn stripe(self) -> usize {
-        super::stripe_of(self.hash)
-    }
 }
 
 /// The type a name has for Redis clients.
