@@ -34,6 +34,7 @@ use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Held, Settings, View};
 
 pub use plan::Plan;
+pub use rights::remember_refusal;
 pub use timing::Thresholds;
 
 use timing::Stopwatch;

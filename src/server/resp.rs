@@ -42,7 +42,7 @@ const BATCHES_PER_TURN: usize = 4;
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
-    let identity = Identity::new(&server.acl);
+    let identity = certificate::identity(&stream, &client, &server);
     let mut connection = Connection {
         stream,
         session: Session::new(client.clone(), identity),

@@ -61,6 +61,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let Address::Inet(local) = client.laddr else { return };
     let config = server.config();
     let connection = Arc::new(Connection {
+        certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
         local,
         session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
