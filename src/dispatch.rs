@@ -4,6 +4,7 @@
 //! [`Executor`] runs the requests of one batch: consecutive commands on one stripe share its lock.
 //! It is made for a batch and dropped before any await.
 
+pub mod audit;
 mod check;
 mod overlay;
 mod pause;
@@ -59,6 +60,7 @@ pub struct Executor<'s> {
     /// Whether somebody is shown all commands, and what is to be shown.
     is_monitored: bool,
     monitored: String,
+    is_audited: bool,
     /// What was published and not sent yet.
     outbox: Vec<Publication>,
     /// A command ran that may change something.
@@ -117,6 +119,7 @@ impl<'s> Executor<'s> {
             seen: Seen::default(),
             is_monitored: server.monitors.are_there(),
             monitored: String::new(),
+            is_audited: server.audit.is_on(),
             outbox: Vec::new(),
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
@@ -267,12 +270,13 @@ impl<'s> Executor<'s> {
         let mark = reply.mark();
         let is_grouped = self.stopwatch.groups(spec);
         let began_ns = if is_grouped { 0 } else { self.begin_timed() };
-        if let Err(error) = self.run(session, spec, args, known, reply) {
+        let result = self.run(session, spec, args, known, reply);
+        if let Err(error) = &result {
             if self.is_parked {
                 return;
             }
             reply.rewind(mark);
-            reply.error(&error);
+            reply.error(error);
             self.metrics.failed[spec.index].add(1);
             self.metrics.count_error(error.code());
         }
@@ -290,6 +294,9 @@ impl<'s> Executor<'s> {
         if self.is_monitored {
             let now_us = self.server.store.clock.now_us();
             monitor::add_line(&mut self.monitored, session, spec, args, now_us);
+        }
+        if self.is_audited {
+            audit::ran(self.server, session, spec, args, &result);
         }
         self.effects.end_command();
     }

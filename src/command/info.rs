@@ -261,6 +261,9 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
         };
         fields.add(&format!("acl_access_denied_{field}"), count);
     }
+    let [audited, lost] = server.audit.counts();
+    fields.add("audit_log_lines", audited);
+    fields.add("audit_log_lost_lines", lost);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }

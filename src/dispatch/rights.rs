@@ -124,6 +124,7 @@ impl Executor<'_> {
         object: &[u8],
         username: &[u8],
     ) {
+        super::audit::refused(self.server, session, reason, object, username);
         let places = [reason, context];
         remember_refusal(self.server, &session.client, self.now_ms, places, object, username);
     }

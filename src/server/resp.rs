@@ -16,10 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::Server;
+use super::certificate;
 use super::clients::{Client, Flag};
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::acl::Identity;
 use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
