@@ -6,6 +6,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use anyhow::bail;
 
+use super::redis::{self, Known};
 use super::{Command, FAMILIES, Family, Flags, Keys, Run, Touches, scripting, syntax};
 
 /// A row with what was derived from it.
@@ -83,6 +84,7 @@ impl Spec {
             (is_pubsub && !self.full_name.ends_with("help"), "pubsub"),
             (self.is_refused_in_scripts, "noscript"),
             (self.is_allowed_while_busy, "allow_busy"),
+            (redis::find(&self.full_name).is_some_and(Known::has_movable_keys), "movablekeys"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }

@@ -150,7 +150,7 @@ impl Clients {
 
     /// All connections, oldest first.
     pub fn list(&self) -> Vec<Arc<Client>> {
-        self.by_id.lock().values().cloned().collect()
+        self.by_id.lock().values().filter(|client| !client.is_killed()).cloned().collect()
     }
 
     fn next_id(&self) -> u64 {
