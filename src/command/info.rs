@@ -161,6 +161,8 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add_some("mem_fragmentation_ratio", ratio);
     fields.add("mem_allocator", "jemalloc");
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
+    fields.add("number_of_libraries", facts.server.store.libraries.len());
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
@@ -208,7 +210,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_last_rewrite_time_sec", took_s);
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
-    fields.add("aof_last_write_status", ok(journal.refuses()));
+    fields.add("aof_last_write_status", ok(journal.is_failing()));
     if journal.keeps() {
         let (journal_bytes, base_bytes) =
             (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));

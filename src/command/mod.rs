@@ -10,6 +10,7 @@ pub mod args;
 mod bitfield;
 mod bitmap;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod deadline;
@@ -60,6 +61,7 @@ pub const FAMILIES: &[Family] = &[
     bitfield::FAMILY,
     bitmap::FAMILY,
     client::FAMILY,
+    cluster::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,

@@ -246,6 +246,22 @@ pub const APPLIED: &[Directive] = &[
         .live()
         .about("Names looked at for each that is evicted"),
     row(
+        "min-replicas-max-lag",
+        "SECONDS",
+        field!(min_replicas_max_lag_s, Integer { min: 0, max: INT_MAX }),
+    )
+    .aliases(&["min-slaves-max-lag"])
+    .live()
+    .about("0: changes need no replicas, whatever min-replicas-to-write says"),
+    row(
+        "min-replicas-to-write",
+        "COUNT",
+        field!(min_replicas_to_write, Integer { min: 0, max: INT_MAX }),
+    )
+    .aliases(&["min-slaves-to-write"])
+    .live()
+    .about("Replicas without which changes are refused; this server has none"),
+    row(
         "notify-keyspace-events",
         "CLASSES",
         Access::Field {

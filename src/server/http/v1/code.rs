@@ -54,6 +54,7 @@ codes! {
     NotFound 404 "not_found" "There is no such path.",
     NamespaceNotFound 404 "namespace_not_found" "There is no such namespace.",
     KeyNotFound 404 "key_not_found" "The namespace has no such key.",
+    TokenNotFound 404 "token_not_found" "There is no token with this id.",
     MethodNotAllowed 405 "method_not_allowed" "The path exists, but not with this method.",
     BodyTimeout 408 "body_timeout" "The body did not arrive in time.",
     WrongType 409 "wrong_type" "The name holds a string of a Redis client, not a namespace.",

@@ -15,6 +15,7 @@ use super::params::{
     IF_MATCH, IF_NONE_MATCH, KEY, KNOWN_TAGS, LIMIT, LOCK, MATCH, NAMESPACE, NEXT, ONLY_IF, OWNER,
     Param, SINCE, TOKEN, TTL, VALUE, VALUES, VALUES_TOO, WAIT,
 };
+use super::table_admin::{ADMIN, BYTES_MAX, PAIRS_MAX};
 use super::{Call, Later};
 use super::{bulk, command, describe, files, import, list, lock, namespace, pair, watch};
 use crate::server::http::answer::Answer;
@@ -83,8 +84,8 @@ pub(super) enum Gives {
     Object,
 }
 
-/// All operations. Of two routes that fit, the first counts.
-pub(super) const OPERATIONS: &[Operation] = &[
+/// What everybody may do. Of two routes that fit, the first counts.
+const OPERATIONS: &[Operation] = &[
     // ---- pairs
     now("getPair", pair::get, "Returns a pair.")
         .needs(&[NAMESPACE, KEY])
@@ -151,13 +152,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes(&[MATCH, GUARD, LIMIT, NEXT, FORMAT])
         .gives(Gives::List("namespace pairs bytes kept ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces", "POST /v1/list-namespaces"]),
-    now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty.")
+    now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty; limits are for administrators.")
         .needs(&[NAMESPACE])
+        .takes(&[PAIRS_MAX, BYTES_MAX])
         .gives(Gives::Row("namespace created"))
         .at(&["PUT /v1/namespaces/{namespace}", "POST /v1/namespaces"]),
-    now("describeNamespace", namespace::describe, "Pairs and bytes of a namespace.")
+    now("describeNamespace", namespace::describe, "Pairs, bytes and limits of a namespace.")
         .needs(&[NAMESPACE])
-        .gives(Gives::Row("namespace pairs bytes kept ttl_ms expires_ms expires_at"))
+        .gives(Gives::Row("namespace pairs bytes kept pairs_max bytes_max ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces/{namespace}", "GET /v1/describe", "POST /v1/describe"]),
     now("deleteNamespace", namespace::delete, "Deletes a namespace with all its pairs.")
         .needs(&[NAMESPACE])
@@ -253,7 +255,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .at(&["GET /v1/client/pantry.js"]),
 ];
 
-const fn now(
+/// All operations.
+pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(ADMIN)
+}
+
+pub(super) const fn now(
     id: &'static str,
     run: fn(&Ask, &mut Call<'_>) -> Result<Answer, Refusal>,
     about: &'static str,
@@ -275,17 +282,17 @@ const fn blank(id: &'static str, about: &'static str, run: Run) -> Operation {
 }
 
 impl Operation {
-    const fn needs(mut self, params: &'static [&'static Param]) -> Operation {
+    pub(super) const fn needs(mut self, params: &'static [&'static Param]) -> Operation {
         self.needs = params;
         self
     }
 
-    const fn gives(mut self, gives: Gives) -> Operation {
+    pub(super) const fn gives(mut self, gives: Gives) -> Operation {
         self.gives = gives;
         self
     }
 
-    const fn takes(mut self, params: &'static [&'static Param]) -> Operation {
+    pub(super) const fn takes(mut self, params: &'static [&'static Param]) -> Operation {
         self.params = params;
         self
     }
@@ -295,7 +302,7 @@ impl Operation {
         self
     }
 
-    const fn at(mut self, routes: &'static [&'static str]) -> Operation {
+    pub(super) const fn at(mut self, routes: &'static [&'static str]) -> Operation {
         self.routes = routes;
         self
     }
@@ -341,7 +348,7 @@ pub(super) enum Found<'a> {
 /// Routes by their number of segments.
 static ROUTES: LazyLock<Vec<Vec<Route>>> = LazyLock::new(|| {
     let mut routes: Vec<Vec<Route>> = Vec::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         for line in operation.routes {
             let (method, path) = line.split_once(" /").unwrap_or((line, ""));
             let segments: Vec<Segment> = path.split('/').map(segment).collect();
@@ -418,7 +425,7 @@ mod tests {
     #[test]
     fn rows_say_what_they_are() {
         let (mut ids, mut routes) = (BTreeSet::new(), BTreeSet::new());
-        for operation in OPERATIONS {
+        for operation in operations() {
             assert!(ids.insert(operation.id), "{} is there twice", operation.id);
             assert!(
                 operation.about.ends_with('.') && !operation.routes.is_empty(),
