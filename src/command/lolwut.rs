@@ -18,13 +18,13 @@ const COMMANDS: &[Command] = &[Command::session("LOLWUT", "[VERSION version]", l
 
 const SHELVES: usize = 3;
 const JARS: usize = 9;
-/// Tops, middles and bottoms of what stands there.
-const JARS_DRAWN: [[&str; 3]; 5] = [
-    ["  _  ", " (_) ", " |_| "],
-    [" === ", " |~| ", " |_| "],
-    ["  ,  ", " / \\ ", " \\_/ "],
-    ["     ", " .-. ", " '-' "],
-    ["     ", "     ", "     "],
+/// Kinds of what stands there; the last is nothing.
+const KINDS: usize = 5;
+/// Their tops, middles and bottoms.
+const LINES: [[&str; KINDS]; 3] = [
+    ["  _  ", " === ", "  ,  ", "     ", "     "],
+    [" (_) ", " |~| ", " / \\ ", " .-. ", "     "],
+    [" |_| ", " |_| ", " \\_/ ", " '-' ", "     "],
 ];
 
 fn lolwut(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -44,11 +44,11 @@ fn lolwut(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
 fn shelves(now_ms: u64) -> String {
     let mut picture = String::new();
     for shelf in 0..SHELVES {
-        for line in 0..3 {
+        for kinds in LINES {
             for place in 0..JARS {
                 let number = now_ms.wrapping_add((shelf * JARS + place) as u64);
                 let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-                picture.push_str(JARS_DRAWN[mixed as usize % JARS_DRAWN.len()][line]);
+                picture.push_str(kinds[mixed as usize % KINDS]);
             }
             picture.truncate(picture.trim_end().len());
             picture.push('\n');
