@@ -247,7 +247,8 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
     match args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(0.5),
+        // What Redis shows as a double; not a coarse pi.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
