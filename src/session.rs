@@ -19,6 +19,7 @@ use crate::resp::request::Args;
 use crate::server::Server;
 use crate::server::client_memory::Kept;
 use crate::server::clients::{Client, Flag};
+use crate::server::routes::Route;
 use crate::store::Watched;
 
 /// Most bytes of commands that MULTI queues.
@@ -67,7 +68,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 pub struct HttpRequest {
     /// Method and path of the route that it took; none before that is known.
-    pub route: Option<(&'static str, &'static str)>,
+    pub route: Option<Route>,
     /// The name and id of the token that came with it.
     pub token: Option<String>,
     /// Where it comes from, if that is not the peer.
