@@ -13,6 +13,11 @@ use crate::token;
 
 const API_KEY: &str = "x-api-key";
 
+/// Whether a request shows nothing of whose it is.
+pub(super) fn is_anonymous(headers: &HeaderMap) -> bool {
+    headers.keys().all(|name| name != header::AUTHORIZATION && name.as_str() != API_KEY)
+}
+
 /// Whose request it is; `None` if that was not shown. `user_of` knows the users of tokens.
 pub(super) fn identity(
     headers: &HeaderMap,

@@ -121,8 +121,8 @@ pub(super) fn is_known(method: &Method) -> bool {
 pub(super) struct Route {
     pub(super) id: &'static str,
     pub(super) method: &'static str,
-    /// Segments in braces are parameters.
-    pub(super) path: &'static str,
+    /// Its segments; those in braces are parameters.
+    pub(super) path: &'static [&'static str],
     /// One sentence.
     pub(super) about: &'static str,
     pub(super) takes: Takes,
@@ -146,7 +146,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerPing",
         method: "GET",
-        path: "/v4/butlerping",
+        path: &["v4", "butlerping"],
         about: "Says that the server is there.",
         takes: Takes::Nothing,
         gives: (200, Some(PING)),
@@ -155,7 +155,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerNamespaces",
         method: "GET",
-        path: "/v4/keyvaluesnamespaces",
+        path: &["v4", "keyvaluesnamespaces"],
         about: "The names of all namespaces.",
         takes: Takes::Nothing,
         gives: (200, Some(NAMES)),
@@ -164,7 +164,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerKeys",
         method: "GET",
-        path: "/v4/keylist/{namespace}",
+        path: &["v4", "keylist", "{namespace}"],
         about: "The keys of a namespace.",
         takes: Takes::Nothing,
         gives: (200, Some(KEYS)),
@@ -173,7 +173,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerGet",
         method: "GET",
-        path: "/v4/keyvalues/{namespace}",
+        path: &["v4", "keyvalues", "{namespace}"],
         about: "A pair; 400 if there is none.",
         takes: Takes::Key,
         gives: (200, Some(PAIR)),
@@ -182,7 +182,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerExists",
         method: "GET",
-        path: "/v4/keyvalues/{namespace}/keyexists",
+        path: &["v4", "keyvalues", "{namespace}", "keyexists"],
         about: "Whether a pair exists; 400 if there is no such namespace.",
         takes: Takes::Key,
         gives: (200, Some(EXISTS)),
@@ -193,7 +193,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerSet",
         method: "POST",
-        path: "/v4/keyvalues/{namespace}",
+        path: &["v4", "keyvalues", "{namespace}"],
         about: "Sets a pair, and makes the namespace if there is none.",
         takes: Takes::Pair,
         gives: (201, Some(STORED)),
@@ -202,7 +202,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerDeleteNamespace",
         method: "DELETE",
-        path: "/v4/keyvalues/{namespace}",
+        path: &["v4", "keyvalues", "{namespace}"],
         about: "Deletes a namespace with all its pairs.",
         takes: Takes::Nothing,
         gives: (204, None),
@@ -211,7 +211,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerDelete",
         method: "DELETE",
-        path: "/v4/keyvalues/{namespace}/{key}",
+        path: &["v4", "keyvalues", "{namespace}", "{key}"],
         about: "Deletes a pair.",
         takes: Takes::Nothing,
         gives: (204, None),
@@ -259,19 +259,12 @@ pub(super) fn respond(
 }
 
 /// The parameters in a path, if it is one of the route's.
-fn captures<'a>(route: &str, path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {
-    let mut wanted = route.split('/').skip(1);
-    let mut params = Vec::with_capacity(2);
-    for sent in path {
-        match wanted.next()? {
-            parameter if parameter.starts_with('{') => {
-                params.push(Some(&**sent).filter(|sent| fits(sent))?);
-            }
-            word if word == sent => {}
-            _ => return None,
-        }
-    }
-    wanted.next().is_none().then_some(params)
+fn captures<'a>(route: &[&str], path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {
+    let is_param = |wanted: &str| wanted.starts_with('{');
+    let pairs = || route.iter().zip(path);
+    let is_it = route.len() == path.len()
+        && pairs().all(|(wanted, sent)| if is_param(wanted) { fits(sent) } else { wanted == sent });
+    is_it.then(|| pairs().filter(|(wanted, _)| is_param(wanted)).map(|(_, sent)| &**sent).collect())
 }
 
 fn fits(parameter: &str) -> bool {

@@ -7,7 +7,8 @@ use super::v4::{PARAMETER_MAX_UTF16, ROUTES, Route, Takes};
 /// Adds all paths.
 pub(super) fn paths(paths: &mut Map<String, Value>) {
     for route in ROUTES {
-        let methods = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = format!("/{}", route.path.join("/"));
+        let methods = paths.entry(path).or_insert_with(|| json!({}));
         methods[route.method.to_ascii_lowercase()] = described(route);
     }
 }
@@ -27,7 +28,7 @@ pub(super) fn error_schema() -> Value {
 }
 
 fn described(route: &Route) -> Value {
-    let in_path = route.path.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = route.path.iter().filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = in_path
         .map(|name| {
             let schema =
@@ -67,15 +68,22 @@ fn described(route: &Route) -> Value {
     described
 }
 
+/// Numbers and booleans are taken for their text, and an array of one for its element.
 fn pair() -> Value {
+    let one_of = |types: &[&str]| {
+        let one = json!({ "type": types });
+        json!({ "anyOf": [one, { "type": "array", "minItems": 1, "maxItems": 1, "items": one }] })
+    };
+    let mut value = one_of(&["string", "number", "boolean", "null"]);
+    value["description"] = json!("Without it, only the namespace is made.");
     json!({
         "type": "object",
         "required": ["key"],
         "properties": {
-            "key": { "type": "string", "minLength": 1 },
-            "value": { "type": "string", "description": "Without it, only the namespace is made." },
+            "key": { "type": ["string", "number", "boolean"], "minLength": 1 },
+            "value": value,
             "ttl": {
-                "type": ["number", "string"],
+                "type": ["number", "string", "null"],
                 "pattern": "^[0-9]{1,12}$",
                 "maximum": 1e15,
                 "description": "Milliseconds; 0 or none: the pair stays.",
@@ -94,7 +102,8 @@ mod tests {
         paths(&mut described);
         for route in ROUTES {
             let (status, schema) = route.gives;
-            let found = &described[route.path][route.method.to_ascii_lowercase()]["responses"];
+            let path = format!("/{}", route.path.join("/"));
+            let found = &described[&path][route.method.to_ascii_lowercase()]["responses"];
             let content = &found[status.to_string()]["content"]["application/json"]["schema"];
             assert_eq!(content.is_object(), schema.is_some(), "{}", route.id);
         }

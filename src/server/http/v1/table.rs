@@ -71,6 +71,8 @@ pub(super) enum Gives {
     Done(&'static str),
     /// An array of flat objects.
     Rows(&'static str),
+    /// A flat object for all rows, or with `atomic=0` one for each.
+    Sum(&'static str),
     /// Rows as JSON, NDJSON or CSV, all or by pages.
     List(&'static str),
     /// Rows as NDJSON or CSV.
@@ -153,7 +155,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .at(&["GET /v1/namespaces", "POST /v1/list-namespaces"]),
     now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty.")
         .needs(&[NAMESPACE])
-        .gives(Gives::Row("namespace created"))
+        .gives(Gives::Done("namespace created"))
         .at(&["PUT /v1/namespaces/{namespace}", "POST /v1/namespaces"]),
     now("describeNamespace", namespace::describe, "Pairs and bytes of a namespace.")
         .needs(&[NAMESPACE])
@@ -176,7 +178,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     later("setPairs", bulk::set, "Sets the pairs in the rows of the body.")
         .takes(&[NAMESPACE, ATOMIC])
         .reads(Input::Rows)
-        .gives(Gives::Row("set"))
+        .gives(Gives::Sum("set"))
         .at(&["POST /v1/namespaces/{namespace}/pairs", "POST /v1/set-many"]),
     later("getPairs", bulk::get, "Returns the pairs that the rows of the body name.")
         .takes(&[NAMESPACE, ENCODING])
@@ -186,7 +188,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     later("deletePairs", bulk::delete, "Deletes the pairs that the rows of the body name.")
         .takes(&[NAMESPACE, ATOMIC])
         .reads(Input::Rows)
-        .gives(Gives::Row("deleted"))
+        .gives(Gives::Sum("deleted"))
         .at(&["POST /v1/delete-many"]),
     // ---- locks
     now("acquireLock", lock::acquire, "Takes a lock for so long; 409 if somebody holds it.")
@@ -324,7 +326,7 @@ struct Route {
     operation: &'static Operation,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Segment {
     Word(&'static str),
     Param { name: &'static str, suffix: &'static str },
@@ -355,6 +357,17 @@ static ROUTES: LazyLock<Vec<Vec<Route>>> = LazyLock::new(|| {
     routes
 });
 
+/// How paths end that lead GET to an operation with pauses.
+pub(super) static PAUSING: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let pausing = OPERATIONS.iter().filter(|operation| matches!(operation.run, Run::Later(_)));
+    let paths = pausing.flat_map(|it| it.routes).filter_map(|line| line.strip_prefix("GET "));
+    let mut ends: Vec<&str> =
+        paths.filter_map(|path| path.rfind('/').map(|slash| &path[slash..])).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+});
+
 fn segment(text: &'static str) -> Segment {
     match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
         Some((name, suffix)) => Segment::Param { name, suffix },
@@ -367,14 +380,20 @@ pub(super) fn find<'a>(method: &Method, path: &'a [impl AsRef<str>]) -> Found<'a
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     let Some(routes) = ROUTES.get(path.len()) else { return Found::Nothing };
     let mut others: Vec<&'static str> = Vec::new();
+    let mut fitting: Option<&Route> = None;
     for route in routes {
-        if !route.fits(path) {
+        // What is `….csv` to GET is nothing else to PUT.
+        if !route.fits(path) || fitting.is_some_and(|first| first.segments != route.segments) {
             continue;
         }
+        fitting = fitting.or(Some(route));
         if route.method == *method {
             return Found::Operation(route.operation, route.captures(path));
         }
-        others.push(name_of(&route.method));
+        let name = name_of(&route.method);
+        if !others.contains(&name) {
+            others.push(name);
+        }
     }
     if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
 }
