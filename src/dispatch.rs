@@ -4,6 +4,7 @@
 //! [`Executor`] runs the requests of one batch: consecutive commands on one stripe share its lock.
 //! It is made for a batch and dropped before any await.
 
+pub mod audit;
 mod check;
 mod overlay;
 mod pause;
@@ -31,9 +32,10 @@ use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
 use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
-use crate::store::{Access, Held, Settings, View};
+use crate::store::{Access, Freed, Held, Settings, View};
 
 pub use plan::Plan;
+pub use rights::remember_refusal;
 pub use timing::Thresholds;
 
 use timing::Stopwatch;
@@ -58,6 +60,7 @@ pub struct Executor<'s> {
     /// Whether somebody is shown all commands, and what is to be shown.
     is_monitored: bool,
     monitored: String,
+    is_audited: bool,
     /// What was published and not sent yet.
     outbox: Vec<Publication>,
     /// A command ran that may change something.
@@ -65,6 +68,8 @@ pub struct Executor<'s> {
     stopwatch: Stopwatch,
     /// The last command did not run: it has to wait.
     pub is_parked: bool,
+    /// Whoever gave the last command can not be told later of what came of it.
+    is_now: bool,
     /// What for, then.
     pub waits_for: Wait,
 }
@@ -116,10 +121,12 @@ impl<'s> Executor<'s> {
             seen: Seen::default(),
             is_monitored: server.monitors.are_there(),
             monitored: String::new(),
+            is_audited: server.audit.is_on(),
             outbox: Vec::new(),
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
             is_parked: false,
+            is_now: false,
             waits_for: Wait::default(),
         }
     }
@@ -194,8 +201,11 @@ impl<'s> Executor<'s> {
     }
 
     /// The same for a door that can not wait meanwhile: what would have to wait is refused.
+    /// A script runs to its end.
     pub fn execute_now(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        self.is_now = true;
         self.execute(session, args, reply);
+        self.is_now = false;
         if std::mem::take(&mut self.is_parked) {
             reply.error(&self.server.store.turn.refusal(self.waits_for));
         }
@@ -264,14 +274,23 @@ impl<'s> Executor<'s> {
         self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
+        // A script's own commands are shown behind it.
+        let shown_at = match self.is_monitored && spec.family.group == "scripting" {
+            true => Some(self.show(session, spec, args)),
+            false => None,
+        };
         let is_grouped = self.stopwatch.groups(spec);
         let began_ns = if is_grouped { 0 } else { self.begin_timed() };
-        if let Err(error) = self.run(session, spec, args, known, reply) {
+        let result = self.run(session, spec, args, known, reply);
+        if let Err(error) = &result {
             if self.is_parked {
+                if let Some(at) = shown_at {
+                    self.monitored.truncate(at);
+                }
                 return;
             }
             reply.rewind(mark);
-            reply.error(&error);
+            reply.error(error);
             self.metrics.failed[spec.index].add(1);
             self.metrics.count_error(error.code());
         }
@@ -284,13 +303,28 @@ impl<'s> Executor<'s> {
             && mode.remembers()
         {
             let names = spec.keys.positions(args.len()).map(|at| args.get(at));
-            self.server.tracking.remember(session.client.id, names);
+            // What this batch has changed before was no change of what is read now.
+            match self.effects.is_empty() || !self.effects.notes.are_taken() {
+                true => self.server.tracking.remember(session.client.id, names),
+                false => self.effects.read(session.client.id, names),
+            }
         }
-        if self.is_monitored {
-            let now_us = self.server.store.clock.now_us();
-            monitor::add_line(&mut self.monitored, session, spec, args, now_us);
+        if self.is_monitored && shown_at.is_none() {
+            self.show(session, spec, args);
+        }
+        if self.is_audited {
+            audit::ran(self.server, session, spec, args, &result);
         }
         self.effects.end_command();
+    }
+
+    /// Shows a command to who has said MONITOR. Returns where its line begins.
+    #[cold]
+    fn show(&mut self, session: &Session, spec: &Spec, args: Args<'_>) -> usize {
+        let at = self.monitored.len();
+        let now_us = self.server.store.clock.now_us();
+        monitor::add_line(&mut self.monitored, session, spec, args, now_us);
+        at
     }
 
     #[inline]
@@ -317,16 +351,31 @@ impl<'s> Executor<'s> {
                 let Lookups { hits, misses } = view.lookups();
                 self.metrics.keyspace_hits.add(u64::from(hits));
                 self.metrics.keyspace_misses.add(u64::from(misses));
+                if view.has_met_expired() {
+                    let freed = view.free_met(!self.server.store.turn.is_paused());
+                    self.count_expired(freed);
+                }
                 result
             }
             Run::Write(handler) => {
                 self.may_have_changed = true;
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
-                handler(&mut view, args, reply)
+                let result = handler(&mut view, args, reply);
+                if view.has_met_expired() {
+                    let freed = view.free_met(!self.server.store.turn.is_paused());
+                    self.count_expired(freed);
+                }
+                result
             }
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
         }
+    }
+
+    #[cold]
+    fn count_expired(&mut self, freed: Freed) {
+        self.may_have_changed = true;
+        self.server.store.count_expired(freed);
     }
 
     /// What a view needs besides the stripes. Each command gets a seed of its own.

@@ -254,7 +254,7 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 }
 
 fn touch(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    reply.count(args.iter().skip(1).filter(|name| view.kind(name).is_some()).count());
+    reply.count(args.iter().skip(1).filter(|name| view.touch(name)).count());
     Ok(())
 }
 

@@ -161,6 +161,8 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add_some("mem_fragmentation_ratio", ratio);
     fields.add("mem_allocator", "jemalloc");
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
+    fields.add("number_of_libraries", facts.server.store.libraries.len());
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
@@ -208,7 +210,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_last_rewrite_time_sec", took_s);
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
-    fields.add("aof_last_write_status", ok(journal.refuses()));
+    fields.add("aof_last_write_status", ok(journal.is_failing()));
     if journal.keeps() {
         let (journal_bytes, base_bytes) =
             (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
@@ -254,9 +256,16 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
     for (reason, count) in server.acl.denied() {
-        let field = if reason == "command" { "cmd" } else { reason };
+        let field = match reason {
+            "command" => "cmd",
+            "tls-cert" => "tls_cert",
+            other => other,
+        };
         fields.add(&format!("acl_access_denied_{field}"), count);
     }
+    let [audited, lost] = server.audit.counts();
+    fields.add("audit_log_lines", audited);
+    fields.add("audit_log_lost_lines", lost);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }

@@ -10,6 +10,7 @@ pub mod args;
 mod bitfield;
 mod bitmap;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod deadline;
@@ -28,6 +29,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod lcs;
+mod lolwut;
 mod memory;
 mod namespace;
 mod namespace_limit;
@@ -60,6 +62,7 @@ pub const FAMILIES: &[Family] = &[
     bitfield::FAMILY,
     bitmap::FAMILY,
     client::FAMILY,
+    cluster::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,
@@ -75,6 +78,7 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     latency::FAMILY,
     lcs::FAMILY,
+    lolwut::FAMILY,
     memory::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,

@@ -73,10 +73,12 @@ const COMMANDS: &[Command] = &[
         .like("HKEYS")
         .about("0.1.0", "The keys of a namespace; an error if it does not exist."),
     Command::write("NAMESPACE LIMIT", "namespace [PAIRS pairs] [BYTES bytes]", limit)
+        .like("CONFIG|SET")
         .about("0.1.0", "Limits what a namespace may hold, now or when there is one; 0: no limit.")
         .admin()
         .fast(),
     Command::session("NAMESPACE LIMITS", "", limits)
+        .like("CONFIG|GET")
         .about("0.1.0", "All names of the database that have a limit.")
         .admin()
         .touching(Touches::Reads),

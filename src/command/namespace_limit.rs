@@ -1,6 +1,6 @@
 //! The NAMESPACE family's commands for limits: how many pairs and bytes a namespace may hold.
 //!
-//! They are for administrators, and a limit belongs to the name ([`crate::store::limits`]), so who may
+//! They need the rights of CONFIG SET and CONFIG GET, and a limit belongs to the name ([`crate::store::limits`]), so who may
 //! only write can neither raise nor lose it. What holds for every namespace is `max-keys-per-namespace`.
 
 use super::args::Cursor;

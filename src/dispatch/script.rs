@@ -149,7 +149,7 @@ impl Executor<'_> {
 
     fn drive(&mut self, session: &mut Session, mut script: Box<Script>, reply: &mut Reply<'_>) {
         let was_in_exec = std::mem::replace(&mut self.is_in_exec, true);
-        let progress = self.advance(&mut script, !was_in_exec);
+        let progress = self.advance(&mut script, !was_in_exec && !self.is_now);
         self.is_in_exec = was_in_exec;
         match progress {
             Progress::Aside => {
@@ -167,11 +167,17 @@ impl Executor<'_> {
             match script.engine.go(answer) {
                 Ask::Job => return Progress::Done,
                 Ask::Call => self.call_from_script(script),
+                Ask::Allowed => {
+                    let host = script.engine.host.clone();
+                    let request = host.request.borrow();
+                    host.allowed.set(self.may_run(&mut script.session, request.args()));
+                }
                 Ask::Tick => {
                     self.put_aside(script);
                     if may_leave {
                         return Progress::Aside;
                     }
+                    self.end_if_busy(script);
                     script.engine.host.begin_slice();
                 }
             }
@@ -203,11 +209,16 @@ impl Executor<'_> {
         compiled.habits.is_known.store(true, Relaxed);
         let mark = reply.mark();
         let written = match outcome {
-            Ok(value) => convert::to_reply(&value, is_resp3, reply),
+            Ok(value) => {
+                if let Some(text) = convert::error_of(&value) {
+                    self.script_failed(&script, &text, convert::is_counted(&value));
+                }
+                convert::to_reply(&value, is_resp3, reply)
+            }
             Err(error) => {
-                let error = Error::coded(explain(&error, &compiled.name));
-                self.metrics.count_error(error.code());
-                reply.error(&error);
+                let text = explain(&error, &compiled.name);
+                self.script_failed(&script, &text, convert::is_counted(&error));
+                reply.error(&Error::coded(text));
                 Ok(())
             }
         };
@@ -216,6 +227,19 @@ impl Executor<'_> {
             reply.error(&Error::plain(error.to_string()));
         }
         script.engine.put_back();
+    }
+
+    /// Counts a script whose reply is an error; the error itself unless the command that it came from has
+    /// counted it.
+    #[cold]
+    fn script_failed(&self, script: &Script, text: &str, is_counted: bool) {
+        if !is_counted {
+            self.metrics.count_error(text.split(' ').next().unwrap_or_default());
+        }
+        let command = script.engine.host.command.borrow();
+        if let Some(spec) = command::table().find(command.args().get(0)) {
+            self.metrics.failed[spec.index].add(1);
+        }
     }
 
     /// Checks whether a script may run, and prepares Lua. Returns whether memory is used up.
@@ -289,6 +313,14 @@ impl Executor<'_> {
         let is_busy = script.began.elapsed().as_millis() >= u128::from(threshold_ms);
         if threshold_ms != 0 && is_busy {
             self.server.store.turn.grow_busy();
+        }
+    }
+
+    /// Ends a script that keeps its thread from serving others, as SCRIPT KILL would.
+    fn end_if_busy(&self, script: &mut Script) {
+        let is_busy = self.server.store.turn.state() == State::Busy;
+        if self.is_now && is_busy && !script.has_written {
+            script.running().is_killed.store(true, Relaxed);
         }
     }
 

@@ -224,6 +224,12 @@ impl Effects {
         self.notes.miss(self.bytes.len(), db as u8, name);
     }
 
+    /// A client that keeps copies has read names, after the effects so far.
+    pub fn read<'n>(&self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
+        let names = || names.map(Box::from).collect();
+        self.notes.add(self.bytes.len(), || Note::Read { client_id, names: names() });
+    }
+
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -169,6 +169,7 @@ impl Publications {
         for happening in batch.happenings() {
             match happening {
                 Happening::CommandEnd => last = None,
+                Happening::Read { .. } => {}
                 Happening::Miss { db, name } => self.add(Class::Miss, "keymiss", db, name),
                 Happening::Change { cause, effect, is_new } => {
                     let pair = pair_of(&effect).map(|(db, name)| (cause, db, name));

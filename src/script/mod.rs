@@ -54,6 +54,8 @@ pub struct Scripts {
     clock: AtomicU64,
     /// What `enable-scripting` says.
     pub is_enabled: bool,
+    /// Scripts may call commands that they otherwise may not: DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub may_call_all: AtomicBool,
     /// How many were forgotten because EVAL brought too many.
     pub evicted: AtomicU64,
 }

@@ -271,7 +271,7 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
             continue;
         }
         // Without a disk that takes it, and while clients are paused, nothing may be changed.
-        let is_stopped = store.journal.refuses() || store.turn.is_paused();
+        let is_stopped = store.journal.is_failing() || store.turn.is_paused();
         let may_change = server.is_ready.load(Relaxed) && !is_stopped;
         if may_change && server.active_expire.load(Relaxed) {
             for stripe in (index..store.stripes()).step_by(workers) {

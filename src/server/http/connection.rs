@@ -22,7 +22,7 @@ use super::door::Door;
 use super::problem::Problem;
 use super::pulse::{Pulse, Watchdog};
 use super::stall::Stall;
-use super::{auth, body, documentation, host, target, v1, v4};
+use super::{body, documentation, host, target, v1, v4};
 use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
@@ -31,6 +31,7 @@ use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
+use crate::server::certificate;
 use crate::server::clients::{Address, Client};
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
@@ -50,13 +51,16 @@ const METHOD_OVERRIDE: &str = "x-http-method-override";
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
+    pub(super) client: Arc<Client>,
     local: SocketAddr,
+    /// The user that its certificate names.
+    pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
-    session: Mutex<Session>,
+    pub(super) session: Mutex<Session>,
     /// One more than the version of the users with which the session was found to be nobody's in
     /// particular; 0: it is somebody's.
-    anonymous_as_of: AtomicU64,
+    pub(super) anonymous_as_of: AtomicU64,
     pub(super) pulse: Arc<Pulse>,
 }
 
@@ -67,7 +71,9 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
     let pulse = Pulse::new();
     let connection = Arc::new(Connection {
+        certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
+        client: client.clone(),
         local,
         session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
         anonymous_as_of: AtomicU64::new(0),
@@ -132,8 +138,9 @@ impl Connection {
         let config = self.server.config();
         Worker::with(|worker| worker.metrics.http_requests.add(1));
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
-            let admitted = self.check(&config, head).and_then(|()| self.admit(head));
+            let admitted = self.check(&config, head).and_then(|()| self.admit(&config, head));
             let answer = admitted
+                .and_then(|()| overridden(&head.method, &head.headers))
                 .map_err(v1::Refusal::from)
                 .and_then(|method| v1::respond_at_once(self, &config, head, &method));
             answer.unwrap_or_else(|refusal| v1::refused(head, refusal))
@@ -187,7 +194,8 @@ impl Connection {
         if let Some(answer) = self.health(head) {
             return Ok(Step::Answer(answer));
         }
-        let method = self.admit(head)?;
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         let answer = match head.uri.path() {
             path if !is_read || path.starts_with("/v4/") => None,
@@ -217,30 +225,17 @@ impl Connection {
         body: &mut Incoming,
     ) -> Result<Answer, v1::Refusal> {
         self.check(config, head)?;
-        let method = self.admit(head)?;
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
         self.turn_comes(&method, config).await;
         let answer = v1::respond(self, config, head, &method, body).await;
         self.passed().await?;
         answer
     }
 
-    /// Lets in who has shown who it is; the method to route.
-    fn admit(&self, head: &Parts) -> Result<Method, Problem> {
-        let acl = &self.server.acl;
-        let (version, is_anonymous) = (acl.version() + 1, auth::is_anonymous(&head.headers));
-        // Nobody has shown who it is, as before, and users are as they were.
-        if is_anonymous && self.anonymous_as_of.load(Relaxed) == version {
-            return overridden(&head.method, &head.headers);
-        }
-        self.anonymous_as_of.store(0, Relaxed);
-        let user_of = |token: &[u8]| self.server.tokens.user_of(token, self.now_ms());
-        let identity = auth::identity(&head.headers, &self.server.acl, user_of);
-        let identity = identity.ok_or(Error::NoAuth)?;
-        self.session.lock().become_user(identity);
-        if is_anonymous {
-            self.anonymous_as_of.store(version, Relaxed);
-        }
-        overridden(&head.method, &head.headers)
+    /// Notes where the request leads.
+    pub(super) fn takes_route(&self, method: &'static str, path: &'static str) {
+        self.session.lock().http.get_or_insert_default().route = Some((method, path));
     }
 
     /// The clock, in unix ms.
@@ -414,6 +409,10 @@ struct Commands<'a>(&'a Connection);
 impl v4::Commands for Commands<'_> {
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
         self.0.run(args)
+    }
+
+    fn takes_route(&mut self, method: &'static str, path: &'static str) {
+        self.0.takes_route(method, path);
     }
 }
 

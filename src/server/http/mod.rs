@@ -23,6 +23,7 @@ mod connection;
 mod cors;
 mod documentation;
 mod door;
+mod gate;
 mod host;
 mod number;
 mod openapi;

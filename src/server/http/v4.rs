@@ -30,6 +30,7 @@
 //! missing pair or namespace is 400.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
@@ -85,6 +86,9 @@ const RARE_METHODS: &[&str] = &[
 pub(super) trait Commands {
     /// One command, atomically; its reply.
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error>;
+
+    /// Notes where the request leads.
+    fn takes_route(&mut self, method: &'static str, path: &'static str);
 }
 
 /// What was asked for.
@@ -121,8 +125,8 @@ pub(super) fn is_known(method: &Method) -> bool {
 pub(super) struct Route {
     pub(super) id: &'static str,
     pub(super) method: &'static str,
-    /// Its segments; those in braces are parameters.
-    pub(super) path: &'static [&'static str],
+    /// Segments in braces are parameters.
+    pub(super) path: &'static str,
     /// One sentence.
     pub(super) about: &'static str,
     pub(super) takes: Takes,
@@ -146,7 +150,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerPing",
         method: "GET",
-        path: &["v4", "butlerping"],
+        path: "/v4/butlerping",
         about: "Says that the server is there.",
         takes: Takes::Nothing,
         gives: (200, Some(PING)),
@@ -155,7 +159,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerNamespaces",
         method: "GET",
-        path: &["v4", "keyvaluesnamespaces"],
+        path: "/v4/keyvaluesnamespaces",
         about: "The names of all namespaces.",
         takes: Takes::Nothing,
         gives: (200, Some(NAMES)),
@@ -164,7 +168,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerKeys",
         method: "GET",
-        path: &["v4", "keylist", "{namespace}"],
+        path: "/v4/keylist/{namespace}",
         about: "The keys of a namespace.",
         takes: Takes::Nothing,
         gives: (200, Some(KEYS)),
@@ -173,7 +177,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerGet",
         method: "GET",
-        path: &["v4", "keyvalues", "{namespace}"],
+        path: "/v4/keyvalues/{namespace}",
         about: "A pair; 400 if there is none.",
         takes: Takes::Key,
         gives: (200, Some(PAIR)),
@@ -182,7 +186,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerExists",
         method: "GET",
-        path: &["v4", "keyvalues", "{namespace}", "keyexists"],
+        path: "/v4/keyvalues/{namespace}/keyexists",
         about: "Whether a pair exists; 400 if there is no such namespace.",
         takes: Takes::Key,
         gives: (200, Some(EXISTS)),
@@ -193,7 +197,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerSet",
         method: "POST",
-        path: &["v4", "keyvalues", "{namespace}"],
+        path: "/v4/keyvalues/{namespace}",
         about: "Sets a pair, and makes the namespace if there is none.",
         takes: Takes::Pair,
         gives: (201, Some(STORED)),
@@ -202,7 +206,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerDeleteNamespace",
         method: "DELETE",
-        path: &["v4", "keyvalues", "{namespace}"],
+        path: "/v4/keyvalues/{namespace}",
         about: "Deletes a namespace with all its pairs.",
         takes: Takes::Nothing,
         gives: (204, None),
@@ -211,7 +215,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         id: "butlerDelete",
         method: "DELETE",
-        path: &["v4", "keyvalues", "{namespace}", "{key}"],
+        path: "/v4/keyvalues/{namespace}/{key}",
         about: "Deletes a pair.",
         takes: Takes::Nothing,
         gives: (204, None),
@@ -251,12 +255,17 @@ pub(super) fn respond(
 ) -> Result<Answer, Problem> {
     let Request { method, target, segments, query, body } = request;
     let method_name = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    let fitting = ROUTES.iter().filter(|route| route.method == method_name);
+    let fitting = ROUTES.iter().zip(&*SEGMENTS).filter(|(route, _)| route.method == method_name);
     let found =
-        fitting.into_iter().find_map(|route| Some((route, captures(route.path, segments)?)));
+        fitting.into_iter().find_map(|(route, wanted)| Some((route, captures(wanted, segments)?)));
     let Some((route, params)) = found else { return Err(Problem::no_route(method, target)) };
+    commands.takes_route(route.method, route.path);
     (route.run)(&mut Call { commands, params, target, query, body })
 }
+
+/// The segments of each route's path.
+static SEGMENTS: LazyLock<Vec<Vec<&'static str>>> =
+    LazyLock::new(|| ROUTES.iter().map(|route| route.path.split('/').skip(1).collect()).collect());
 
 /// The parameters in a path, if it is one of the route's.
 fn captures<'a>(route: &[&str], path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {

@@ -11,7 +11,7 @@ use super::Call;
 use super::ask::Ask;
 use super::code::{Code, Refusal};
 use super::params::{EVERYWHERE, OFF, ON, Param, Shape};
-use super::table::{Gives, Input, OPERATIONS, Operation};
+use super::table::{Gives, Input, Operation, operations};
 use crate::server::http::answer::{self, Answer};
 use crate::server::http::openapi;
 
@@ -40,6 +40,15 @@ const COLUMNS: &[(&str, &[&str], &str)] = &[
     ("status", &["integer"], "As the status of an answer about this row alone."),
     ("error", &["string", "null"], "An error code."),
     ("message", &["string", "null"], "What is wrong, for people."),
+    ("pairs_max", &["integer"], "Most pairs it may hold; 0: no limit."),
+    ("bytes_max", &["integer"], "Most bytes it may hold; 0: no limit."),
+    ("secret", &["string"], "The token itself."),
+    ("id", &["string"], "What names the token to those who may revoke it."),
+    ("name", &["string"], "What the token is for."),
+    ("user", &["string"], "The ACL user the token acts as."),
+    ("created_at", &["string"], "When it was made, as YYYY-MM-DD hh:mm:ss.fff in UTC."),
+    ("last_used_at", &["string", "null"], "When it was last used, to the minute."),
+    ("revoked", &["boolean"], "Whether it was ended."),
 ];
 
 pub(super) fn ping(_ask: &Ask, _call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -56,7 +65,7 @@ pub(super) fn openapi(_ask: &Ask, _call: &mut Call<'_>) -> Result<Answer, Refusa
 
 /// Adds all paths.
 pub(in super::super) fn paths(paths: &mut Map<String, Value>) {
-    for operation in OPERATIONS {
+    for operation in operations() {
         for (number, line) in operation.routes.iter().enumerate() {
             let Some((method, path)) = line.split_once(' ') else { continue };
             let methods = paths.entry(path).or_insert_with(|| json!({}));
@@ -343,7 +352,7 @@ mod tests {
     fn every_route_is_described() {
         let mut described = Map::new();
         paths(&mut described);
-        for operation in OPERATIONS {
+        for operation in operations() {
             for line in operation.routes {
                 let (method, path) = line.split_once(' ').unwrap();
                 let found = &described[path][method.to_ascii_lowercase()];
@@ -354,7 +363,7 @@ mod tests {
 
     #[test]
     fn every_column_is_known() {
-        for operation in OPERATIONS {
+        for operation in operations() {
             let (Gives::Row(columns)
             | Gives::Value(columns)
             | Gives::Done(columns)

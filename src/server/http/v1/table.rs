@@ -4,10 +4,6 @@
 //! add a row here and a function in one of the files beside. A route is a method and a path; a segment
 //! in braces is a parameter, and what follows the closing brace (`.csv`) must follow in the path too.
 
-use std::sync::LazyLock;
-
-use hyper::Method;
-
 use super::ask::Ask;
 use super::code::Refusal;
 use super::params::{
@@ -15,6 +11,7 @@ use super::params::{
     IF_MATCH, IF_NONE_MATCH, KEY, KNOWN_TAGS, LIMIT, LOCK, MATCH, NAMESPACE, NEXT, ONLY_IF, OWNER,
     Param, SINCE, TOKEN, TTL, VALUE, VALUES, VALUES_TOO, WAIT,
 };
+use super::table_admin::{ADMIN, BYTES_MAX, PAIRS_MAX};
 use super::{Call, Later};
 use super::{bulk, command, describe, files, import, list, lock, namespace, pair, watch};
 use crate::server::http::answer::Answer;
@@ -85,8 +82,8 @@ pub(super) enum Gives {
     Object,
 }
 
-/// All operations. Of two routes that fit, the first counts.
-pub(super) const OPERATIONS: &[Operation] = &[
+/// What everybody may do. Of two routes that fit, the first counts.
+const OPERATIONS: &[Operation] = &[
     // ---- pairs
     now("getPair", pair::get, "Returns a pair.")
         .needs(&[NAMESPACE, KEY])
@@ -153,13 +150,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes(&[MATCH, GUARD, LIMIT, NEXT, FORMAT])
         .gives(Gives::List("namespace pairs bytes kept ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces", "POST /v1/list-namespaces"]),
-    now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty.")
+    now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty; limits are for administrators.")
         .needs(&[NAMESPACE])
+        .takes(&[PAIRS_MAX, BYTES_MAX])
         .gives(Gives::Done("namespace created"))
         .at(&["PUT /v1/namespaces/{namespace}", "POST /v1/namespaces"]),
-    now("describeNamespace", namespace::describe, "Pairs and bytes of a namespace.")
+    now("describeNamespace", namespace::describe, "Pairs, bytes and limits of a namespace.")
         .needs(&[NAMESPACE])
-        .gives(Gives::Row("namespace pairs bytes kept ttl_ms expires_ms expires_at"))
+        .gives(Gives::Row("namespace pairs bytes kept pairs_max bytes_max ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces/{namespace}", "GET /v1/describe", "POST /v1/describe"]),
     now("deleteNamespace", namespace::delete, "Deletes a namespace with all its pairs.")
         .needs(&[NAMESPACE])
@@ -255,7 +253,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .at(&["GET /v1/client/pantry.js"]),
 ];
 
-const fn now(
+/// All operations.
+pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(ADMIN)
+}
+
+pub(super) const fn now(
     id: &'static str,
     run: fn(&Ask, &mut Call<'_>) -> Result<Answer, Refusal>,
     about: &'static str,
@@ -277,17 +280,17 @@ const fn blank(id: &'static str, about: &'static str, run: Run) -> Operation {
 }
 
 impl Operation {
-    const fn needs(mut self, params: &'static [&'static Param]) -> Operation {
+    pub(super) const fn needs(mut self, params: &'static [&'static Param]) -> Operation {
         self.needs = params;
         self
     }
 
-    const fn gives(mut self, gives: Gives) -> Operation {
+    pub(super) const fn gives(mut self, gives: Gives) -> Operation {
         self.gives = gives;
         self
     }
 
-    const fn takes(mut self, params: &'static [&'static Param]) -> Operation {
+    pub(super) const fn takes(mut self, params: &'static [&'static Param]) -> Operation {
         self.params = params;
         self
     }
@@ -297,7 +300,7 @@ impl Operation {
         self
     }
 
-    const fn at(mut self, routes: &'static [&'static str]) -> Operation {
+    pub(super) const fn at(mut self, routes: &'static [&'static str]) -> Operation {
         self.routes = routes;
         self
     }
@@ -318,116 +321,6 @@ impl Operation {
     }
 }
 
-/// A route, taken apart.
-#[derive(Debug)]
-struct Route {
-    method: Method,
-    segments: Vec<Segment>,
-    operation: &'static Operation,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Segment {
-    Word(&'static str),
-    Param { name: &'static str, suffix: &'static str },
-}
-
-/// What a request leads to.
-pub(super) enum Found<'a> {
-    Operation(&'static Operation, Vec<(&'static str, &'a str)>),
-    /// The path is there, with these methods.
-    OtherMethods(Vec<&'static str>),
-    Nothing,
-}
-
-/// Routes by their number of segments.
-static ROUTES: LazyLock<Vec<Vec<Route>>> = LazyLock::new(|| {
-    let mut routes: Vec<Vec<Route>> = Vec::new();
-    for operation in OPERATIONS {
-        for line in operation.routes {
-            let (method, path) = line.split_once(" /").unwrap_or((line, ""));
-            let segments: Vec<Segment> = path.split('/').map(segment).collect();
-            let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
-            if routes.len() <= segments.len() {
-                routes.resize_with(segments.len() + 1, Vec::new);
-            }
-            routes[segments.len()].push(Route { method, segments, operation });
-        }
-    }
-    routes
-});
-
-/// How paths end that lead GET to an operation with pauses.
-pub(super) static PAUSING: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let pausing = OPERATIONS.iter().filter(|operation| matches!(operation.run, Run::Later(_)));
-    let paths = pausing.flat_map(|it| it.routes).filter_map(|line| line.strip_prefix("GET "));
-    let mut ends: Vec<&str> =
-        paths.filter_map(|path| path.rfind('/').map(|slash| &path[slash..])).collect();
-    ends.sort_unstable();
-    ends.dedup();
-    ends
-});
-
-fn segment(text: &'static str) -> Segment {
-    match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        Some((name, suffix)) => Segment::Param { name, suffix },
-        None => Segment::Word(text),
-    }
-}
-
-/// Looks a path up; HEAD goes where GET goes.
-pub(super) fn find<'a>(method: &Method, path: &'a [impl AsRef<str>]) -> Found<'a> {
-    let method = if *method == Method::HEAD { &Method::GET } else { method };
-    let Some(routes) = ROUTES.get(path.len()) else { return Found::Nothing };
-    let mut others: Vec<&'static str> = Vec::new();
-    let mut fitting: Option<&Route> = None;
-    for route in routes {
-        // What is `….csv` to GET is nothing else to PUT.
-        if !route.fits(path) || fitting.is_some_and(|first| first.segments != route.segments) {
-            continue;
-        }
-        fitting = fitting.or(Some(route));
-        if route.method == *method {
-            return Found::Operation(route.operation, route.captures(path));
-        }
-        let name = name_of(&route.method);
-        if !others.contains(&name) {
-            others.push(name);
-        }
-    }
-    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
-}
-
-fn name_of(method: &Method) -> &'static str {
-    match *method {
-        Method::PUT => "PUT",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        _ => "GET, HEAD",
-    }
-}
-
-impl Route {
-    fn fits(&self, path: &[impl AsRef<str>]) -> bool {
-        self.segments.iter().zip(path).all(|(segment, sent)| match segment {
-            Segment::Word(word) => sent.as_ref() == *word,
-            Segment::Param { suffix, .. } => {
-                let name = sent.as_ref().strip_suffix(suffix);
-                name.is_some_and(|name| suffix.is_empty() || !name.is_empty())
-            }
-        })
-    }
-
-    fn captures<'a>(&self, path: &'a [impl AsRef<str>]) -> Vec<(&'static str, &'a str)> {
-        let pairs = self.segments.iter().zip(path);
-        let captured = pairs.filter_map(|(segment, sent)| match segment {
-            Segment::Word(_) => None,
-            Segment::Param { name, suffix } => Some((*name, sent.as_ref().strip_suffix(suffix)?)),
-        });
-        captured.collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -437,7 +330,7 @@ mod tests {
     #[test]
     fn rows_say_what_they_are() {
         let (mut ids, mut routes) = (BTreeSet::new(), BTreeSet::new());
-        for operation in OPERATIONS {
+        for operation in operations() {
             assert!(ids.insert(operation.id), "{} is there twice", operation.id);
             assert!(
                 operation.about.ends_with('.') && !operation.routes.is_empty(),
@@ -449,8 +342,10 @@ mod tests {
                 assert!(routes.insert(line), "{line} is there twice");
                 let (method, path) = line.split_once(" /").unwrap();
                 assert!(matches!(method, "GET" | "POST" | "PUT" | "DELETE"), "{line}");
-                for segment in path.split('/').map(segment) {
-                    if let Segment::Param { name, .. } = segment {
+                for segment in path.split('/') {
+                    if let Some((name, _)) =
+                        segment.strip_prefix('{').and_then(|it| it.split_once('}'))
+                    {
                         assert!(operation.param(name).is_some(), "{line}: {name}");
                     }
                 }
@@ -460,33 +355,5 @@ mod tests {
                 |line: &&'static str| line.starts_with("GET ") || line.starts_with("POST ");
             assert!(operation.routes.iter().any(is_plain), "{}", operation.id);
         }
-    }
-
-    #[test]
-    fn paths_lead_to_operations() {
-        let led = |method: Method, path: &str| {
-            let path: Vec<&str> = path[1..].split('/').collect();
-            match find(&method, &path) {
-                Found::Operation(operation, captures) => format!("{} {captures:?}", operation.id),
-                Found::OtherMethods(methods) => methods.join(", "),
-                Found::Nothing => String::new(),
-            }
-        };
-        assert_eq!(
-            led(Method::GET, "/v1/namespaces/n.csv"),
-            "listPairsAsCsv [(\"namespace\", \"n\")]"
-        );
-        assert_eq!(
-            led(Method::GET, "/v1/namespaces/.csv"),
-            "describeNamespace [(\"namespace\", \".csv\")]"
-        );
-        assert_eq!(
-            led(Method::HEAD, "/v1/namespaces/n/pairs/k"),
-            "getPair [(\"namespace\", \"n\"), (\"key\", \"k\")]"
-        );
-        assert_eq!(led(Method::PUT, "/v1/get"), "GET, HEAD, POST");
-        assert_eq!(led(Method::POST, "/"), "command []");
-        assert_eq!(led(Method::GET, "/v1/nothing"), "");
-        assert_eq!(led(Method::GET, "/v1"), "");
     }
 }
