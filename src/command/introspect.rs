@@ -133,7 +133,7 @@ fn list(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn top_level() -> impl Iterator<Item = &'static Spec> {
-    table().specs.iter().filter(|spec| !spec.is_subcommand())
+    table().specs.iter().filter(|spec| !spec.is_subcommand)
 }
 
 /// The command that stands in the arguments from the third on, and its keys.

@@ -340,6 +340,8 @@ pub struct Spec {
     pub pair_at: Option<usize>,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether it stands under a container.
+    pub is_subcommand: bool,
     /// Whether scripts may not call it.
     pub is_refused_in_scripts: bool,
     /// Whether it runs while a script is busy.
@@ -369,11 +371,6 @@ impl Spec {
     /// Whether it can change data.
     pub fn is_write(&self) -> bool {
         matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
-    }
-
-    /// Whether it stands under a container.
-    pub fn is_subcommand(&self) -> bool {
-        self.command.name.contains(' ')
     }
 
     /// Redis's names for its flags.
@@ -490,6 +487,7 @@ impl Table {
                     keys,
                     pair_at,
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,

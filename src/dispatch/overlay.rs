@@ -29,8 +29,12 @@ impl Executor<'_> {
         let mut overlay = Overlay::new(&self.held);
         let mut view = View::overlay(&mut overlay, &mut effects, access);
         let result = match spec.command.run {
-            Run::Read(handler) if spec.is_subcommand() => handler(&view, args, reply),
-            Run::Read(handler) => handler(&view.noting_misses(), args, reply),
+            Run::Read(handler) => {
+                if !spec.is_subcommand {
+                    view.note_misses();
+                }
+                handler(&view, args, reply)
+            }
             Run::Write(handler) => handler(&mut view, args, reply),
             Run::Session(_) | Run::Container => Ok(()),
         };

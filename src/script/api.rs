@@ -209,7 +209,11 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
         return Err(ended());
     }
     let _unlimited = Unlimited::new(lua);
-    convert::from_reply(lua, &host.reply.borrow().to_vec())
+    let reply = host.reply.borrow();
+    match reply.without_values() {
+        Some(bytes) => convert::from_reply(lua, bytes),
+        None => convert::from_reply(lua, &reply.to_vec()),
+    }
 }
 
 fn fill(request: &mut OwnedRequest, args: &MultiValue) -> Result<(), &'static str> {

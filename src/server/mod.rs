@@ -3,6 +3,7 @@
 //! [`Server`] holds store, configuration, clients and counters. Doors are in [`resp`] and `http`;
 //! nothing here knows what a command means.
 
+mod batch;
 pub mod clients;
 pub mod doors;
 pub mod exposition;

@@ -195,10 +195,9 @@ impl<'a> View<'a> {
     }
 
     /// Lets listeners know of every name that is looked for in vain.
-    #[must_use]
-    pub fn noting_misses(mut self) -> Self {
+    #[inline]
+    pub fn note_misses(&mut self) {
         self.notes_misses = self.effects.notes.are_taken();
-        self
     }
 
     /// How often names that were asked for were there, so far.
@@ -459,6 +458,12 @@ impl<'v> Pairs<'v> {
     pub fn iter(&self) -> impl Iterator<Item = Pair<'v>> {
         let pairs = *self;
         self.pairs.iter().filter_map(move |pair| pairs.alive(pair))
+    }
+
+    /// Shows what [`Pairs::iter`] gives, in less time.
+    #[inline]
+    pub fn each(&self, mut visit: impl FnMut(Pair<'v>)) {
+        self.pairs.each(|pair| self.alive(pair).into_iter().for_each(&mut visit));
     }
 
     /// Number of live pairs. Walks them if any may have expired.
