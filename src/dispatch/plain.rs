@@ -26,7 +26,7 @@ impl Executor<'_> {
         let is_server_plain = server.is_ready.load(Relaxed)
             && !server.store.journal.refuses()
             && !server.store.is_over_limit()
-            && server.store.turn.is_free();
+            && server.store.turn.is_open();
         let is_batch_plain = !self.over_overlay
             && !self.is_monitored
             && !self.is_in_exec

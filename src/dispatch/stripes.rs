@@ -7,6 +7,7 @@ use crate::command::Keys;
 use crate::error::Result;
 use crate::resp::request::Args;
 use crate::store::Name;
+use crate::store::turn::Wait;
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -79,7 +80,7 @@ impl Executor<'_> {
     #[cold]
     pub(super) fn park(&mut self) -> Result {
         self.release();
-        self.is_parked = true;
+        (self.is_parked, self.waits_for) = (true, Wait::Script);
         Err(self.server.store.turn.busy())
     }
 }

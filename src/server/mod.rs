@@ -32,6 +32,7 @@ use crate::acl::Acl;
 use crate::config::Config;
 use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
+use crate::hex::random_word;
 use crate::persistence::Persistence;
 use crate::push::keyspace::Notifications;
 use crate::push::monitor::Monitors;
@@ -123,6 +124,7 @@ impl Server {
         notifications.set(config.notify_keyspace_events);
         let tracking = Tracking::new(&store, &post);
         tracking.set_names_max(config.tracking_table_max_keys);
+        store.journal.set_needs_replicas(config.needs_replicas());
         Server {
             tracking,
             monitors: Monitors::new(&post),
@@ -137,7 +139,7 @@ impl Server {
             thresholds,
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
-            run_id: run_id(),
+            run_id: random_word(40).expect("hashing names needed random numbers, too"),
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
@@ -223,16 +225,9 @@ impl Server {
         self.post.set_limits(config.client_output_buffer_limit);
         self.notifications.set(config.notify_keyspace_events);
         self.tracking.set_names_max(config.tracking_table_max_keys);
+        self.store.journal.set_needs_replicas(config.needs_replicas());
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())
     }
-}
-
-fn run_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let word = |n: u64| format!("{:016x}", RandomState::new().hash_one(n));
-    let mut id: String = (0..3).map(word).collect();
-    id.truncate(40);
-    id
 }
