@@ -4,6 +4,7 @@
 //! [`Executor`] runs the requests of one batch: consecutive commands on one stripe share its lock.
 //! It is made for a batch and dropped before any await.
 
+pub mod audit;
 mod check;
 mod overlay;
 mod pause;
@@ -35,6 +36,7 @@ use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Freed, Held, Settings, View};
 
 pub use plan::Plan;
+pub use rights::remember_refusal;
 pub use timing::Thresholds;
 
 use timing::Stopwatch;
@@ -61,6 +63,7 @@ pub struct Executor<'s> {
     /// Whether somebody is shown all commands, and what is to be shown.
     is_monitored: bool,
     monitored: String,
+    is_audited: bool,
     /// What was published and not sent yet.
     outbox: Vec<Publication>,
     /// A command ran that may change something.
@@ -68,6 +71,8 @@ pub struct Executor<'s> {
     stopwatch: Stopwatch,
     /// The last command did not run: it has to wait.
     pub is_parked: bool,
+    /// Whoever gave the last command can not be told later of what came of it.
+    is_now: bool,
     /// What for, then.
     pub waits_for: Wait,
 }
@@ -120,10 +125,12 @@ impl<'s> Executor<'s> {
             seen: Seen::default(),
             is_monitored: server.monitors.are_there(),
             monitored: String::new(),
+            is_audited: server.audit.is_on(),
             outbox: Vec::new(),
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
             is_parked: false,
+            is_now: false,
             waits_for: Wait::default(),
         }
     }
@@ -198,8 +205,11 @@ impl<'s> Executor<'s> {
     }
 
     /// The same for a door that can not wait meanwhile: what would have to wait is refused.
+    /// A script runs to its end.
     pub fn execute_now(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        self.is_now = true;
         self.execute(session, args, reply);
+        self.is_now = false;
         if std::mem::take(&mut self.is_parked) {
             reply.error(&self.server.store.turn.refusal(self.waits_for));
         }
@@ -288,14 +298,15 @@ impl<'s> Executor<'s> {
         };
         let is_grouped = self.stopwatch.groups(spec);
         let began_ns = if is_grouped { 0 } else { self.begin_timed(spec) };
-        if let Err(error) = self.run(session, spec, args, known, reply) {
+        let result = self.run(session, spec, args, known, reply);
+        if let Err(error) = &result {
             if self.is_parked {
                 if let Some(at) = shown_at {
                     self.monitored.truncate(at);
                 }
                 return;
             }
-            self.fail(spec, &error, mark, reply);
+            self.fail(spec, error, mark, reply);
         }
         if is_grouped {
             self.ran_in_group(spec);
@@ -314,6 +325,9 @@ impl<'s> Executor<'s> {
         }
         if self.is_monitored && shown_at.is_none() {
             self.show(session, spec, args);
+        }
+        if self.is_audited {
+            audit::ran(self.server, session, spec, args, &result);
         }
         self.effects.end_command();
     }

@@ -63,6 +63,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         digest_value,
         "Returns a number for each value, the same for equal values.",
     ),
+    sub("ERROR", "message", (1, 1), error, "Replies with an error."),
     sub("HELP", "", (0, 0), help, "Returns what the subcommands do."),
     sub("LISTPACK", "key", (1, 1), listpack, "Writes the pairs of a small namespace to the log."),
     sub("LOADAOF", "", (0, 0), reload, "Does what RELOAD does."),
@@ -166,6 +167,11 @@ fn digest_value(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply
     Ok(())
 }
 
+/// The message begins with the error's code.
+fn error(_context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
+    Err(Error::coded(String::from_utf8_lossy(args.get(2))))
+}
+
 fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (db, name) = (context.session.db, args.get(2));
     context.executor.view(db, context.session, |view| {
@@ -241,7 +247,8 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
     match args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(0.5),
+        // What Redis shows as a double; not a coarse pi.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);

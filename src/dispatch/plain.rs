@@ -29,6 +29,7 @@ impl Executor<'_> {
             && server.store.turn.is_open();
         let is_batch_plain = !self.over_overlay
             && !self.is_monitored
+            && !self.is_audited
             && !self.is_in_exec
             && self.outbox.is_empty()
             && !self.stopwatch.times_each();

@@ -17,10 +17,10 @@ use tokio_util::io::poll_read_buf;
 
 use super::Server;
 use super::batch::Batch;
+use super::certificate;
 use super::clients::{Client, Flag};
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::acl::Identity;
 use crate::dispatch::script;
 use crate::journal::{Passage, Seen};
 use crate::output::Output;
@@ -39,7 +39,7 @@ const BATCHES_PER_TURN: usize = 4;
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
-    let identity = Identity::new(&server.acl);
+    let identity = certificate::identity(&stream, &client, &server);
     let mut connection = Connection {
         stream,
         session: Session::new(client.clone(), identity),
