@@ -1,9 +1,10 @@
 //! Runs the requests that have arrived on a connection of the Redis door: a few are found, looked at
 //! ahead, and run, until the input holds no complete one.
 //!
-//! Sockets are the matter of [`super::resp`]; what a request means is the executor's.
+//! Sockets are the matter of [`super`]; what a request means is the executor's.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::dispatch::{Executor, Plan};
 use crate::error::Error;
@@ -12,9 +13,6 @@ use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
 use crate::session::Session;
-
-/// Output after which a batch is sent before more is executed.
-const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
 
 /// What has arrived on a connection, and what it takes to run it.
 pub(super) struct Batch<'b, 's> {
@@ -25,6 +23,8 @@ pub(super) struct Batch<'b, 's> {
     pub limits: &'b Limits,
     pub input: &'b [u8],
     pub output: &'b mut Output,
+    /// Bytes of `output` after which no more is run.
+    pub output_max: usize,
     pub replies: &'b mut usize,
     /// Bytes that are still to come of the last request, at least.
     pub missing: &'b mut usize,
@@ -49,7 +49,7 @@ impl Batch<'_, '_> {
     pub fn run(mut self) -> (usize, bool) {
         let mut used = 0;
         while !self.is_held_up() {
-            if self.output.len() >= BATCH_OUTPUT_BYTES {
+            if self.output.len() >= self.output_max {
                 return (used, true);
             }
             let found = self.find(used);
@@ -80,6 +80,9 @@ impl Batch<'_, '_> {
                 }
                 Found::Rest(at) => return (at, false),
                 Found::Wrong(error) => {
+                    if error == ProtocolError::TooBigRequest {
+                        self.executor.server.clients.too_large_queries.fetch_add(1, Relaxed);
+                    }
                     if let Some(text) = error.reply() {
                         let error = Error::plain(text);
                         Reply::resp(self.output, self.session.resp3).error(&error);
@@ -158,7 +161,7 @@ impl Batch<'_, '_> {
         }
         self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
         for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
-            if self.is_held_up() || self.output.len() >= BATCH_OUTPUT_BYTES {
+            if self.is_held_up() || self.output.len() >= self.output_max {
                 return false;
             }
             let before = self.output.len();
