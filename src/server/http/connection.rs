@@ -33,6 +33,7 @@ use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
 use crate::server::certificate;
 use crate::server::clients::{Address, Client};
+use crate::server::routes::NO_ROUTE;
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
 use crate::server::{Server, exposition};
@@ -122,7 +123,8 @@ impl Connection {
         {
             return answer;
         }
-        Worker::with(|worker| worker.metrics.http_requests.add(1));
+        let began_ns = self.server.store.clock.moment().1;
+        self.session.lock().http = None;
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let answer = self.respond_v1(&config, &head, &mut body).await;
             answer.unwrap_or_else(|refusal| v1::refused(&head, refusal))
@@ -130,13 +132,16 @@ impl Connection {
             self.respond(&config, &head, &mut body).await.unwrap_or_else(Answer::from)
         };
         body::discard(&head.headers, body);
-        marked(&config, &head, answer)
+        let answer = marked(&config, &head, answer);
+        self.count_answer(answer.status(), began_ns);
+        answer
     }
 
     /// Answers a request without a body that needs no pause. What it shows may not leave yet.
     pub(super) fn answer_at_once(self: &Arc<Self>, head: &Parts) -> Answer {
         let config = self.server.config();
-        Worker::with(|worker| worker.metrics.http_requests.add(1));
+        let began_ns = self.server.store.clock.moment().1;
+        self.session.lock().http = None;
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let admitted = self.check(&config, head).and_then(|()| self.admit(&config, head));
             let answer = admitted
@@ -151,7 +156,9 @@ impl Connection {
             });
             answer.unwrap_or_else(Answer::from)
         };
-        marked(&config, head, answer)
+        let answer = marked(&config, head, answer);
+        self.count_answer(answer.status(), began_ns);
+        answer
     }
 
     /// The answer when what was done may be lost.
@@ -161,6 +168,18 @@ impl Connection {
             false => Answer::from(Problem::from(failed)),
         };
         marked(&self.server.config(), head, answer)
+    }
+
+    /// Counts a request that is about to be answered.
+    fn count_answer(&self, status: StatusCode, began_ns: u64) {
+        let ended_ns = self.server.store.clock.moment().1;
+        let route = self.session.lock().http.as_ref().and_then(|http| http.route);
+        Worker::with(|worker| {
+            let metrics = &worker.metrics;
+            metrics.http_requests.add(1);
+            let taken_ns = ended_ns.saturating_sub(began_ns);
+            metrics.http_routes.add(route.unwrap_or(NO_ROUTE), status.as_u16(), taken_ns);
+        });
     }
 
     async fn respond(
@@ -200,7 +219,9 @@ impl Connection {
         let answer = match head.uri.path() {
             path if !is_read || path.starts_with("/v4/") => None,
             "/metrics" => Some(self.metrics()),
-            path => documentation::respond(path),
+            path => {
+                documentation::respond(path).inspect(|_| self.takes_route("GET", "/documentation"))
+            }
         };
         Ok(answer.map_or(Step::Route(method), Step::Answer))
     }
@@ -361,13 +382,14 @@ impl Connection {
     /// password.
     fn health(&self, head: &Parts) -> Option<Answer> {
         let is_ready = self.server.is_ready.load(Relaxed);
-        let (status, text) = match head.uri.path() {
+        let (path, status, text) = match head.uri.path() {
             _ if !matches!(head.method, Method::GET | Method::HEAD) => return None,
-            "/health/live" => (StatusCode::OK, "live"),
-            "/health/ready" if is_ready => (StatusCode::OK, "ready"),
-            "/health/ready" => (StatusCode::SERVICE_UNAVAILABLE, "loading"),
+            "/health/live" => ("/health/live", StatusCode::OK, "live"),
+            "/health/ready" if is_ready => ("/health/ready", StatusCode::OK, "ready"),
+            "/health/ready" => ("/health/ready", StatusCode::SERVICE_UNAVAILABLE, "loading"),
             _ => return None,
         };
+        self.takes_route("GET", path);
         let mut body = Object::default();
         body.text("status", text);
         Some(answer::json(status, body.end()))
@@ -375,7 +397,9 @@ impl Connection {
 
     /// What Prometheus asks for.
     fn metrics(&self) -> Answer {
-        answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server))
+        self.takes_route("GET", "/metrics");
+        let user = self.session.lock().identity.user().clone();
+        answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server, &user))
     }
 
     /// Waits while a script takes long or clients are paused, so long as for a body; what can not run
