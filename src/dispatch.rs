@@ -26,7 +26,7 @@ use crate::server::Server;
 use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
 use crate::store::view::{Known, Lookups};
-use crate::store::{Access, Held, Name, Overlay, Settings, View};
+use crate::store::{Access, Held, Name, Need, Overlay, Settings, View};
 
 pub use plan::Plan;
 pub use timing::Thresholds;
@@ -451,7 +451,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(spec.keys, args, known.name)?, ..known };
+        let known = Known { name: self.lock(session.db, spec, args, known)?, ..known };
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         let access = Access {
             db: session.db,
@@ -516,22 +516,31 @@ impl<'s> Executor<'s> {
     #[inline]
     fn lock<'a>(
         &mut self,
-        keys: Keys,
+        db: usize,
+        spec: &Spec,
         args: Args<'a>,
-        known: Option<Name<'a>>,
+        known: Known<'a>,
     ) -> Result<Option<Name<'a>>> {
         let store = &self.server.store;
+        let keys = spec.keys;
         match keys {
             Keys::One(at) => {
-                let name = known.unwrap_or_else(|| store.name(args.get(at)));
+                let name = known.name.unwrap_or_else(|| store.name(args.get(at)));
                 if !self.is_in_exec {
                     self.under_lock += 1;
+                    if store.may_be_spread(name) {
+                        self.lock_spread(db, spec, args, name, known)?;
+                        return Ok(Some(name));
+                    }
                     if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
                         self.release();
                         self.held.lock(name);
                         self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
+                    }
+                    if self.held.is_spread(name) {
+                        self.lock_spread(db, spec, args, name, known)?;
                     }
                 }
                 return Ok(Some(name));
@@ -569,6 +578,44 @@ impl<'s> Executor<'s> {
         self.release();
         self.is_parked = true;
         Err(self.server.store.turn.busy())
+    }
+
+    /// Takes of a name that may be spread what a command needs, unless it is held.
+    #[inline(never)]
+    fn lock_spread(
+        &mut self,
+        db: usize,
+        spec: &Spec,
+        args: Args<'_>,
+        name: Name<'_>,
+        known: Known<'_>,
+    ) -> Result {
+        let store = &self.server.store;
+        let hash = |at| match known.key {
+            Some((key, hash)) if std::ptr::eq(key, args.get(at)) => hash,
+            _ => store.key_hash(args.get(at)),
+        };
+        let hashes = spec.pair_keys.positions(args).map(hash);
+        let need = Need::pairs(hashes, spec.is_write(), spec.keeps);
+        let is_first_turn = self.under_lock <= COMMANDS_PER_LOCK_MAX && self.held.holds_any();
+        for is_alone in [false, true] {
+            if is_alone {
+                self.release();
+                self.under_lock = 1;
+            } else if !is_first_turn {
+                continue;
+            }
+            if let Some(now_ms) = self.held.lock_parts(db, name, need, self.clock_ms) {
+                self.now_ms = now_ms;
+                return self.check_turn();
+            }
+        }
+        self.release();
+        self.held.lock_whole(name);
+        self.check_turn()?;
+        self.held.tidy(db, name);
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        Ok(())
     }
 
     #[inline]

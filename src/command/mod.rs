@@ -56,7 +56,7 @@ use crate::resp::request::Args;
 use crate::store::View;
 
 pub use client::client_line;
-pub use syntax::Keys;
+pub use syntax::{Keys, PairKeys};
 
 /// All families. A new family adds a line.
 pub const FAMILIES: &[Family] = &[
@@ -149,6 +149,8 @@ pub struct Flags {
     pub denyoom: bool,
     /// Touches every name of a database, not those in its arguments.
     pub every_name: bool,
+    /// Touches more of a namespace than the pairs in its arguments.
+    pub whole: bool,
     /// Administrative.
     pub admin: bool,
     /// Allowed before authentication.
@@ -219,6 +221,7 @@ impl Command {
             fast: false,
             denyoom: false,
             every_name: false,
+            whole: false,
             admin: false,
             no_auth: false,
             no_multi: false,
@@ -254,6 +257,12 @@ impl Command {
     /// Touches every name of a database, not those in its arguments.
     pub const fn every_name(mut self) -> Command {
         self.flags.every_name = true;
+        self
+    }
+
+    /// Touches more of a namespace than the pairs in its arguments.
+    pub const fn whole(mut self) -> Command {
+        self.flags.whole = true;
         self
     }
 
@@ -338,6 +347,10 @@ pub struct Spec {
     pub keys: Keys,
     /// Where the key of a pair is, if it stands right behind the one name.
     pub pair_at: Option<usize>,
+    /// Where the keys of all pairs are that it names.
+    pub pair_keys: PairKeys,
+    /// Whether it makes the namespace one that is kept, or needs one.
+    pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
     /// Whether scripts may not call it.
@@ -489,6 +502,8 @@ impl Table {
                     arity: syntax::arity(command),
                     keys,
                     pair_at,
+                    pair_keys: syntax::pair_keys(command),
+                    keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
-use super::name::{Kind, Name, NameEntry};
+use super::name::{Form, Kind, Name, NameEntry};
 use super::names::Names;
 use super::packed::PairRef;
 use super::pairs::PairsRef;
@@ -57,6 +57,14 @@ pub struct Settings {
     pub hll_sparse_max_bytes: usize,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
+}
+
+impl Access<'static> {
+    /// For what is no command: without limits, and no use of the names.
+    pub(super) fn of(db: usize, now_ms: u64) -> Access<'static> {
+        let (random_seed, touch, settings) = (0, false, &Settings::NONE);
+        Access { db, now_ms, random_seed, touch, used_ms: now_ms, settings, user: None }
+    }
 }
 
 impl Access<'_> {
@@ -292,13 +300,26 @@ impl<'a> View<'a> {
     /// The pairs under a header.
     #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
-        let pairs = entry.pairs()?;
+        let pairs = match entry.form() {
+            Form::Spread | Form::Part => self.names.pairs(self.access.db, entry),
+            Form::Namespace | Form::String => entry.pairs()?,
+        };
         Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry })
     }
 
     /// The header of a name that exists for Redis clients, without counting as access.
     pub fn header(&self, name: &[u8]) -> Option<&NameEntry> {
-        self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())
+        let entry = self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())?;
+        if entry.is_spread() {
+            self.names.gather_use(self.access.db, entry, &self.access);
+        }
+        Some(entry)
+    }
+
+    /// Bytes that a name of the selected database takes with all it holds, and its place in the
+    /// table of names.
+    pub fn bytes(&self, entry: &NameEntry) -> usize {
+        self.names.bytes(self.access.db, entry)
     }
 
     /// When the name expires, in unix ms: `None` without a name, `Some(None)` without a deadline.
@@ -435,9 +456,9 @@ impl<'v> Pairs<'v> {
         self.pairs.len()
     }
 
-    /// Whether [`Pairs::len`] is 0.
+    /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.entry.kind().is_none()
     }
 
     /// Bytes of the pairs and their table.
@@ -478,13 +499,18 @@ impl<'v> Pairs<'v> {
                 .filter(|pair| from == 0 || hasher.hash(pair.key) >= from)
                 .filter_map(|pair| pairs.alive(pair))
                 .for_each(visit),
-            PairsRef::Many(table) => {
-                // The walk keeps where it stopped; how the scan ended says no more.
-                let _ = table.scan(from, hasher, |hash, pair| {
+            PairsRef::Many(_) | PairsRef::Parts(_) => {
+                let mut visit = |hash, pair| {
                     walk.step(hash)?;
                     pairs.alive(pair).into_iter().for_each(&mut visit);
                     ControlFlow::Continue(())
-                });
+                };
+                // The walk keeps where it stopped; how the scan ended says no more.
+                let _ = match self.pairs {
+                    PairsRef::Many(table) => table.scan(from, hasher, visit),
+                    PairsRef::Parts(parts) => parts.scan(from, hasher, &mut visit),
+                    PairsRef::Few(_) => ControlFlow::Continue(()),
+                };
             }
         }
         walk.next

@@ -76,6 +76,7 @@ pub struct World {
 pub fn load(disk: &MemoryDisk, now_ms: u64, seed: u64) -> (Store, anyhow::Result<Recovered>) {
     let hasher = Hasher::seeded([seed, !seed]);
     let store = Store::seeded(Journal::discarding(), Clock::manual(now_ms), hasher);
+    let store = spread(store);
     let recovered = recover(disk, &store, true, &mut |_, _, _| Ok(()));
     (store, recovered)
 }
