@@ -32,7 +32,7 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
+//! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`hex`], [`number`], [`log`], [`prefetch`],
 //!   [`short`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
@@ -58,6 +58,7 @@ pub mod error;
 pub mod events;
 pub mod files;
 pub mod glob;
+pub mod hex;
 pub mod hyperloglog;
 pub mod journal;
 pub mod log;

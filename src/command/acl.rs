@@ -8,6 +8,7 @@ use crate::acl::selector::Selector;
 use crate::acl::{DEFAULT_USER, Denied, User, catalog, is_plain};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
+use crate::hex::random_word;
 use crate::reply::Reply;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
@@ -156,10 +157,9 @@ fn genpass(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
         )));
     }
 
-    let mut bytes = [0; GENPASS_BITS_MAX as usize / 8];
-    getrandom::fill(&mut bytes).map_err(|_| Error::plain("the system has no random numbers"))?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    reply.bulk(&digits.as_bytes()[..(bits as usize).div_ceil(4)]);
+    let word = random_word((bits as usize).div_ceil(4));
+    let word = word.map_err(|_| Error::plain("the system has no random numbers"))?;
+    reply.bulk(word.as_bytes());
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::generic::encoding;
 use super::{Command, Family};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::journal::effect::Cause;
 use crate::number::parse_f64;
 use crate::rdb::dump;
@@ -143,14 +144,14 @@ fn digest(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>)
             }
         });
     }
-    reply.simple(&hex(whole));
+    reply.simple(&hex(&whole));
     Ok(())
 }
 
 fn digest_value(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let db = context.session.db;
     let digests: Vec<String> = context.executor.view(db, context.session, |view| {
-        args.iter().skip(2).map(|name| hex(value_digest(view, name))).collect()
+        args.iter().skip(2).map(|name| hex(&value_digest(view, name))).collect()
     });
     reply.array(digests.len());
     digests.iter().for_each(|digest| reply.simple(digest));
@@ -343,8 +344,4 @@ fn mix(whole: &mut [u8; 20], parts: &[&[u8]]) {
         sha.update(part);
     }
     whole.iter_mut().zip(sha.digest().bytes()).for_each(|(byte, more)| *byte ^= more);
-}
-
-fn hex(digest: [u8; 20]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

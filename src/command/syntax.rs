@@ -163,6 +163,17 @@ pub enum PairKeys {
 }
 
 impl PairKeys {
+    /// Whether there is one place, and it is known without a look at the arguments, of which there are
+    /// `len`.
+    #[inline]
+    pub fn are_one(self, len: usize) -> bool {
+        match self {
+            PairKeys::None | PairKeys::Fields { .. } => false,
+            PairKeys::One(at) => at < len,
+            PairKeys::From { first, step } => first < len && first + step >= len,
+        }
+    }
+
     /// The keys' places in `args`; nothing if they are not there.
     pub fn positions(self, args: Args<'_>) -> impl Iterator<Item = usize> {
         let (first, last, step) = match self {

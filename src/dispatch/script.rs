@@ -5,6 +5,9 @@
 //! [`Turn`] protects what it has changed, and its thread looks after others; see
 //! [`crate::store::turn`]. What Lua is to it is [`crate::script::engine`]'s matter.
 
+mod call;
+mod library;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,10 +17,11 @@ use std::time::Instant;
 
 use mlua::Value;
 
-use super::{COMMANDS_PER_LOCK_MAX, Context, Executor};
-use crate::command::{self, Run, Spec};
+use super::stripes::COMMANDS_PER_LOCK_MAX;
+use super::{Context, Executor};
+use crate::command::Spec;
 use crate::error::{Error, Result};
-use crate::journal::effect::{Cause, Effect, Effects};
+use crate::journal::effect::Effects;
 use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -26,26 +30,16 @@ use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
-use crate::store::libraries;
-use crate::store::turn::{Running, State, Turn};
-use crate::store::view::Known;
+use crate::store::turn::{Running, State};
 
-/// What the buffer of a command's reply may keep for the next.
-const REPLY_KEPT_BYTES: usize = 64 * 1024;
+pub use library::Change;
+
 /// Words of a client's command that FUNCTION STATS shows.
 const COMMAND_SHOWN_MAX: usize = 32;
 
 thread_local! {
     /// The script of this thread that is aside.
     static ASIDE: RefCell<Option<Box<Script>>> = const { RefCell::new(None) };
-}
-
-/// Which libraries of functions were changed.
-pub enum Change {
-    /// The one with this name.
-    One(String),
-    /// Any.
-    All,
 }
 
 /// A script to be run.
@@ -142,51 +136,6 @@ impl Executor<'_> {
         };
         self.drive(session, Box::new(script), reply);
         Ok(())
-    }
-
-    /// Changes the libraries of functions: all or nothing, and nobody sees anything between.
-    ///
-    /// # Errors
-    /// Those of `change`, or when it has to wait for a script.
-    pub fn change_libraries(
-        &mut self,
-        change: impl FnOnce(&mut Engine) -> Result<Change>,
-    ) -> Result {
-        if !self.is_in_exec {
-            self.release();
-            self.held.lock_all();
-            self.check_turn()?;
-        }
-        let kept = &self.server.store.libraries;
-        let mut engine = Engine::take().ok_or_else(|| self.server.store.turn.busy())?;
-        let changed = engine.sync(kept).and_then(|()| change(&mut engine));
-        match &changed {
-            Ok(Change::One(name)) => {
-                let library = engine.libraries.by_name.get(name);
-                let code = library.map_or(&[][..], |library| &*library.code);
-                self.record(Effect::Library { name: name.as_bytes(), code });
-            }
-            Ok(Change::All) => {
-                let libraries = engine.libraries.by_name.values();
-                let named = libraries.map(|library| (library.name.as_bytes(), &*library.code));
-                self.record(Effect::Libraries { all: &libraries::encode(named) });
-            }
-            Err(_) => {}
-        }
-        // What was changed here in vain is not what is kept.
-        engine.libraries.version = if changed.is_ok() { kept.version() } else { u64::MAX };
-        engine.put_back();
-        if !self.is_in_exec {
-            self.release();
-        }
-        changed.map(drop)
-    }
-
-    fn record(&mut self, effect: Effect<'_>) {
-        // It was made here, so it can be applied.
-        let _ = self.server.store.libraries.apply(effect);
-        self.effects.push(Cause::Function, effect);
-        self.may_have_changed = true;
     }
 
     /// Goes on with the script of this session that is aside, for a slice.
@@ -337,134 +286,6 @@ impl Executor<'_> {
         self.check_turn()?;
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         Ok(())
-    }
-
-    /// Runs the command that a script has called.
-    fn call_from_script(&mut self, script: &mut Script) {
-        let host = script.engine.host.clone();
-        let (request, mut out) = (host.request.borrow(), host.reply.borrow_mut());
-        out.clear();
-        if out.capacity() > REPLY_KEPT_BYTES {
-            *out = Output::new();
-        }
-        let args = request.args();
-        let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
-        let result = self.check_call(script, args).and_then(|spec| {
-            self.check_script_rights(&mut script.session, spec, args)?;
-            if script.is_aside {
-                self.held.lock_again(&script.stripes);
-                self.effects = std::mem::take(&mut script.effects);
-            }
-            let result = self.reach(script, spec, args);
-            if result.is_ok() {
-                if spec.is_write() {
-                    script.has_written = true;
-                    if let Some(running) = &script.running {
-                        running.has_written.store(true, Relaxed);
-                    }
-                }
-                self.call(&mut script.session, spec, args, Known::default(), reply);
-            }
-            if script.is_aside {
-                self.let_go(script);
-            }
-            result
-        });
-        if let Err(error) = result {
-            reply.error(&error);
-        }
-    }
-
-    /// Looks a command up and checks what may be called.
-    fn check_call(&mut self, script: &Script, args: Args<'_>) -> Result<&'static Spec> {
-        const UNKNOWN: &str = "Unknown Redis command called from script";
-        let mut spec = command::table().find(args.get(0)).ok_or(Error::plain(UNKNOWN))?;
-        if !spec.subcommands.is_empty() && args.len() > 1 {
-            let subcommand = command::table().find_subcommand(spec, args.get(1));
-            spec = subcommand.ok_or(Error::plain(UNKNOWN))?;
-        }
-        if !spec.accepts(args.len()) || matches!(spec.command.run, Run::Container) {
-            return Err(Error::plain("Wrong number of args calling Redis command from script"));
-        }
-        if spec.is_refused_in_scripts {
-            return Err(Error::plain("This Redis command is not allowed from script"));
-        }
-        if !spec.is_write() {
-            return Ok(spec);
-        }
-        let is_read_only = script.is_read_only || script.flags.no_writes;
-        if is_read_only {
-            let text = "Write commands are not allowed from read-only scripts.";
-            return Err(Error::plain(text));
-        }
-        if !script.has_written {
-            let journal = &self.server.store.journal;
-            if journal.refuses() {
-                return Err(journal.refusal());
-            }
-            let denies = spec.command.flags.denyoom && !script.flags.allow_oom;
-            if denies && script.is_short_of_memory {
-                return Err(Error::OutOfMemory);
-            }
-        }
-        Ok(spec)
-    }
-
-    /// Makes sure that the stripes of a command are held.
-    fn reach(&mut self, script: &mut Script, spec: &Spec, args: Args<'_>) -> Result {
-        let store = &self.server.store;
-        let is_held = match spec.keys {
-            // Over an overlay each command takes all stripes for itself.
-            _ if self.over_overlay || self.held.holds_all() => true,
-            command::Keys::Every => false,
-            command::Keys::None => return Ok(()),
-            keys => keys.positions(args.len()).all(|at| self.held.holds(store.name(args.get(at)))),
-        };
-        if is_held {
-            return Ok(());
-        }
-        script.compiled.habits.strays.store(true, Relaxed);
-        self.expand(script)
-    }
-
-    /// Takes all stripes, although some are held. They are protected while they are let go for that.
-    fn expand(&mut self, script: &mut Script) -> Result {
-        let turn: &'_ Turn = &self.server.store.turn;
-        let was_aside = script.is_aside;
-        let running = script.running();
-        if !was_aside {
-            turn.enter(running.clone());
-        }
-        if !turn.is_alone(&running) {
-            if !was_aside {
-                turn.leave(&running);
-            }
-            return Err(self.stray(script));
-        }
-        let before = self.held.numbers();
-        let effects = std::mem::take(&mut self.effects);
-        self.release();
-        self.held.lock_all();
-        // One that was running may have been put aside meanwhile.
-        let is_alone = turn.is_alone(&running);
-        if !is_alone {
-            self.release();
-            self.held.lock_again(&before);
-        }
-        self.effects = effects;
-        script.stripes = self.held.numbers();
-        if !was_aside {
-            turn.leave(&running);
-        }
-        if is_alone { Ok(()) } else { Err(self.stray(script)) }
-    }
-
-    /// What happens to a script that needs stripes of another one: it ends, and runs again later if it
-    /// has changed nothing.
-    fn stray(&self, script: &mut Script) -> Error {
-        script.is_stray = true;
-        script.running().is_killed.store(self.effects.is_empty(), Relaxed);
-        Error::coded("BUSY Another script holds what this one needs, try again.")
     }
 
     /// The slice is over.

@@ -31,6 +31,7 @@ use crate::acl::Acl;
 use crate::config::Config;
 use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
+use crate::hex::random_word;
 use crate::persistence::Persistence;
 use crate::push::keyspace::Notifications;
 use crate::push::monitor::Monitors;
@@ -136,7 +137,7 @@ impl Server {
             thresholds,
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
-            run_id: run_id(),
+            run_id: random_word(40).expect("hashing names needed random numbers, too"),
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
@@ -226,12 +227,4 @@ impl Server {
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())
     }
-}
-
-fn run_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let word = |n: u64| format!("{:016x}", RandomState::new().hash_one(n));
-    let mut id: String = (0..3).map(word).collect();
-    id.truncate(40);
-    id
 }

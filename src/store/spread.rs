@@ -180,6 +180,12 @@ impl Need {
     /// All of it.
     pub const WHOLE: Need = Need { parts: 0, pairs: 0, may_change: true, keeps: false };
 
+    /// The same for one pair.
+    #[inline]
+    pub fn pair(hash: u64, may_change: bool, keeps: bool) -> Need {
+        Need { parts: 1 << (part_of(hash) - STRIPES), pairs: 1, may_change, keeps }
+    }
+
     /// The pairs whose keys have these hashes, to read or to change; `keeps` if the namespace will be
     /// one that is kept.
     pub fn pairs(hashes: impl Iterator<Item = u64>, may_change: bool, keeps: bool) -> Need {
@@ -335,6 +341,23 @@ impl<'s> Held<'s> {
             self.part_at(stripe, db, name).is_some_and(|part| part.is_enough(need, now_ms))
         });
         is_enough.then_some(now_ms)
+    }
+
+    /// [`Held::lock_parts`] for one part that is held, if it is and does.
+    #[inline]
+    pub fn turn_to_part(
+        &mut self,
+        db: usize,
+        name: Name<'_>,
+        need: Need,
+        clock_ms: u64,
+    ) -> Option<u64> {
+        let stripe = STRIPES + need.parts.trailing_zeros() as usize;
+        if !self.turn_to_stripe(stripe) {
+            return None;
+        }
+        let now_ms = self.settle_here(clock_ms);
+        self.part_at(stripe, db, name)?.is_enough(need, now_ms).then_some(now_ms)
     }
 
     /// As [`Held::settle_now_ms`], for the stripe that was turned to.

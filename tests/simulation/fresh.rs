@@ -9,7 +9,7 @@ use pantry::journal::disk::Disk;
 use pantry::store::{Hasher, Store};
 
 use crate::disk::{Crash, MemoryDisk};
-use crate::support::{Harness, START_MS};
+use crate::support::{Harness, START_MS, spread};
 use crate::world::load;
 
 const MACHINES: u64 = 50;

@@ -19,6 +19,7 @@ use super::list_rows::{Entry, Form, Look, NameRow, Writer, head, write_pairs};
 use super::resp::Parts;
 use super::{Call, link};
 use crate::error::Error;
+use crate::hex::{hex, unhex};
 use crate::journal::Seen;
 use crate::server::http::answer::{self, Answer, Source};
 use crate::server::http::connection::Connection;
@@ -419,7 +420,6 @@ fn page_answer(look: &Look, what: &What, rows: &[u8], href: Option<&str>) -> Ans
 }
 
 fn write_next(cursor: u64, after: Option<&[u8]>) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match after {
         None => cursor.to_string(),
         Some(after) => format!("{cursor}.{}", hex(after)),
@@ -428,19 +428,10 @@ fn write_next(cursor: u64, after: Option<&[u8]>) -> String {
 
 fn read_next(token: &str) -> Option<(u64, Option<Vec<u8>>)> {
     let (cursor, after) = token.split_once('.').map_or((token, None), |(c, a)| (c, Some(a)));
-    let unhex = |text: &str| {
-        let digits = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| {
-            let &[high, low] = pair else { return None };
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-        };
-        digits.map(byte).collect::<Option<Vec<u8>>>()
-    };
     let cursor = crate::number::parse_u64(cursor.as_bytes())?;
     match after {
         None => Some((cursor, None)),
-        Some(after) => Some((cursor, Some(unhex(after)?))),
+        Some(after) => Some((cursor, Some(unhex(after.as_bytes())?))),
     }
 }
 
