@@ -18,6 +18,7 @@ mod heap;
 mod held;
 mod layout;
 pub mod libraries;
+mod live;
 mod name;
 mod names;
 mod overlay;
@@ -28,6 +29,7 @@ mod redo;
 mod replay;
 pub mod restore;
 mod segment;
+mod shelf;
 mod slice;
 mod spread;
 mod table;
@@ -131,7 +133,7 @@ struct Padded {
 struct Stripe {
     /// None in a stripe of parts.
     dbs: Vec<Db>,
-    parts: spread::Shelf,
+    parts: shelf::Shelf,
     /// Database and hash of every name here that is spread.
     spread: Vec<(usize, u64)>,
     /// LSN of the last effect on anything here.
@@ -197,7 +199,7 @@ impl Store {
                     true => (0..DATABASES).map(|_| Db::new()).collect(),
                     false => Vec::new(),
                 },
-                parts: spread::Shelf::default(),
+                parts: shelf::Shelf::default(),
                 spread: Vec::new(),
                 lsn: 0,
                 now_ms: 0,

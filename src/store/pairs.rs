@@ -7,7 +7,7 @@
 use super::hash::{Hasher, KeyHasher};
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
-use super::spread::Parts;
+use super::shelf::Parts;
 use super::table::{NEVER, Table};
 use crate::short::same;
 

@@ -13,15 +13,14 @@
 //!
 //! When few pairs are left, the next who holds all puts them together again.
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::group::GROUP_MAX;
-use super::hash::Hasher;
 use super::held::{Guards, Held};
 use super::name::{Name, NameEntry, NewDeadline};
 use super::names::{Key, Names as _};
 use super::packed::{Packed, PairRef};
+use super::shelf::Parts;
 use super::table::{NEVER, Table};
 use super::watch::Watchers;
 use super::{Garbage, KeyHasher, PART_BITS, PARTS, Padded, STRIPES, Store, Usage, stripe_of};
@@ -42,90 +41,6 @@ pub(super) fn part_of(hash: u64) -> usize {
 pub(super) fn first_hash_after(stripe: usize) -> Option<u64> {
     let next = (stripe + 1).checked_sub(STRIPES).filter(|next| *next < PARTS)?;
     Some((next as u64) << (64 - PART_BITS))
-}
-
-/// The parts in one stripe, ordered by their names' hashes.
-#[derive(Debug, Default)]
-pub(super) struct Shelf {
-    parts: Vec<Part>,
-}
-
-#[derive(Debug)]
-struct Part {
-    hash: u64,
-    db: usize,
-    entry: NameEntry,
-}
-
-impl Shelf {
-    #[inline]
-    fn position(&self, db: usize, name: Name<'_>) -> Option<usize> {
-        let first = match self.parts.len() {
-            0 | 1 => 0,
-            _ => self.parts.partition_point(|part| part.hash < name.hash),
-        };
-        let same = self.parts[first..].iter().take_while(|part| part.hash == name.hash);
-        let is_it = |part: &Part| part.db == db && part.entry.name() == name.bytes;
-        same.enumerate().find(|(_, part)| is_it(part)).map(|(at, _)| first + at)
-    }
-
-    #[inline]
-    pub fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
-        self.position(db, name).map(|at| &self.parts[at].entry)
-    }
-
-    #[inline]
-    fn get_mut(&mut self, db: usize, name: Name<'_>) -> Option<&mut NameEntry> {
-        self.position(db, name).map(|at| &mut self.parts[at].entry)
-    }
-
-    fn put(&mut self, db: usize, name: Name<'_>, entry: NameEntry) {
-        let at = self.parts.partition_point(|part| part.hash < name.hash);
-        self.parts.reserve_exact(1);
-        self.parts.insert(at, Part { hash: name.hash, db, entry });
-    }
-
-    fn take(&mut self, db: usize, name: Name<'_>) -> Option<NameEntry> {
-        let at = self.position(db, name)?;
-        let part = self.parts.remove(at);
-        self.parts.shrink_to_fit();
-        Some(part.entry)
-    }
-
-    pub fn of_db(&self, db: usize) -> impl Iterator<Item = &NameEntry> {
-        self.parts.iter().filter(move |part| part.db == db).map(|part| &part.entry)
-    }
-
-    pub fn take_db(&mut self, db: usize) -> Vec<Table<Packed>> {
-        let taken: Vec<Part> = self.parts.extract_if(.., |part| part.db == db).collect();
-        self.parts.shrink_to_fit();
-        taken.into_iter().filter_map(|part| part.entry.many).map(|pairs| *pairs).collect()
-    }
-
-    pub fn swap_dbs(&mut self, a: usize, b: usize) {
-        for Part { db, .. } in &mut self.parts {
-            *db = if *db == a {
-                b
-            } else if *db == b {
-                a
-            } else {
-                *db
-            };
-        }
-    }
-
-    pub fn entries_mut(&mut self) -> impl Iterator<Item = (usize, &mut NameEntry)> {
-        self.parts.iter_mut().map(|part| (part.db, &mut part.entry))
-    }
-
-    pub fn bytes(&self) -> usize {
-        let entries: usize = self.parts.iter().map(|part| part.entry.value_bytes()).sum();
-        self.parts.capacity() * size_of::<Part>() + entries
-    }
-
-    pub fn min_deadline_ms(&self) -> u64 {
-        self.parts.iter().map(|part| part.entry.min_pair_deadline_ms()).min().unwrap_or(NEVER)
-    }
 }
 
 /// Which names are spread, to be looked at without a lock. May be wrong either way.
@@ -242,55 +157,6 @@ impl Store {
 
     pub(super) fn watchers(&self, name: Name<'_>) -> &Watchers {
         &self.stripes[stripe_of(name.hash)].watchers
-    }
-}
-
-/// The parts of one namespace that are held.
-#[derive(Clone, Copy)]
-pub(super) struct Parts<'e> {
-    held: &'e Held<'e>,
-    db: usize,
-    name: Name<'e>,
-}
-
-impl<'e> Parts<'e> {
-    /// The part for keys with this hash. It must be held.
-    #[inline]
-    pub fn of(self, hash: u64) -> Option<&'e Table<Packed>> {
-        self.held.part_at(part_of(hash), self.db, self.name)?.many.as_deref()
-    }
-
-    /// In the order of the hashes.
-    pub fn tables(self) -> impl Iterator<Item = &'e Table<Packed>> {
-        self.entries().filter_map(|entry| entry.many.as_deref())
-    }
-
-    pub fn entries(self) -> impl Iterator<Item = &'e NameEntry> {
-        self.held.parts_of(self.db, self.name)
-    }
-
-    pub fn nth(self, mut rank: usize) -> Option<PairRef<'e>> {
-        for table in self.tables() {
-            if rank < table.len() {
-                return table.nth(rank);
-            }
-            rank -= table.len();
-        }
-        None
-    }
-
-    /// As [`Table::scan`].
-    pub fn scan(
-        self,
-        from: u64,
-        hasher: Hasher,
-        visit: &mut impl FnMut(u64, PairRef<'e>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let first = part_of(from) - STRIPES;
-        for (number, table) in self.tables().enumerate().skip(first) {
-            table.scan(if number == first { from } else { 0 }, hasher, &mut *visit)?;
-        }
-        ControlFlow::Continue(())
     }
 }
 
@@ -416,7 +282,7 @@ impl<'s> Held<'s> {
     }
 
     #[inline]
-    fn part_at(&self, stripe: usize, db: usize, name: Name<'_>) -> Option<&NameEntry> {
+    pub(super) fn part_at(&self, stripe: usize, db: usize, name: Name<'_>) -> Option<&NameEntry> {
         self.stripe_at(stripe).entry(db, name)
     }
 
@@ -604,7 +470,7 @@ impl<'s> Held<'s> {
 
 impl NameEntry {
     #[inline]
-    fn min_pair_deadline_ms(&self) -> u64 {
+    pub(super) fn min_pair_deadline_ms(&self) -> u64 {
         self.many.as_ref().map_or(NEVER, |pairs| pairs.min_deadline_ms())
     }
 

@@ -432,11 +432,8 @@ impl Table<Packed> {
         let (created, deadline_ms) = change(pair.deadline_ms);
         let place = segment.slots[at].place();
         if segment.heap.set_in_place(place, value, deadline_ms) {
-            // Not written if it stays, so that other threads may have it in their caches.
-            if deadline_ms < segment.min_deadline_ms {
-                segment.min_deadline_ms = deadline_ms;
-                self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
-            }
+            segment.min_deadline_ms = segment.min_deadline_ms.min(deadline_ms);
+            self.min_deadline_ms = self.min_deadline_ms.min(deadline_ms);
         } else {
             self.replace(index, at, hash, NewPair { key, value, deadline_ms }, rehash);
         }
