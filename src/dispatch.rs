@@ -6,6 +6,7 @@
 
 mod check;
 mod overlay;
+mod pause;
 mod plan;
 pub mod redact;
 mod rights;
@@ -28,8 +29,9 @@ use crate::resp::request::Args;
 use crate::server::Server;
 use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
+use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
-use crate::store::{Access, Held, Settings, View};
+use crate::store::{Access, Freed, Held, Settings, View};
 
 pub use plan::Plan;
 pub use timing::Thresholds;
@@ -61,8 +63,10 @@ pub struct Executor<'s> {
     /// A command ran that may change something.
     may_have_changed: bool,
     stopwatch: Stopwatch,
-    /// The last command did not run: it has to wait for a script that takes long.
+    /// The last command did not run: it has to wait.
     pub is_parked: bool,
+    /// What for, then.
+    pub waits_for: Wait,
 }
 
 /// What a command for the connection or the server is run with.
@@ -116,6 +120,7 @@ impl<'s> Executor<'s> {
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
             is_parked: false,
+            waits_for: Wait::default(),
         }
     }
 
@@ -188,6 +193,14 @@ impl<'s> Executor<'s> {
         self.lap(session, std::iter::once(args));
     }
 
+    /// The same for a door that can not wait meanwhile: what would have to wait is refused.
+    pub fn execute_now(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        self.execute(session, args, reply);
+        if std::mem::take(&mut self.is_parked) {
+            reply.error(&self.server.store.turn.refusal(self.waits_for));
+        }
+    }
+
     /// The same for a request that was looked at ahead.
     #[inline]
     pub fn execute_planned(
@@ -201,8 +214,9 @@ impl<'s> Executor<'s> {
         if !self.outbox.is_empty() && !plan.is_publish() {
             self.send(session);
         }
-        if !self.server.store.turn.is_free() {
+        if !self.server.store.turn.is_open() {
             match self.takes_turn(plan.subcommand(args)) {
+                Ok(true) if self.is_paused(session, args, plan) => return,
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return self.refuse(session, args, error, reply),
@@ -250,10 +264,18 @@ impl<'s> Executor<'s> {
         self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
+        // A script's own commands are shown behind it.
+        let shown_at = match self.is_monitored && spec.family.group == "scripting" {
+            true => Some(self.show(session, spec, args)),
+            false => None,
+        };
         let is_grouped = self.stopwatch.groups(spec);
         let began_ns = if is_grouped { 0 } else { self.begin_timed() };
         if let Err(error) = self.run(session, spec, args, known, reply) {
             if self.is_parked {
+                if let Some(at) = shown_at {
+                    self.monitored.truncate(at);
+                }
                 return;
             }
             reply.rewind(mark);
@@ -270,13 +292,25 @@ impl<'s> Executor<'s> {
             && mode.remembers()
         {
             let names = spec.keys.positions(args.len()).map(|at| args.get(at));
-            self.server.tracking.remember(session.client.id, names);
+            // What this batch has changed before was no change of what is read now.
+            match self.effects.is_empty() || !self.effects.notes.are_taken() {
+                true => self.server.tracking.remember(session.client.id, names),
+                false => self.effects.read(session.client.id, names),
+            }
         }
-        if self.is_monitored {
-            let now_us = self.server.store.clock.now_us();
-            monitor::add_line(&mut self.monitored, session, spec, args, now_us);
+        if self.is_monitored && shown_at.is_none() {
+            self.show(session, spec, args);
         }
         self.effects.end_command();
+    }
+
+    /// Shows a command to who has said MONITOR. Returns where its line begins.
+    #[cold]
+    fn show(&mut self, session: &Session, spec: &Spec, args: Args<'_>) -> usize {
+        let at = self.monitored.len();
+        let now_us = self.server.store.clock.now_us();
+        monitor::add_line(&mut self.monitored, session, spec, args, now_us);
+        at
     }
 
     #[inline]
@@ -303,16 +337,31 @@ impl<'s> Executor<'s> {
                 let Lookups { hits, misses } = view.lookups();
                 self.metrics.keyspace_hits.add(u64::from(hits));
                 self.metrics.keyspace_misses.add(u64::from(misses));
+                if view.has_met_expired() {
+                    let freed = view.free_met(!self.server.store.turn.is_paused());
+                    self.count_expired(freed);
+                }
                 result
             }
             Run::Write(handler) => {
                 self.may_have_changed = true;
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
-                handler(&mut view, args, reply)
+                let result = handler(&mut view, args, reply);
+                if view.has_met_expired() {
+                    let freed = view.free_met(!self.server.store.turn.is_paused());
+                    self.count_expired(freed);
+                }
+                result
             }
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
         }
+    }
+
+    #[cold]
+    fn count_expired(&mut self, freed: Freed) {
+        self.may_have_changed = true;
+        self.server.store.count_expired(freed);
     }
 
     /// What a view needs besides the stripes. Each command gets a seed of its own.

@@ -13,6 +13,7 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::clients::{Address, Client, Flag};
 use crate::session::ReplyMode;
+use crate::store::turn::Pause;
 
 /// The family.
 pub const FAMILY: Family =
@@ -67,6 +68,13 @@ const COMMANDS: &[Command] = &[
     Command::session("CLIENT NO-TOUCH", "<ON | OFF>", no_touch)
         .about("7.2.0", "Sets whether the connection's reads leave the access times of keys alone.")
         .while_loading(),
+    Command::session("CLIENT PAUSE", "timeout [WRITE | ALL]", pause)
+        .about(
+            "2.9.50",
+            "Holds up the commands of all clients, or only those that write, for some ms.",
+        )
+        .admin()
+        .while_loading(),
     Command::session("CLIENT REPLY", "<ON | OFF | SKIP>", reply)
         .about("3.2.0", "Sets whether the connection is sent replies.")
         .no_multi()
@@ -90,6 +98,10 @@ const COMMANDS: &[Command] = &[
         .while_loading(),
     Command::session("CLIENT UNBLOCK", "client-id [TIMEOUT | ERROR]", unblock)
         .about("5.0.0", "Ends the wait of a connection that a command blocks; 0 if none does.")
+        .admin()
+        .while_loading(),
+    Command::session("CLIENT UNPAUSE", "", unpause)
+        .about("6.2.0", "Ends CLIENT PAUSE.")
         .admin()
         .while_loading(),
 ];
@@ -175,6 +187,28 @@ fn no_touch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
+fn pause(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let mut options = Cursor::new(args, 3);
+    let kind = match options.left() {
+        0 => Pause::All,
+        _ if options.accept("WRITE") => Pause::Writes,
+        _ if options.accept("ALL") => Pause::All,
+        _ => return Err(Error::plain("CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    options.finish()?;
+    let timeout_ms = integer(args.get(2))
+        .map_err(|_| Error::plain("timeout is not an integer or out of range"))?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| Error::plain("timeout is negative"))?;
+    let until_ms = context.executor.now_ms().checked_add(timeout_ms);
+    let until_ms = until_ms
+        .filter(|&until_ms| until_ms <= i64::MAX as u64)
+        .ok_or(Error::plain("timeout is out of range"))?;
+
+    context.executor.server.store.turn.pause(kind, until_ms);
+    reply.ok();
+    Ok(())
+}
+
 fn reply(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let mode = &mut context.session.reply_mode;
     match args.get(2).to_ascii_uppercase().as_slice() {
@@ -213,7 +247,7 @@ fn setname(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-/// No command here blocks its connection, so there is never a wait to end.
+/// The only wait here is that for the end of a pause, which nothing but that ends; so it is in Redis.
 fn unblock(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     if args.len() > 4 {
         let name = String::from_utf8_lossy(args.get(1));
@@ -227,6 +261,12 @@ fn unblock(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
     integer(args.get(2))?;
 
     reply.integer(0);
+    Ok(())
+}
+
+fn unpause(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    context.executor.server.store.turn.unpause();
+    reply.ok();
     Ok(())
 }
 
@@ -402,6 +442,7 @@ pub fn client_line(client: &Client, now_ms: u64) -> String {
 fn flags(client: &Client) -> String {
     let flags = [
         (client.has(Flag::Monitor), 'O'),
+        (client.has(Flag::Paused), 'b'),
         (client.is_subscriber(), 'P'),
         (client.queued.load(Relaxed) != u32::MAX, 'x'),
         (matches!(client.addr, Address::Unix(_)), 'U'),

@@ -64,6 +64,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "Returns a number for each value, the same for equal values.",
     ),
     sub("HELP", "", (0, 0), help, "Returns what the subcommands do."),
+    sub("LISTPACK", "key", (1, 1), listpack, "Writes the pairs of a small namespace to the log."),
     sub("LOADAOF", "", (0, 0), reload, "Does what RELOAD does."),
     sub("LOG", "message", (1, 1), log, "Writes a message to the server's log."),
     sub("OBJECT", "key", (1, 1), object, "Returns how a value is kept."),
@@ -89,6 +90,13 @@ const SUBCOMMANDS: &[Subcommand] = &[
         (1, 1),
         set_active_expire,
         "Sets whether what has expired is freed in the background.",
+    ),
+    sub(
+        "SET-DISABLE-DENY-SCRIPTS",
+        "<0 | 1>",
+        (1, 1),
+        set_disable_deny_scripts,
+        "Sets whether scripts may call every command.",
     ),
     sub(
         "SLEEP",
@@ -155,6 +163,23 @@ fn digest_value(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply
     });
     reply.array(digests.len());
     digests.iter().for_each(|digest| reply.simple(digest));
+    Ok(())
+}
+
+fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let (db, name) = (context.session.db, args.get(2));
+    context.executor.view(db, context.session, |view| {
+        let header = view.header(name).ok_or(Error::NoSuchKey)?;
+        if !encoding(view, header).starts_with("listpack") {
+            return Err(Error::plain("Not a listpack encoded object."));
+        }
+        for pair in view.pairs(header)?.iter() {
+            let shown = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            tracing::info!(key = shown(pair.key), value = shown(pair.value), pair.deadline_ms);
+        }
+        Ok(())
+    })?;
+    reply.simple("Listpack structure printed on stdout");
     Ok(())
 }
 
@@ -267,6 +292,10 @@ fn reload(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
             "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         ));
     }
+    let has = |word: &str| args.iter().skip(2).any(|arg| is(arg, word));
+    if has("NOFLUSH") && !has("MERGE") && !is_empty(context) {
+        return Err(Error::plain("Error trying to load the RDB dump, check server logs."));
+    }
     for db in 0..DATABASES {
         context.executor.view(db, context.session, |view| {
             let mut names = Vec::new();
@@ -285,6 +314,25 @@ fn reload(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
             Ok::<(), Error>(())
         })?;
     }
+    reply.ok();
+    Ok(())
+}
+
+/// Whether there is nothing that what is read could meet.
+fn is_empty(context: &mut Context<'_, '_>) -> bool {
+    let (_, libraries) = context.executor.server.store.libraries.all();
+    let mut dbs = 0..DATABASES;
+    libraries.is_empty()
+        && dbs.all(|db| context.executor.view(db, context.session, |view| view.is_empty()))
+}
+
+fn set_disable_deny_scripts(
+    context: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result {
+    let may_call_all = integer(args.get(2))? != 0;
+    context.executor.server.scripts.may_call_all.store(may_call_all, Relaxed);
     reply.ok();
     Ok(())
 }

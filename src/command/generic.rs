@@ -81,6 +81,9 @@ fn copy(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     }
 
     let is_free = replace || view.kind_in(to_db, to).is_none();
+    if is_free {
+        view.check_moved(name, to_db, to)?;
+    }
     let is_copied = is_free && view.copy(name, to_db, to);
     reply.integer(i64::from(is_copied));
     Ok(())
@@ -120,6 +123,9 @@ fn move_(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         return Err(SAME_OBJECT);
     }
 
+    if view.kind_in(to_db, args.get(1)).is_none() {
+        view.check_moved(args.get(1), to_db, args.get(1))?;
+    }
     let is_moved = view.move_name(args.get(1), to_db);
     reply.integer(i64::from(is_moved));
     Ok(())
@@ -186,6 +192,7 @@ fn rename(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     if view.kind(name).is_none() {
         return Err(Error::NoSuchKey);
     }
+    view.check_moved(name, view.db(), to)?;
 
     if name != to {
         view.rename(name, to);
@@ -202,6 +209,7 @@ fn renamenx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
 
     let is_free = view.kind(to).is_none();
     if is_free {
+        view.check_moved(name, view.db(), to)?;
         view.rename(name, to);
     }
     reply.integer(i64::from(is_free));
@@ -246,7 +254,7 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 }
 
 fn touch(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    reply.count(args.iter().skip(1).filter(|name| view.kind(name).is_some()).count());
+    reply.count(args.iter().skip(1).filter(|name| view.touch(name)).count());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::clients::Flag;
 use crate::server::metrics::{Counter, Metrics};
 use crate::server::{Server, process};
 use crate::store::Stats;
@@ -133,7 +134,8 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     let http = all.iter().filter(|client| client.resp.load(Relaxed) == 0);
     fields.add("http_connected_clients", http.count());
     fields.add("maxclients", facts.server.config().maxclients);
-    fields.add("blocked_clients", 0);
+    let blocked = all.iter().filter(|client| client.has(Flag::Paused));
+    fields.add("blocked_clients", blocked.count());
     fields.add("tracking_clients", facts.server.tracking.counts().clients);
     fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
@@ -159,6 +161,8 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add_some("mem_fragmentation_ratio", ratio);
     fields.add("mem_allocator", "jemalloc");
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
+    fields.add("number_of_libraries", facts.server.store.libraries.len());
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
@@ -206,7 +210,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_last_rewrite_time_sec", took_s);
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
-    fields.add("aof_last_write_status", ok(journal.refuses()));
+    fields.add("aof_last_write_status", ok(journal.is_failing()));
     if journal.keeps() {
         let (journal_bytes, base_bytes) =
             (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));

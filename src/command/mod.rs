@@ -10,6 +10,7 @@ pub mod args;
 mod bitfield;
 mod bitmap;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod deadline;
@@ -30,6 +31,7 @@ mod latency;
 mod lcs;
 mod memory;
 mod namespace;
+mod namespace_limit;
 mod namespace_lock;
 mod namespace_many;
 mod namespace_pair;
@@ -59,6 +61,7 @@ pub const FAMILIES: &[Family] = &[
     bitfield::FAMILY,
     bitmap::FAMILY,
     client::FAMILY,
+    cluster::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,

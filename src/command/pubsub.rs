@@ -22,6 +22,7 @@ const COMMANDS: &[Command] = &[
     Command::session("PUBLISH", "channel message", publish)
         .about("2.0.0", "Sends a message to a channel.")
         .fast()
+        .may_replicate()
         .while_loading(),
     Command::container("PUBSUB").about("2.8.0", "Has the commands that show subscriptions."),
     Command::session("PUBSUB CHANNELS", "[pattern]", channels)
@@ -49,6 +50,7 @@ const COMMANDS: &[Command] = &[
     Command::session("SPUBLISH", "shardchannel message", spublish)
         .about("7.0.0", "Sends a message to a shard channel.")
         .fast()
+        .may_replicate()
         .while_loading(),
     Command::session("SSUBSCRIBE", "shardchannel [shardchannel ...]", ssubscribe)
         .about("7.0.0", "Listens for messages to shard channels.")

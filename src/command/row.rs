@@ -82,6 +82,8 @@ pub struct Flags {
     pub subscribed: bool,
     /// Reads or changes names or what is kept with them, though its handler is one for sessions.
     pub touches: Touches,
+    /// Waits for the end of a pause of writes, though it does not always change something.
+    pub may_replicate: bool,
 }
 
 /// What a handler for sessions does to data.
@@ -144,6 +146,7 @@ impl Command {
             pushes: false,
             subscribed: false,
             touches: Touches::Nothing,
+            may_replicate: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[], like: "" }
     }
@@ -231,6 +234,12 @@ impl Command {
     /// Reads data, or changes it, though its handler is one for sessions.
     pub const fn touching(mut self, touches: Touches) -> Command {
         self.flags.touches = touches;
+        self
+    }
+
+    /// Waits for the end of a pause of writes, as in Redis what a replica may hear of.
+    pub const fn may_replicate(mut self) -> Command {
+        self.flags.may_replicate = true;
         self
     }
 

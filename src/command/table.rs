@@ -6,6 +6,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use anyhow::bail;
 
+use super::redis::{self, Known};
 use super::{Command, FAMILIES, Family, Flags, Keys, PairKeys, Run, Touches, scripting, syntax};
 
 /// A row with what was derived from it.
@@ -58,6 +59,11 @@ impl Spec {
         matches!(self.command.run, Run::Write(_)) || self.command.flags.touches == Touches::Writes
     }
 
+    /// Whether a pause of writes holds it up.
+    pub fn may_replicate(&self) -> bool {
+        self.is_write() || self.command.flags.may_replicate
+    }
+
     /// Whether it stands under a container.
     pub fn is_subcommand(&self) -> bool {
         self.command.name.contains(' ')
@@ -82,6 +88,7 @@ impl Spec {
             (is_pubsub && !self.full_name.ends_with("help"), "pubsub"),
             (self.is_refused_in_scripts, "noscript"),
             (self.is_allowed_while_busy, "allow_busy"),
+            (redis::find(&self.full_name).is_some_and(Known::has_movable_keys), "movablekeys"),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
     }
@@ -90,10 +97,13 @@ impl Spec {
     pub fn categories(&self) -> Vec<&'static str> {
         let Flags { admin, fast, .. } = self.command.flags;
         let is_container = matches!(self.command.run, Run::Container);
+        // What administrators alone may do must not come with the right to read or write pairs.
+        let is_for_all = !admin || self.command.like.is_empty();
+        let is_of_family = !is_container && !self.family.category.is_empty();
         let categories = [
-            (!is_container && !self.family.category.is_empty(), self.family.category),
+            (is_of_family && is_for_all, self.family.category),
             (matches!(self.command.run, Run::Read(_)), "read"),
-            (self.is_write(), "write"),
+            (self.is_write() && is_for_all, "write"),
             (admin, "admin"),
             (admin, "dangerous"),
             (fast, "fast"),

@@ -223,6 +223,13 @@ pub const APPLIED: &[Directive] = &[
     row("loglevel", "LEVEL", field!(loglevel, LOG_LEVEL))
         .live()
         .about("What is logged: debug, verbose, notice, warning or nothing"),
+    row(
+        "max-keys-per-namespace",
+        "COUNT",
+        field!(max_keys_per_namespace, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Most pairs of a namespace that has no limit of its own; 0 for no limit"),
     row("maxclients", "COUNT", field!(maxclients, Integer { min: 1, max: u32::MAX as i64 }))
         .live()
         .about("Most clients at a time, both doors together"),
@@ -238,6 +245,22 @@ pub const APPLIED: &[Directive] = &[
     row("maxmemory-samples", "COUNT", field!(maxmemory_samples, Integer { min: 1, max: 64 }))
         .live()
         .about("Names looked at for each that is evicted"),
+    row(
+        "min-replicas-max-lag",
+        "SECONDS",
+        field!(min_replicas_max_lag_s, Integer { min: 0, max: INT_MAX }),
+    )
+    .aliases(&["min-slaves-max-lag"])
+    .live()
+    .about("0: changes need no replicas, whatever min-replicas-to-write says"),
+    row(
+        "min-replicas-to-write",
+        "COUNT",
+        field!(min_replicas_to_write, Integer { min: 0, max: INT_MAX }),
+    )
+    .aliases(&["min-slaves-to-write"])
+    .live()
+    .about("Replicas without which changes are refused; this server has none"),
     row(
         "notify-keyspace-events",
         "CLASSES",

@@ -99,6 +99,10 @@ pub struct Config {
     pub tcp_backlog: u32,
     /// RESP version before HELLO.
     pub client_default_resp: u32,
+    /// 0: changes need no replicas.
+    pub min_replicas_max_lag_s: u32,
+    /// Replicas without which changes are refused.
+    pub min_replicas_to_write: u32,
     /// Which keyspace notifications are published.
     pub notify_keyspace_events: Classes,
     /// Keys that tracking clients may be remembered to keep; 0: no limit.
@@ -141,6 +145,8 @@ pub struct Config {
     pub latency_tracking: bool,
     /// What INFO latencystats shows of them.
     pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Most pairs of a namespace that has no limit of its own; 0: no limit.
+    pub max_keys_per_namespace: u64,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -242,6 +248,11 @@ impl fmt::Display for Bind {
 }
 
 impl Config {
+    /// Whether changes need replicas, which this server does not have.
+    pub fn needs_replicas(&self) -> bool {
+        self.min_replicas_to_write > 0 && self.min_replicas_max_lag_s > 0
+    }
+
     /// Most bytes that clients may take together; `None` for no limit.
     pub fn maxmemory_clients_bytes(&self) -> Option<u64> {
         let bytes = match self.maxmemory_clients {
@@ -293,6 +304,8 @@ impl Default for Config {
             supervised: Supervised::No,
             tcp_backlog: 511,
             client_default_resp: 2,
+            min_replicas_max_lag_s: 10,
+            min_replicas_to_write: 0,
             client_output_buffer_limit: OutputLimits::default(),
             notify_keyspace_events: Classes::default(),
             tracking_table_max_keys: 1_000_000,
@@ -314,6 +327,7 @@ impl Default for Config {
             latency_monitor_threshold_ms: 0,
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+            max_keys_per_namespace: 0,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,

@@ -28,12 +28,18 @@ impl Executor<'_> {
         effects.notes.begin(self.effects.notes.are_taken());
         let mut overlay = Overlay::new(&self.held);
         let mut view = View::overlay(&mut overlay, &mut effects, access);
+        if matches!(spec.command.run, Run::Read(_)) && !spec.is_subcommand() {
+            view = view.noting_misses();
+        }
         let result = match spec.command.run {
-            Run::Read(handler) if spec.is_subcommand() => handler(&view, args, reply),
-            Run::Read(handler) => handler(&view.noting_misses(), args, reply),
+            Run::Read(handler) => handler(&view, args, reply),
             Run::Write(handler) => handler(&mut view, args, reply),
             Run::Session(_) | Run::Container => Ok(()),
         };
+        if view.has_met_expired() {
+            let store = &self.server.store;
+            store.count_expired(view.free_met(!store.turn.is_paused()));
+        }
         self.release();
         effects.notes.set_client(session.client.id);
         let notes = std::mem::take(&mut effects.notes);

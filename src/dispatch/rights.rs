@@ -1,6 +1,8 @@
 //! Checks what a client may do, and remembers what it was refused. Who may do everything does not come
 //! here. Rights are [`crate::acl`]'s matter.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Executor;
 use crate::acl::{Denied, catalog, log};
 use crate::command::{self, Spec};
@@ -30,9 +32,11 @@ impl Executor<'_> {
         if !session.identity.is_authenticated() {
             return Err(Error::NoAuth);
         }
+        // It is shown with what it was refused.
+        session.client.last_command.store(spec.index as u32, Relaxed);
         let context = if session.transaction.is_some() { "multi" } else { "toplevel" };
-        self.check_user(session, spec, args, context)
-            .map_err(|denied| Error::NoPerm(self.text(session, spec, denied).into()))
+        let result = self.check_user(session, spec, args, context);
+        result.map_err(|denied| Error::NoPerm(self.text(session, spec, denied).into()))
     }
 
     /// Checks a command that EXEC is about to run; rights may have changed since it was queued.

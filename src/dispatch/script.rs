@@ -19,7 +19,7 @@ use mlua::Value;
 
 use super::stripes::COMMANDS_PER_LOCK_MAX;
 use super::{Context, Executor};
-use crate::command::Spec;
+use crate::command::{self, Spec};
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
 use crate::output::Output;
@@ -30,7 +30,7 @@ use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
-use crate::store::turn::{Running, State};
+use crate::store::turn::{Running, State, Wait};
 
 pub use library::Change;
 
@@ -168,6 +168,11 @@ impl Executor<'_> {
             match script.engine.go(answer) {
                 Ask::Job => return Progress::Done,
                 Ask::Call => self.call_from_script(script),
+                Ask::Allowed => {
+                    let host = script.engine.host.clone();
+                    let request = host.request.borrow();
+                    host.allowed.set(self.may_run(&mut script.session, request.args()));
+                }
                 Ask::Tick => {
                     self.put_aside(script);
                     if may_leave {
@@ -198,17 +203,22 @@ impl Executor<'_> {
             // Nothing was changed: it runs again, with all stripes.
             self.release();
             script.engine.put_back();
-            self.is_parked = true;
+            (self.is_parked, self.waits_for) = (true, Wait::Script);
             return;
         }
         compiled.habits.is_known.store(true, Relaxed);
         let mark = reply.mark();
         let written = match outcome {
-            Ok(value) => convert::to_reply(&value, is_resp3, reply),
+            Ok(value) => {
+                if let Some(text) = convert::error_of(&value) {
+                    self.script_failed(&script, &text, convert::is_counted(&value));
+                }
+                convert::to_reply(&value, is_resp3, reply)
+            }
             Err(error) => {
-                let error = Error::coded(explain(&error, &compiled.name));
-                self.metrics.count_error(error.code());
-                reply.error(&error);
+                let text = explain(&error, &compiled.name);
+                self.script_failed(&script, &text, convert::is_counted(&error));
+                reply.error(&Error::coded(text));
                 Ok(())
             }
         };
@@ -217,6 +227,19 @@ impl Executor<'_> {
             reply.error(&Error::plain(error.to_string()));
         }
         script.engine.put_back();
+    }
+
+    /// Counts a script whose reply is an error; the error itself unless the command that it came from has
+    /// counted it.
+    #[cold]
+    fn script_failed(&self, script: &Script, text: &str, is_counted: bool) {
+        if !is_counted {
+            self.metrics.count_error(text.split(' ').next().unwrap_or_default());
+        }
+        let command = script.engine.host.command.borrow();
+        if let Some(spec) = command::table().find(command.args().get(0)) {
+            self.metrics.failed[spec.index].add(1);
+        }
     }
 
     /// Checks whether a script may run, and prepares Lua. Returns whether memory is used up.
@@ -319,7 +342,7 @@ impl Executor<'_> {
         match turn.state() {
             State::Free => Ok(true),
             State::Aside => {
-                self.is_parked = true;
+                (self.is_parked, self.waits_for) = (true, Wait::Script);
                 Ok(false)
             }
             State::Busy => Err(turn.busy()),

@@ -6,6 +6,7 @@ use super::Executor;
 use crate::command::{Keys, Spec};
 use crate::error::Result;
 use crate::resp::request::Args;
+use crate::store::turn::Wait;
 use crate::store::view::Known;
 use crate::store::{Name, Need};
 
@@ -136,7 +137,7 @@ impl Executor<'_> {
     #[cold]
     pub(super) fn park(&mut self) -> Result {
         self.release();
-        self.is_parked = true;
+        (self.is_parked, self.waits_for) = (true, Wait::Script);
         Err(self.server.store.turn.busy())
     }
 }

@@ -84,10 +84,12 @@ pub enum Kind {
     End = 9,
     /// Snapshot: all libraries of functions.
     Libraries = 10,
+    /// Snapshot: the limits of names.
+    Limits = 11,
 }
 
 impl Kind {
-    const ALL: [Kind; 10] = [
+    const ALL: [Kind; 11] = [
         Kind::Effects,
         Kind::Continued,
         Kind::Closed,
@@ -98,6 +100,7 @@ impl Kind {
         Kind::Void,
         Kind::End,
         Kind::Libraries,
+        Kind::Limits,
     ];
 }
 

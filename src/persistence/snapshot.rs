@@ -133,10 +133,13 @@ impl Output {
                 store.journal.status().snapshot_names.store(capture.names, Relaxed);
             }
         }
-        let libraries = store.libraries.encoded();
-        if !libraries.is_empty() {
-            self.record.extend_from_slice(&libraries);
-            self.end(Kind::Libraries, store.journal.last())?;
+        for (kind, encoded) in
+            [(Kind::Libraries, store.libraries.encoded()), (Kind::Limits, store.limits.encoded())]
+        {
+            if !encoded.is_empty() {
+                self.record.extend_from_slice(&encoded);
+                self.end(kind, store.journal.last())?;
+            }
         }
         let end = store.journal.last();
         varint::push(capture.names, &mut self.record);

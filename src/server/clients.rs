@@ -108,6 +108,8 @@ pub enum Flag {
     Monitor = 8,
     /// Its connection has ended.
     Gone = 16,
+    /// Its next command waits for the end of a pause.
+    Paused = 32,
 }
 
 impl Clients {
@@ -148,7 +150,7 @@ impl Clients {
 
     /// All connections, oldest first.
     pub fn list(&self) -> Vec<Arc<Client>> {
-        self.by_id.lock().values().cloned().collect()
+        self.by_id.lock().values().filter(|client| !client.is_killed()).cloned().collect()
     }
 
     fn next_id(&self) -> u64 {

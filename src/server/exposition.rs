@@ -129,7 +129,7 @@ const ROWS: &[Row] = &[
         f64::from(u8::from(facts.server.store.journal.keeps()))
     }),
     gauge("pantry_journal_refuses", "1 while changes are refused because of the disk", |facts| {
-        f64::from(u8::from(facts.server.store.journal.refuses()))
+        f64::from(u8::from(facts.server.store.journal.is_failing()))
     }),
     counter("pantry_journal_batches", "Batches of changes", |facts| {
         facts.server.store.journal.last() as f64

@@ -78,6 +78,7 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     Doors::open(&server, &pool)?;
     process::write_pid(&config.pidfile);
     tokio::spawn(mind_time(server.clone()));
+    tokio::spawn(mind_pause(server.clone()));
     tokio::spawn(mind_hangup(server.clone()));
     tracing::info!("Ready to accept connections");
     supervisor::notify(config.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
@@ -158,6 +159,21 @@ async fn mind_time(server: Arc<Server>) {
                 && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms
         };
         server.clients.list().iter().filter(|client| is_idle(client)).for_each(|c| c.kill());
+    }
+}
+
+/// Ends a pause of clients when its time is over.
+async fn mind_pause(server: Arc<Server>) {
+    let (turn, clock) = (&server.store.turn, &server.store.clock);
+    loop {
+        match turn.pause_left_ms(clock.now_ms()) {
+            None => turn.pause_began().await,
+            Some(left_ms) => tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(left_ms.max(1))) => {}
+                () = turn.pause_began() => {}
+                () = turn.pause_ended() => {}
+            },
+        }
     }
 }
 

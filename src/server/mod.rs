@@ -123,6 +123,7 @@ impl Server {
         notifications.set(config.notify_keyspace_events);
         let tracking = Tracking::new(&store, &post);
         tracking.set_names_max(config.tracking_table_max_keys);
+        store.journal.set_needs_replicas(config.needs_replicas());
         Server {
             tracking,
             monitors: Monitors::new(&post),
@@ -223,6 +224,7 @@ impl Server {
         self.post.set_limits(config.client_output_buffer_limit);
         self.notifications.set(config.notify_keyspace_events);
         self.tracking.set_names_max(config.tracking_table_max_keys);
+        self.store.journal.set_needs_replicas(config.needs_replicas());
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::Server;
-use super::clients::Client;
+use super::clients::{Client, Flag};
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
 use crate::acl::Identity;
@@ -28,6 +28,7 @@ use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
 use crate::session::Session;
+use crate::store::turn::Wait;
 
 /// Output after which a batch is sent before more is executed.
 const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
@@ -53,7 +54,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         sent: 0,
         replies: 0,
         pushed: Vec::new(),
-        is_parked: false,
+        parked: None,
     };
     Worker::with(Worker::employ_porter);
     connection.session.resp3 = config.client_default_resp == 3;
@@ -84,8 +85,8 @@ struct Connection {
     replies: usize,
     /// Where in `output` messages stand that are no replies.
     pushed: Vec<Range<usize>>,
-    /// The next request waits for a script that takes long.
-    is_parked: bool,
+    /// The next request waits, and what for.
+    parked: Option<Wait>,
 }
 
 impl Connection {
@@ -115,9 +116,9 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if std::mem::take(&mut self.is_parked) && server.store.turn.poll(cx).is_pending() {
-                self.is_parked = true;
-                return Poll::Pending;
+            if let Some(wait) = self.parked {
+                ready!(server.store.turn.poll(wait, self.session.client.id, cx));
+                self.unpark();
             }
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
@@ -262,7 +263,7 @@ impl Connection {
         let parser = &mut self.parser;
         self.replies = 0;
         let (replies, pushed) = (&mut self.replies, &mut self.pushed);
-        let (missing, is_parked) = (&mut self.missing, &mut self.is_parked);
+        let (missing, parked) = (&mut self.missing, &mut self.parked);
         *missing = 0;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
@@ -279,13 +280,23 @@ impl Connection {
                 missing,
             };
             let ended = batch.run();
-            *is_parked = executor.is_parked;
+            *parked = executor.is_parked.then_some(executor.waits_for);
             ended
         });
         worker.output = output;
         worker.ahead = ahead;
         self.has_more = has_more;
+        if self.parked.is_some_and(|wait| wait != Wait::Script) {
+            self.session.client.set(Flag::Paused, true);
+        }
         used
+    }
+
+    /// What was waited for is over.
+    #[cold]
+    fn unpark(&mut self) {
+        self.parked = None;
+        self.session.client.set(Flag::Paused, false);
     }
 
     fn go_on_with_script(&mut self) {

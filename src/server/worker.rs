@@ -208,7 +208,7 @@ impl Worker {
     pub fn capture(&mut self, session: &mut Session, args: Args<'_>) -> Option<Captured> {
         let mut capture = Capture::default();
         self.run(session, |executor, session, _| {
-            executor.execute(session, args, &mut Reply::capture(&mut capture));
+            executor.execute_now(session, args, &mut Reply::capture(&mut capture));
         });
         capture.take()
     }
@@ -265,12 +265,14 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
         tokio::select! {
             () = server.stop.cancelled() => return,
             () = tokio::time::sleep(REAP_INTERVAL) => {}
+            () = store.turn.pause_ended() => {}
         }
         if server.cron_is_paused.load(Relaxed) {
             continue;
         }
-        // Without a disk that takes it, nothing may be changed.
-        let may_change = server.is_ready.load(Relaxed) && !store.journal.refuses();
+        // Without a disk that takes it, and while clients are paused, nothing may be changed.
+        let is_stopped = store.journal.is_failing() || store.turn.is_paused();
+        let may_change = server.is_ready.load(Relaxed) && !is_stopped;
         if may_change && server.active_expire.load(Relaxed) {
             for stripe in (index..store.stripes()).step_by(workers) {
                 let now_ms = store.clock.now_ms();
@@ -307,6 +309,7 @@ pub fn settings(config: &Config) -> Settings {
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
+        namespace_pairs_max: config.max_keys_per_namespace,
         eviction: eviction(config),
     }
 }

@@ -134,11 +134,11 @@ impl Store {
         self.memory.evicted_names.load(Relaxed)
     }
 
-    /// Evicts names until the limit is kept, or some that this call may evict are gone. `false` if
-    /// nothing may be evicted. No stripe may be held.
+    /// Evicts names until the limit is kept, or some that this call may evict are gone; none while
+    /// clients are paused. `false` if nothing may be evicted. No stripe may be held.
     pub fn make_room(&self, eviction: &Eviction, mut random: u64) -> bool {
         for _ in 0..EVICTIONS_AT_ONCE_MAX {
-            if !self.is_over_limit() {
+            if !self.is_over_limit() || self.turn.is_paused() {
                 break;
             }
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x9e37_79b9);

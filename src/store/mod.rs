@@ -18,9 +18,12 @@ mod heap;
 mod held;
 mod layout;
 pub mod libraries;
+pub mod limits;
 mod live;
+mod met;
 mod name;
 mod names;
+mod namespace;
 mod overlay;
 mod packed;
 mod pairs;
@@ -47,6 +50,8 @@ use parking_lot::Mutex;
 pub use evict::{Eviction, Policy};
 pub use hash::Hasher;
 pub use held::Held;
+pub use limits::Limit;
+pub use met::Freed;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
 pub use spread::Need;
@@ -109,6 +114,8 @@ pub struct Store {
     pub turn: turn::Turn,
     /// Functions, which are kept with the names.
     pub libraries: libraries::Kept,
+    /// What namespaces may hold.
+    pub limits: limits::Limits,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
@@ -216,6 +223,7 @@ impl Store {
             events: Arc::default(),
             turn: turn::Turn::default(),
             libraries: libraries::Kept::default(),
+            limits: limits::Limits::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::Freed;
 use super::boxed::Boxed;
 use super::name::{Name, NameEntry};
 use super::pairs::PairsRef;
@@ -52,13 +53,11 @@ impl Store {
             hasher: self.hasher,
             effects: &mut effects,
             whole,
-            pairs: 0,
-            names: 0,
+            freed: Freed::default(),
             budget: SLICE_SLOTS,
         };
         let min_deadline_ms = held.reap(&mut slice);
-        self.expired_pairs.fetch_add(slice.pairs, Relaxed);
-        self.expired_names.fetch_add(slice.names, Relaxed);
+        self.count_expired(slice.freed);
         self.stripes[stripe].min_deadline_ms.store(min_deadline_ms, Relaxed);
         held.release(&mut effects);
         min_deadline_ms
@@ -77,20 +76,25 @@ impl Store {
         let keys = held.last_expired(db, hashed, now_ms);
         let mut view =
             View::live(&mut held, &mut effects, Access::of(db, now_ms), Known::default());
-        let (mut names, mut pairs) = (0, 0);
+        let mut freed = Freed::default();
         if view.names.get(db, hashed).is_some_and(|entry| entry.is_expired(now_ms)) {
             view.drop_name(name, Cause::Expired);
-            names += 1;
+            freed.names += 1;
         } else {
             for key in &keys {
                 // It is a namespace, and says whether the pair was alive: it was not.
                 let _ = view.delete_pair(name, key, Cause::Hexpired);
-                pairs += 1;
+                freed.pairs += 1;
             }
         }
-        self.expired_names.fetch_add(names, Relaxed);
-        self.expired_pairs.fetch_add(pairs, Relaxed);
+        self.count_expired(freed);
         held.release(&mut effects);
+    }
+
+    /// Counts what was freed because it had expired.
+    pub fn count_expired(&self, freed: Freed) {
+        self.expired_pairs.fetch_add(freed.pairs, Relaxed);
+        self.expired_names.fetch_add(freed.names, Relaxed);
     }
 
     /// Frees a part of what was dropped. `true` if there is more.
@@ -126,8 +130,7 @@ pub(super) struct Slice<'e> {
     effects: &'e mut Effects,
     /// Names that must be held whole for what is due of them.
     whole: &'e mut Vec<(usize, Box<[u8]>)>,
-    pairs: u64,
-    names: u64,
+    freed: Freed,
     budget: isize,
 }
 
@@ -186,7 +189,7 @@ impl Slice<'_> {
         }
         if !entry.is_part() && entry.deadline_ms <= self.now_ms {
             let name = entry.name();
-            self.names += 1;
+            self.freed.names += 1;
             self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
             let name = Name { bytes: name, hash };
             store.watchers(name).touch(db, name, entry.deadline_ms);
@@ -195,7 +198,7 @@ impl Slice<'_> {
         if entry.pairs().is_err() {
             return false;
         }
-        let (effects, count) = (&mut *self.effects, &mut self.pairs);
+        let (effects, count) = (&mut *self.effects, &mut self.freed.pairs);
         let expired_ms = entry.sweep_pairs(self.now_ms, budget, |name, key| {
             *count += 1;
             let db = db as u8;

@@ -482,7 +482,9 @@ impl NameEntry {
     fn is_enough(&self, need: Need, now_ms: u64) -> bool {
         let len = self.len_of_part().unwrap_or(0);
         let leaves_some = len == 0 || len > need.pairs;
+        // Who only reads frees what he meets that has expired.
+        let may_free = need.may_change || self.min_pair_deadline_ms() <= now_ms;
         let is_kept = self.is_kept() || !need.keeps;
-        !need.may_change || (leaves_some && is_kept && !self.is_expired(now_ms))
+        (leaves_some || !may_free) && (is_kept || !need.may_change) && !self.is_expired(now_ms)
     }
 }

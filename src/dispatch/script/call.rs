@@ -49,6 +49,7 @@ impl Executor<'_> {
             result
         });
         if let Err(error) = result {
+            self.metrics.count_error(error.code());
             reply.error(&error);
         }
     }
@@ -64,25 +65,29 @@ impl Executor<'_> {
         if !spec.accepts(args.len()) || matches!(spec.command.run, Run::Container) {
             return Err(Error::plain("Wrong number of args calling Redis command from script"));
         }
-        if spec.is_refused_in_scripts {
+        if spec.is_refused_in_scripts && !self.server.scripts.may_call_all.load(Relaxed) {
             return Err(Error::plain("This Redis command is not allowed from script"));
+        }
+        let refuse = |error| {
+            self.metrics.rejected[spec.index].add(1);
+            Err(error)
+        };
+        let is_read_only = script.is_read_only || script.flags.no_writes;
+        if is_read_only && spec.may_replicate() {
+            let text = "Write commands are not allowed from read-only scripts.";
+            return refuse(Error::plain(text));
         }
         if !spec.is_write() {
             return Ok(spec);
         }
-        let is_read_only = script.is_read_only || script.flags.no_writes;
-        if is_read_only {
-            let text = "Write commands are not allowed from read-only scripts.";
-            return Err(Error::plain(text));
-        }
         if !script.has_written {
             let journal = &self.server.store.journal;
             if journal.refuses() {
-                return Err(journal.refusal());
+                return refuse(journal.refusal());
             }
             let denies = spec.command.flags.denyoom && !script.flags.allow_oom;
             if denies && script.is_short_of_memory {
-                return Err(Error::OutOfMemory);
+                return refuse(Error::OutOfMemory);
             }
         }
         Ok(spec)

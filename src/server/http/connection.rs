@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use super::answer::{self, Answer, Object};
 use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
-use super::{auth, body, host, target, v1, v4};
+use super::{auth, body, documentation, host, target, v1, v4};
 use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
@@ -35,6 +35,7 @@ use crate::server::stream::Stream;
 use crate::server::worker::Worker;
 use crate::server::{Server, exposition};
 use crate::session::Session;
+use crate::store::turn::Wait;
 
 /// Longest request line and headers together; hyper takes at most 100 headers.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
@@ -134,6 +135,11 @@ impl Connection {
         if let Some(answer) = self.metrics(head) {
             return Ok(answer);
         }
+        if matches!(head.method, Method::GET | Method::HEAD)
+            && let Some(answer) = documentation::respond(head.uri.path())
+        {
+            return Ok(answer);
+        }
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
         if !takes_body && !matches!(head.method, Method::GET | Method::HEAD) {
@@ -145,6 +151,7 @@ impl Connection {
             false => None,
         };
         let query = head.uri.query().unwrap_or_default();
+        self.turn_comes(&method, config).await;
         let request = v4::Request { method: &method, target, segments: &segments, query, body };
         let answer = v4::respond(request, &mut Commands(self));
         self.passed().await?;
@@ -159,6 +166,7 @@ impl Connection {
     ) -> Result<Answer, v1::Refusal> {
         self.check(config, head)?;
         let method = self.admit(head)?;
+        self.turn_comes(&method, config).await;
         let answer = v1::respond(self, config, head, &method, body).await;
         self.passed().await?;
         answer
@@ -196,7 +204,7 @@ impl Connection {
         let mut session = self.session.lock();
         Worker::with(|worker| {
             worker.run(&mut session, |executor, session, _| {
-                executor.execute(session, request.args(), &mut Reply::resp(&mut output, false));
+                executor.execute_now(session, request.args(), &mut Reply::resp(&mut output, false));
             });
         });
         append(reply, &output);
@@ -215,7 +223,7 @@ impl Connection {
                     output.clear();
                     let request = OwnedRequest::new(args.iter().copied());
                     let mut answer = Reply::resp(&mut output, false);
-                    executor.execute(session, request.args(), &mut answer);
+                    executor.execute_now(session, request.args(), &mut answer);
                     // The first refusal says more than what EXEC makes of it.
                     if reply.is_empty() && output.to_vec().starts_with(b"-") {
                         append(reply, &output);
@@ -297,6 +305,24 @@ impl Connection {
         let is_asked =
             matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() == "/metrics";
         is_asked.then(|| answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server)))
+    }
+
+    /// Waits while a script takes long or clients are paused, so long as for a body; what can not run
+    /// even then is refused. A request that only reads does not wait for a pause of writes.
+    async fn turn_comes(&self, method: &Method, config: &Config) {
+        let turn = &self.server.store.turn;
+        if turn.is_open() {
+            return;
+        }
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let pause = if is_read { Wait::FullPause } else { Wait::AnyPause };
+        let client_id = self.session.lock().client.id;
+        let comes = std::future::poll_fn(|cx| {
+            ready!(turn.poll(Wait::Script, client_id, cx));
+            turn.poll(pause, client_id, cx)
+        });
+        let most = Duration::from_millis(config.http_body_timeout_ms);
+        let _ = tokio::time::timeout(most, comes).await;
     }
 
     /// Waits until nothing that was shown can be lost in a crash.

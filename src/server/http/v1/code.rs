@@ -54,6 +54,7 @@ codes! {
     NotFound 404 "not_found" "There is no such path.",
     NamespaceNotFound 404 "namespace_not_found" "There is no such namespace.",
     KeyNotFound 404 "key_not_found" "The namespace has no such key.",
+    TokenNotFound 404 "token_not_found" "There is no token with this id.",
     MethodNotAllowed 405 "method_not_allowed" "The path exists, but not with this method.",
     BodyTimeout 408 "body_timeout" "The body did not arrive in time.",
     WrongType 409 "wrong_type" "The name holds a string of a Redis client, not a namespace.",
@@ -69,7 +70,7 @@ codes! {
     Loading 503 "loading" "The server is still loading its data.",
     DiskFailed 503 "disk_failed" "The journal can not be written; the message says what is known of the outcome.",
     OutOfMemory 507 "out_of_memory" "The memory limit is reached.",
-    LimitReached 507 "limit_reached" "The namespace has as many pairs as it may have.",
+    LimitReached 507 "limit_reached" "The namespace has as many pairs or bytes as it may have.",
 }
 
 /// Why a request is not served.
@@ -125,6 +126,7 @@ impl From<Error> for Refusal {
             Error::Loading => Code::Loading,
             Error::Misconf(_) => Code::DiskFailed,
             Error::OutOfMemory => Code::OutOfMemory,
+            Error::LimitReached { .. } => Code::LimitReached,
             _ => Code::InvalidArgument,
         };
         Refusal::new(code, failed.to_string())

@@ -1,11 +1,13 @@
 //! Lists: the pairs of a namespace, all namespaces, everything; whole or by pages.
 //!
 //! A whole list is sent slice by slice, each the reply of one scan: memory holds one slice, no stripe is
-//! held longer than for one, and what stays is shown once whatever else comes and goes. A page is a
-//! whole answer with a link to the next.
+//! held longer than for one, after each everybody else on the thread gets his turn, and what stays is
+//! shown once whatever else comes and goes. A page is a whole answer with a link to the next.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -26,10 +28,8 @@ use crate::server::http::connection::Connection;
 
 /// Pairs or names in a slice, at most.
 const SLICE_ROWS: u64 = 512;
-/// Slices after which others get their turn.
-const SLICES_AT_ONCE: u32 = 4;
 /// Longest page, in rows.
-const PAGE_ROWS_MAX: u64 = 10_000;
+pub(super) const PAGE_ROWS_MAX: u64 = 10_000;
 /// A header whose whole value is the link to the next page.
 const NEXT_HREF: HeaderName = HeaderName::from_static("x-kv-next-href");
 
@@ -121,7 +121,7 @@ fn whole(call: &mut Call<'_>, look: Look, what: What) -> Result<Answer, Refusal>
         slice,
         ready: None,
         seen,
-        in_row: 0,
+        is_tired: false,
         rows: 0,
         is_done: false,
     };
@@ -147,8 +147,8 @@ struct List {
     /// What is sent next, once what it shows is safe.
     ready: Option<Bytes>,
     seen: Seen,
-    /// Slices since others had their turn.
-    in_row: u32,
+    /// Others have not had their turn since the last slice.
+    is_tired: bool,
     rows: u64,
     is_done: bool,
 }
@@ -196,17 +196,23 @@ impl Source for List {
             if self.is_done {
                 return Poll::Ready(None);
             }
-            self.in_row += 1;
-            if self.in_row > SLICES_AT_ONCE {
-                self.in_row = 0;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if std::mem::take(&mut self.is_tired) {
+                return give_way(cx);
             }
+            self.is_tired = true;
             if let Err(failed) = self.advance(false) {
                 return Poll::Ready(Some(Err(io::Error::other(failed))));
             }
         }
     }
+}
+
+/// Comes back when all tasks that are ready have run, and those whose sockets became ready meanwhile. Who
+/// only wakes itself is asked again before the runtime looks at any socket.
+fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    let yielding = pin!(tokio::task::yield_now());
+    let _is_first: Poll<()> = yielding.poll(cx);
+    Poll::Pending
 }
 
 impl What {
