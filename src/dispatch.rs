@@ -4,6 +4,7 @@
 //! [`Executor`] runs the requests of one batch: consecutive commands on one stripe share its lock.
 //! It is made for a batch and dropped before any await.
 
+pub mod audit;
 mod check;
 mod overlay;
 mod pause;
@@ -34,6 +35,7 @@ use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Freed, Held, Settings, View};
 
 pub use plan::Plan;
+pub use rights::remember_refusal;
 pub use timing::Thresholds;
 
 use timing::Stopwatch;
@@ -58,6 +60,7 @@ pub struct Executor<'s> {
     /// Whether somebody is shown all commands, and what is to be shown.
     is_monitored: bool,
     monitored: String,
+    is_audited: bool,
     /// What was published and not sent yet.
     outbox: Vec<Publication>,
     /// A command ran that may change something.
@@ -116,6 +119,7 @@ impl<'s> Executor<'s> {
             seen: Seen::default(),
             is_monitored: server.monitors.are_there(),
             monitored: String::new(),
+            is_audited: server.audit.is_on(),
             outbox: Vec::new(),
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
@@ -271,7 +275,8 @@ impl<'s> Executor<'s> {
         };
         let is_grouped = self.stopwatch.groups(spec);
         let began_ns = if is_grouped { 0 } else { self.begin_timed() };
-        if let Err(error) = self.run(session, spec, args, known, reply) {
+        let result = self.run(session, spec, args, known, reply);
+        if let Err(error) = &result {
             if self.is_parked {
                 if let Some(at) = shown_at {
                     self.monitored.truncate(at);
@@ -279,7 +284,7 @@ impl<'s> Executor<'s> {
                 return;
             }
             reply.rewind(mark);
-            reply.error(&error);
+            reply.error(error);
             self.metrics.failed[spec.index].add(1);
             self.metrics.count_error(error.code());
         }
@@ -300,6 +305,9 @@ impl<'s> Executor<'s> {
         }
         if self.is_monitored && shown_at.is_none() {
             self.show(session, spec, args);
+        }
+        if self.is_audited {
+            audit::ran(self.server, session, spec, args, &result);
         }
         self.effects.end_command();
     }

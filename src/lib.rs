@@ -122,7 +122,9 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
     server.config_file = file;
     let server = Arc::new(server);
     Persistence::start(&server, disk)?;
+    server.start_audit()?;
     let served = server::listen::serve(server.clone());
+    server.audit.close();
     let closed = server.persistence.close();
     served.and(closed)
 }

@@ -48,6 +48,8 @@ pub struct Session {
     pub tracking: Option<Box<Mode>>,
     /// Whether it is a script's.
     pub is_script: bool,
+    /// Of the HTTP door: the request whose commands these are.
+    pub http: Option<HttpRequest>,
     /// What it has subscribed to.
     pub subscriptions: Subscriptions,
     /// Set by MULTI.
@@ -56,6 +58,17 @@ pub struct Session {
     pub watch: Option<Box<Watch>>,
     /// Its script is aside: nothing else of it may run, see [`crate::dispatch::script`].
     pub is_in_script: bool,
+}
+
+/// What is known of an HTTP request, for who asks what was done.
+#[derive(Debug, Default)]
+pub struct HttpRequest {
+    /// Method and path of the route that it took; none before that is known.
+    pub route: Option<(&'static str, &'static str)>,
+    /// The name and id of the token that came with it.
+    pub token: Option<String>,
+    /// Where it comes from, if that is not the peer.
+    pub address: Option<std::net::IpAddr>,
 }
 
 /// Channels, patterns and shard channels that a client has subscribed to.
@@ -129,6 +142,7 @@ impl Session {
             is_listening: false,
             tracking: None,
             is_script: false,
+            http: None,
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,

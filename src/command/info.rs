@@ -256,9 +256,16 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
     for (reason, count) in server.acl.denied() {
-        let field = if reason == "command" { "cmd" } else { reason };
+        let field = match reason {
+            "command" => "cmd",
+            "tls-cert" => "tls_cert",
+            other => other,
+        };
         fields.add(&format!("acl_access_denied_{field}"), count);
     }
+    let [audited, lost] = server.audit.counts();
+    fields.add("audit_log_lines", audited);
+    fields.add("audit_log_lost_lines", lost);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }

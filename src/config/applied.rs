@@ -8,6 +8,7 @@ use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, 
 use super::format::{OneOf, Percentiles, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
 use crate::push::keyspace::Classes;
+use crate::server::certificate::UserField;
 use crate::store::Policy;
 use crate::tls::ClientAuth;
 
@@ -21,13 +22,13 @@ const INT_MAX: i64 = i32::MAX as i64;
 const SECONDS_MAX: i64 = INT_MAX;
 const MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
-/// Access to the field `$field`, written as `$format` says.
+/// Access to a field, written as `$format` says.
 macro_rules! field {
-    ($field:ident, $format:expr) => {
+    ($($field:ident).+, $format:expr) => {
         Access::Field {
-            show: |config| $format.show(&config.$field),
+            show: |config| $format.show(&config.$($field).+),
             read: |config, words| {
-                config.$field = $format.read(words)?;
+                config.$($field).+ = $format.read(words)?;
                 Ok(())
             },
         }
@@ -50,6 +51,8 @@ pub const APPLIED: &[Directive] = &[
     row("appendonly", "yes|no", field!(appendonly, YesNo))
         .live()
         .about("Whether changes are journaled, and so outlive the process"),
+    row("audit-log", "FILE", field!(audit_log, Text { max_bytes: PATH_BYTES_MAX }))
+        .about("File for the audit log: JSON lines of who did what; empty for none"),
     row(
         "auto-aof-rewrite-min-size",
         "BYTES",
@@ -182,14 +185,26 @@ pub const APPLIED: &[Directive] = &[
     row("http-public-url", "URL", field!(http_public_url, Text { max_bytes: URL_BYTES_MAX }))
         .live()
         .about("Where clients reach the HTTP door, for links in answers; empty for as they say"),
+    row("http-rate-burst", "COUNT", field!(http_address_rate.burst, RATE))
+        .live()
+        .about("Requests at once from one address, after a pause; 0 for a second's"),
+    row("http-rate-limit", "COUNT", field!(http_address_rate.per_second, RATE))
+        .live()
+        .about("HTTP requests a second from one address; 0 for no limit"),
     row("http-tls-auth-clients", "yes|no|optional", field!(http_tls_auth_clients, CLIENT_AUTH))
         .live()
         .about("Whether HTTP clients must show a certificate of tls-ca-cert-file"),
     row("http-tls-port", "PORT", field!(http_tls_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door with TLS; 0 for none"),
+    row("http-token-rate-burst", "COUNT", field!(http_token_rate.burst, RATE))
+        .live()
+        .about("Requests at once with one token, after a pause; 0 for a second's"),
+    row("http-token-rate-limit", "COUNT", field!(http_token_rate.per_second, RATE))
+        .live()
+        .about("HTTP requests a second with one token; 0 for no limit"),
     row("http-trust-forwarded", "yes|no", field!(http_trust_forwarded, YesNo))
         .live()
-        .about("Whether X-Forwarded-Proto, -Host and -Prefix are believed, for links in answers"),
+        .about("Whether X-Forwarded-Proto, -Host, -Prefix and -For are believed: links, rate limits, audit log"),
     row(
         "latency-monitor-threshold",
         "MS",
@@ -317,6 +332,9 @@ pub const APPLIED: &[Directive] = &[
     row("tls-auth-clients", "yes|no|optional", field!(tls_auth_clients, CLIENT_AUTH))
         .live()
         .about("Whether Redis clients must show a certificate of tls-ca-cert-file"),
+    row("tls-auth-clients-user", "off|CN", field!(tls_auth_clients_user, USER_FIELD))
+        .live()
+        .about("What of a client's certificate names its ACL user, at both doors"),
     row("tls-ca-cert-dir", "DIRECTORY", field!(tls_ca_cert_dir, PATH))
         .live()
         .about("Directory of authorities that issue clients' certificates, PEM"),
@@ -364,6 +382,11 @@ const POLICY: OneOf<Policy> = OneOf(&[
 
 const CLIENT_AUTH: OneOf<ClientAuth> =
     OneOf(&[("no", ClientAuth::No), ("yes", ClientAuth::Yes), ("optional", ClientAuth::Optional)]);
+
+const RATE: Integer = Integer { min: 0, max: 1_000_000 };
+
+const USER_FIELD: OneOf<UserField> =
+    OneOf(&[("off", UserField::Off), ("CN", UserField::CommonName)]);
 
 const PATH: Text = Text { max_bytes: PATH_BYTES_MAX };
 

@@ -22,6 +22,8 @@ pub use load::{Loaded, load, load_with, report};
 pub use output_limit::{Class, OutputLimit, OutputLimits};
 
 use crate::push::keyspace::Classes;
+use crate::server::certificate::UserField;
+use crate::server::rate_limit::RateLimit;
 use crate::store::Policy;
 use crate::tls::ClientAuth;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub tls_auth_clients: ClientAuth,
     /// Whether HTTP clients must show a certificate.
     pub http_tls_auth_clients: ClientAuth,
+    /// What of a client's certificate names its user, at both doors.
+    pub tls_auth_clients_user: UserField,
     /// Addresses of the Redis door.
     pub bind: Vec<Bind>,
     /// Addresses of the HTTP door.
@@ -91,6 +95,8 @@ pub struct Config {
     pub unixsocketperm: u32,
     /// The log's file; empty: standard output.
     pub logfile: String,
+    /// The audit log's file; empty: none.
+    pub audit_log: String,
     /// File with the number of the process; empty: none.
     pub pidfile: String,
     /// Which service manager is told of the server's state.
@@ -171,6 +177,10 @@ pub struct Config {
     pub http_public_url: String,
     /// Whether `X-Forwarded-*` headers are believed.
     pub http_trust_forwarded: bool,
+    /// How much the HTTP clients at one address may ask.
+    pub http_address_rate: RateLimit,
+    /// How much may be asked with one token.
+    pub http_token_rate: RateLimit,
     /// Time an HTTP client has to send a request's headers, idle time on a connection included.
     pub http_header_timeout_ms: u64,
     /// Time an HTTP client has to send a request's body.
@@ -280,6 +290,7 @@ impl Default for Config {
             tls_protocols: String::new(),
             tls_auth_clients: ClientAuth::Yes,
             http_tls_auth_clients: ClientAuth::Optional,
+            tls_auth_clients_user: UserField::Off,
             bind: loopback.clone(),
             http_bind: loopback,
             dir: PathBuf::from("pantry-data"),
@@ -300,6 +311,7 @@ impl Default for Config {
             unixsocket: String::new(),
             unixsocketperm: 0,
             logfile: String::new(),
+            audit_log: String::new(),
             pidfile: String::new(),
             supervised: Supervised::No,
             tcp_backlog: 511,
@@ -340,6 +352,8 @@ impl Default for Config {
             http_bulk_max_rows: 10_000,
             http_public_url: String::new(),
             http_trust_forwarded: false,
+            http_address_rate: RateLimit { per_second: 0, burst: 0 },
+            http_token_rate: RateLimit { per_second: 0, burst: 0 },
             http_header_timeout_ms: 30_000,
             http_body_timeout_ms: 30_000,
             kept: BTreeMap::new(),

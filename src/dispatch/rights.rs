@@ -8,6 +8,8 @@ use crate::acl::{Denied, catalog, log};
 use crate::command::{self, Spec};
 use crate::error::{Error, Result};
 use crate::resp::request::Args;
+use crate::server::Server;
+use crate::server::clients::Client;
 use crate::session::Session;
 
 impl Executor<'_> {
@@ -126,20 +128,9 @@ impl Executor<'_> {
         object: &[u8],
         username: &[u8],
     ) {
-        let server = self.server;
-        server.acl.count(reason);
-        let entry = log::Entry {
-            count: 1,
-            reason,
-            context,
-            object: object.to_vec(),
-            username: username.to_vec(),
-            client: command::client_line(&session.client, self.now_ms).trim_end().to_owned(),
-            id: 0,
-            created_ms: 0,
-            updated_ms: 0,
-        };
-        server.acl.log.lock().add(entry, self.now_ms, server.config().acllog_max_len);
+        super::audit::refused(self.server, session, reason, object, username);
+        let places = [reason, context];
+        remember_refusal(self.server, &session.client, self.now_ms, places, object, username);
     }
 
     fn text(&self, session: &Session, spec: &Spec, denied: Denied) -> String {
@@ -153,4 +144,28 @@ impl Executor<'_> {
             Denied::Channel(_) => "No permissions to access a channel".to_owned(),
         }
     }
+}
+
+/// Adds to ACL LOG: why, in which context, what and who was refused.
+pub fn remember_refusal(
+    server: &Server,
+    client: &Client,
+    now_ms: u64,
+    [reason, context]: [&'static str; 2],
+    object: &[u8],
+    username: &[u8],
+) {
+    server.acl.count(reason);
+    let entry = log::Entry {
+        count: 1,
+        reason,
+        context,
+        object: object.to_vec(),
+        username: username.to_vec(),
+        client: command::client_line(client, now_ms).trim_end().to_owned(),
+        id: 0,
+        created_ms: 0,
+        updated_ms: 0,
+    };
+    server.acl.log.lock().add(entry, now_ms, server.config().acllog_max_len);
 }

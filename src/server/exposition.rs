@@ -94,6 +94,12 @@ const ROWS: &[Row] = &[
     counter("pantry_error_replies", "Error replies", |facts| {
         facts.sum(|of| &of.total_error_replies)
     }),
+    counter("pantry_audit_lines", "Lines written to the audit log", |facts| {
+        facts.server.audit.counts()[0] as f64
+    }),
+    counter("pantry_audit_lines_lost", "Lines of the audit log that were lost", |facts| {
+        facts.server.audit.counts()[1] as f64
+    }),
     counter("pantry_keyspace_hits", "Reads of names that were there", |facts| {
         facts.sum(|of| &of.keyspace_hits)
     }),

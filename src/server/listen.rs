@@ -96,10 +96,11 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     Ok(())
 }
 
-/// What SIGHUP asks for: the log file and the certificates are opened anew.
+/// What SIGHUP asks for: logs and certificates are opened anew.
 async fn mind_hangup(server: Arc<Server>) {
     let renew = || {
         crate::log::reopen();
+        server.audit.reopen();
         match server.tls.load(&server.config()) {
             Ok(()) => tracing::info!("certificates were read again"),
             Err(error) => tracing::warn!("certificates stay what they were: {error:#}"),
@@ -147,6 +148,7 @@ async fn mind_time(server: Arc<Server>) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.store.clock.slew();
         crate::log::reopen_if_moved();
+        server.audit.reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
         server.rate.sample(commands, server.store.clock.now_ms());
         let timeout_ms = server.config().timeout_s.saturating_mul(1000);

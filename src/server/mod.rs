@@ -3,6 +3,8 @@
 //! [`Server`] holds store, configuration, clients and counters. Doors are in [`resp`] and `http`;
 //! nothing here knows what a command means.
 
+pub mod audit;
+pub mod certificate;
 pub mod clients;
 pub mod doors;
 pub mod exposition;
@@ -12,6 +14,7 @@ pub mod latency;
 pub mod listen;
 pub mod metrics;
 pub mod process;
+pub mod rate_limit;
 pub mod resp;
 mod signals;
 pub mod slowlog;
@@ -24,6 +27,7 @@ pub mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use anyhow::Context as _;
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -42,10 +46,12 @@ use crate::script::Scripts;
 use crate::store::Store;
 use crate::tls::Tls;
 use crate::token::{self, Tokens};
+use audit::Audit;
 use clients::Clients;
 use doors::Doors;
 use latency::LatencyMonitor;
 use metrics::{Counter, Metrics, Rate};
+use rate_limit::RateLimits;
 use slowlog::Slowlog;
 
 /// What all connections of both doors share.
@@ -97,6 +103,10 @@ pub struct Server {
     pub tls: Tls,
     /// Tokens of the HTTP door.
     pub tokens: Tokens,
+    /// How much HTTP clients may ask.
+    pub rate_limits: RateLimits,
+    /// Who did what.
+    pub audit: Audit,
     /// The data directory.
     pub persistence: Persistence,
     /// Listening sockets.
@@ -148,6 +158,8 @@ impl Server {
             config_file: None,
             tls: Tls::default(),
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
+            rate_limits: RateLimits::default(),
+            audit: Audit::default(),
             persistence: Persistence::default(),
             doors: Doors::default(),
             peak_bytes: AtomicUsize::new(0),
@@ -178,6 +190,18 @@ impl Server {
                 .map_err(anyhow::Error::msg);
         }
         self.acl.add_configured(&config.users, all_channels).map_err(anyhow::Error::msg)
+    }
+
+    /// Opens the audit log, if there is to be one.
+    ///
+    /// # Errors
+    /// When its file can not be opened.
+    pub fn start_audit(&self) -> anyhow::Result<()> {
+        let path = &self.config().audit_log;
+        if path.is_empty() {
+            return Ok(());
+        }
+        self.audit.start(path).with_context(|| format!("can not open the audit log {path}"))
     }
 
     /// One counter, over all worker threads.

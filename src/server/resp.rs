@@ -16,10 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::Server;
+use super::certificate;
 use super::clients::{Client, Flag};
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::acl::Identity;
 use crate::dispatch::{Executor, Plan, script};
 use crate::error::Error;
 use crate::journal::{Passage, Seen};
@@ -42,7 +42,7 @@ const BATCHES_PER_TURN: usize = 4;
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
-    let identity = Identity::new(&server.acl);
+    let identity = certificate::identity(&stream, &client, &server);
     let mut connection = Connection {
         stream,
         session: Session::new(client.clone(), identity),

@@ -53,6 +53,17 @@ pub struct Token {
     pub last_used_ms: Option<u64>,
 }
 
+/// Whose a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The ACL user it acts as.
+    pub user: String,
+    /// The token's id.
+    pub id: String,
+    /// For people.
+    pub name: String,
+}
+
 /// What a new token shall be.
 #[derive(Debug, Clone)]
 pub struct NewToken {
@@ -86,8 +97,8 @@ impl Tokens {
         Tokens { file: File::new(path), state: Mutex::default() }
     }
 
-    /// The user of a token that exists and has not ended. Compares in constant time.
-    pub fn user_of(&self, presented: &[u8], now_ms: u64) -> Option<String> {
+    /// Whose a token is, if it exists and has not ended. Compares in constant time.
+    pub fn holder_of(&self, presented: &[u8], now_ms: u64) -> Option<Holder> {
         let id = std::str::from_utf8(presented).ok().and_then(id_of)?;
         let mut state = self.state.lock();
         let token = state.tokens.get_mut(id)?;
@@ -96,9 +107,10 @@ impl Tokens {
             return None;
         }
         token.last_used_ms = Some(now_ms);
-        let user = token.user.clone();
+        let Token { id, name, user, .. } = &*token;
+        let holder = Holder { user: user.clone(), id: id.clone(), name: name.clone() };
         state.used_since_ms.get_or_insert(now_ms);
-        Some(user)
+        Some(holder)
     }
 
     /// Makes a token. Returns the word to show once, and what is kept of it.

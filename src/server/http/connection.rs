@@ -21,7 +21,7 @@ use super::answer::{self, Answer, Object};
 use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
-use super::{auth, body, documentation, host, target, v1, v4};
+use super::{body, documentation, host, target, v1, v4};
 use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
@@ -30,6 +30,7 @@ use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
+use crate::server::certificate;
 use crate::server::clients::{Address, Client};
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
@@ -49,10 +50,13 @@ const METHOD_OVERRIDE: &str = "x-http-method-override";
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
+    pub(super) client: Arc<Client>,
     local: SocketAddr,
+    /// The user that its certificate names.
+    pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
-    session: Mutex<Session>,
+    pub(super) session: Mutex<Session>,
 }
 
 /// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
@@ -61,7 +65,9 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let Address::Inet(local) = client.laddr else { return };
     let config = server.config();
     let connection = Arc::new(Connection {
+        certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
+        client: client.clone(),
         local,
         session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
     });
@@ -131,7 +137,8 @@ impl Connection {
         if let Some(answer) = self.health(head) {
             return Ok(answer);
         }
-        let method = self.admit(head)?;
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
         if let Some(answer) = self.metrics(head) {
             return Ok(answer);
         }
@@ -165,20 +172,17 @@ impl Connection {
         body: &mut Incoming,
     ) -> Result<Answer, v1::Refusal> {
         self.check(config, head)?;
-        let method = self.admit(head)?;
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
         self.turn_comes(&method, config).await;
         let answer = v1::respond(self, config, head, &method, body).await;
         self.passed().await?;
         answer
     }
 
-    /// Lets in who has shown who it is; the method to route.
-    fn admit(&self, head: &Parts) -> Result<Method, Problem> {
-        let user_of = |token: &[u8]| self.server.tokens.user_of(token, self.now_ms());
-        let identity = auth::identity(&head.headers, &self.server.acl, user_of);
-        let identity = identity.ok_or(Error::NoAuth)?;
-        self.session.lock().become_user(identity);
-        overridden(&head.method, &head.headers)
+    /// Notes where the request leads.
+    pub(super) fn takes_route(&self, method: &'static str, path: &'static str) {
+        self.session.lock().http.get_or_insert_default().route = Some((method, path));
     }
 
     /// The clock, in unix ms.
@@ -338,6 +342,10 @@ struct Commands<'a>(&'a Connection);
 impl v4::Commands for Commands<'_> {
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
         self.0.run(args)
+    }
+
+    fn takes_route(&mut self, method: &'static str, path: &'static str) {
+        self.0.takes_route(method, path);
     }
 }
 

@@ -22,6 +22,7 @@ mod body;
 mod connection;
 mod cors;
 mod documentation;
+mod gate;
 mod host;
 mod number;
 mod openapi;

@@ -85,6 +85,9 @@ const RARE_METHODS: &[&str] = &[
 pub(super) trait Commands {
     /// One command, atomically; its reply.
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error>;
+
+    /// Notes where the request leads.
+    fn takes_route(&mut self, method: &'static str, path: &'static str);
 }
 
 /// What was asked for.
@@ -255,6 +258,7 @@ pub(super) fn respond(
     let found =
         fitting.into_iter().find_map(|route| Some((route, captures(route.path, segments)?)));
     let Some((route, params)) = found else { return Err(Problem::no_route(method, target)) };
+    commands.takes_route(route.method, route.path);
     (route.run)(&mut Call { commands, params, target, query, body })
 }
 

@@ -109,7 +109,10 @@ pub(super) async fn respond(
     let bad_path = |_| Refusal::new(Code::BadRequest, "A percent escape in the path means no text");
     let segments = target::segments(head.uri.path()).map_err(bad_path)?;
     let (operation, path) = match table::find(method, &segments) {
-        Found::Operation(operation, path) => (operation, path),
+        Found::Operation(operation, path, (name, template)) => {
+            connection.takes_route(name, template);
+            (operation, path)
+        }
         Found::OtherMethods(methods) => return Ok(other_methods(&methods, head)),
         Found::Nothing => return Err(Refusal::new(Code::NotFound, "There is no such path")),
     };

@@ -326,6 +326,8 @@ impl Operation {
 /// A route, taken apart.
 #[derive(Debug)]
 struct Route {
+    /// Method and path as they stand in the table.
+    name: (&'static str, &'static str),
     method: Method,
     segments: Vec<Segment>,
     operation: &'static Operation,
@@ -339,7 +341,8 @@ enum Segment {
 
 /// What a request leads to.
 pub(super) enum Found<'a> {
-    Operation(&'static Operation, Vec<(&'static str, &'a str)>),
+    /// With what the path captured, and the route as it stands in the table.
+    Operation(&'static Operation, Vec<(&'static str, &'a str)>, (&'static str, &'static str)),
     /// The path is there, with these methods.
     OtherMethods(Vec<&'static str>),
     Nothing,
@@ -350,13 +353,13 @@ static ROUTES: LazyLock<Vec<Vec<Route>>> = LazyLock::new(|| {
     let mut routes: Vec<Vec<Route>> = Vec::new();
     for operation in operations() {
         for line in operation.routes {
-            let (method, path) = line.split_once(" /").unwrap_or((line, ""));
-            let segments: Vec<Segment> = path.split('/').map(segment).collect();
-            let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+            let name = line.split_once(' ').unwrap_or((line, ""));
+            let segments: Vec<Segment> = name.1.split('/').skip(1).map(segment).collect();
+            let method = Method::from_bytes(name.0.as_bytes()).unwrap_or(Method::GET);
             if routes.len() <= segments.len() {
                 routes.resize_with(segments.len() + 1, Vec::new);
             }
-            routes[segments.len()].push(Route { method, segments, operation });
+            routes[segments.len()].push(Route { name, method, segments, operation });
         }
     }
     routes
@@ -379,7 +382,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a [impl AsRef<str>]) -> Found<'a
             continue;
         }
         if route.method == *method {
-            return Found::Operation(route.operation, route.captures(path));
+            return Found::Operation(route.operation, route.captures(path), route.name);
         }
         others.push(name_of(&route.method));
     }
@@ -455,7 +458,9 @@ mod tests {
         let led = |method: Method, path: &str| {
             let path: Vec<&str> = path[1..].split('/').collect();
             match find(&method, &path) {
-                Found::Operation(operation, captures) => format!("{} {captures:?}", operation.id),
+                Found::Operation(operation, captures, _) => {
+                    format!("{} {captures:?}", operation.id)
+                }
                 Found::OtherMethods(methods) => methods.join(", "),
                 Found::Nothing => String::new(),
             }
