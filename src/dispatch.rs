@@ -68,6 +68,8 @@ pub struct Executor<'s> {
     stopwatch: Stopwatch,
     /// The last command did not run: it has to wait.
     pub is_parked: bool,
+    /// Whoever gave the last command can not be told later of what came of it.
+    is_now: bool,
     /// What for, then.
     pub waits_for: Wait,
 }
@@ -124,6 +126,7 @@ impl<'s> Executor<'s> {
             may_have_changed: false,
             stopwatch: Stopwatch::start(&server.thresholds, at_ns),
             is_parked: false,
+            is_now: false,
             waits_for: Wait::default(),
         }
     }
@@ -198,8 +201,11 @@ impl<'s> Executor<'s> {
     }
 
     /// The same for a door that can not wait meanwhile: what would have to wait is refused.
+    /// A script runs to its end.
     pub fn execute_now(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
+        self.is_now = true;
         self.execute(session, args, reply);
+        self.is_now = false;
         if std::mem::take(&mut self.is_parked) {
             reply.error(&self.server.store.turn.refusal(self.waits_for));
         }

@@ -63,6 +63,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         digest_value,
         "Returns a number for each value, the same for equal values.",
     ),
+    sub("ERROR", "message", (1, 1), error, "Replies with an error."),
     sub("HELP", "", (0, 0), help, "Returns what the subcommands do."),
     sub("LISTPACK", "key", (1, 1), listpack, "Writes the pairs of a small namespace to the log."),
     sub("LOADAOF", "", (0, 0), reload, "Does what RELOAD does."),
@@ -83,6 +84,13 @@ const SUBCOMMANDS: &[Subcommand] = &[
         (0, 3),
         reload,
         "Writes every value as a snapshot would, and reads it again.",
+    ),
+    sub(
+        "REPLYBUFFER",
+        "<RESIZING <0 | 1> | PEAK-RESET-TIME ms>",
+        (2, 2),
+        replybuffer,
+        "Does nothing: no client keeps a buffer for its replies.",
     ),
     sub(
         "SET-ACTIVE-EXPIRE",
@@ -166,6 +174,11 @@ fn digest_value(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply
     Ok(())
 }
 
+/// The message begins with the error's code.
+fn error(_context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
+    Err(Error::coded(String::from_utf8_lossy(args.get(2))))
+}
+
 fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (db, name) = (context.session.db, args.get(2));
     context.executor.view(db, context.session, |view| {
@@ -241,7 +254,8 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
     match args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(0.5),
+        // What Redis shows as a double; not a coarse pi.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
@@ -281,6 +295,19 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
             ));
         }
     }
+    Ok(())
+}
+
+fn replybuffer(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    match args.get(2) {
+        word if is(word, "RESIZING") => drop(flag(args.get(3))?),
+        word if is(word, "PEAK-RESET-TIME") => match args.get(3) {
+            word if is(word, "NEVER") || is(word, "RESET") => {}
+            ms => drop(integer(ms)?),
+        },
+        _ => return Err(Error::Syntax),
+    }
+    reply.ok();
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod introspect;
 mod keyspace;
 mod latency;
 mod lcs;
+mod lolwut;
 mod memory;
 mod namespace;
 mod namespace_limit;
@@ -77,6 +78,7 @@ pub const FAMILIES: &[Family] = &[
     keyspace::FAMILY,
     latency::FAMILY,
     lcs::FAMILY,
+    lolwut::FAMILY,
     memory::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,

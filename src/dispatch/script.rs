@@ -150,7 +150,7 @@ impl Executor<'_> {
 
     fn drive(&mut self, session: &mut Session, mut script: Box<Script>, reply: &mut Reply<'_>) {
         let was_in_exec = std::mem::replace(&mut self.is_in_exec, true);
-        let progress = self.advance(&mut script, !was_in_exec);
+        let progress = self.advance(&mut script, !was_in_exec && !self.is_now);
         self.is_in_exec = was_in_exec;
         match progress {
             Progress::Aside => {
@@ -178,6 +178,7 @@ impl Executor<'_> {
                     if may_leave {
                         return Progress::Aside;
                     }
+                    self.end_if_busy(script);
                     script.engine.host.begin_slice();
                 }
             }
@@ -323,6 +324,14 @@ impl Executor<'_> {
         let is_busy = script.began.elapsed().as_millis() >= u128::from(threshold_ms);
         if threshold_ms != 0 && is_busy {
             self.server.store.turn.grow_busy();
+        }
+    }
+
+    /// Ends a script that keeps its thread from serving others, as SCRIPT KILL would.
+    fn end_if_busy(&self, script: &mut Script) {
+        let is_busy = self.server.store.turn.state() == State::Busy;
+        if self.is_now && is_busy && !script.has_written {
+            script.running().is_killed.store(true, Relaxed);
         }
     }
 

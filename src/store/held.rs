@@ -24,6 +24,8 @@ pub struct Held<'s> {
     /// The stripe that was turned to. If it is one of parts, a name that is asked for is meant by what
     /// is there.
     pub(super) at: usize,
+    /// What a transaction flushes is not counted among what is freed in the background, as in Redis.
+    pub is_in_transaction: bool,
 }
 
 pub(super) enum Guards<'s> {
@@ -38,7 +40,7 @@ pub(super) enum Guards<'s> {
 impl<'s> Held<'s> {
     /// Holds nothing yet.
     pub fn new(store: &'s Store) -> Self {
-        Held { store, guards: Guards::None, at: 0 }
+        Held { store, guards: Guards::None, at: 0, is_in_transaction: false }
     }
 
     /// Whether the stripe of `name` is held, alone or for a group of requests. What is asked for next
@@ -170,6 +172,7 @@ impl<'s> Held<'s> {
         stats.expired_names = store.expired_names.load(Relaxed);
         stats.expired_pairs = store.expired_pairs.load(Relaxed);
         stats.lazyfree_pending = store.garbage.lock().len();
+        stats.lazyfreed = store.lazyfreed.load(Relaxed);
         stats
     }
 

@@ -3,6 +3,8 @@
 //! A name whose stripe is not held is a mistake in a command's row, and ends the command. Which stripes
 //! are held, and how they are taken, is in [`super::held`].
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::boxed::Entry;
 use super::held::{Guards, Held};
 use super::name::{Name, NameEntry};
@@ -162,9 +164,12 @@ impl Names for Held<'_> {
 
     fn flush(&mut self, db: usize) {
         let store = self.store;
+        let mut names = 0;
         self.each_numbered(|number, stripe| {
             let parts = stripe.parts.take_db(db);
-            store.discard(Garbage::Parts(parts));
+            if !parts.is_empty() {
+                store.garbage.lock().push(Garbage::Parts(parts));
+            }
             if number >= STRIPES {
                 return;
             }
@@ -177,8 +182,12 @@ impl Names for Held<'_> {
                 }
                 its_db != db
             });
+            names += old.counts.names as u64;
             store.discard(Garbage::Names(old.names));
         });
+        if !self.is_in_transaction {
+            store.lazyfreed.fetch_add(names, Relaxed);
+        }
     }
 
     fn swap(&mut self, a: usize, b: usize) {

@@ -16,6 +16,7 @@ mod group;
 mod hash;
 mod heap;
 mod held;
+mod largest;
 mod layout;
 pub mod libraries;
 pub mod limits;
@@ -50,6 +51,7 @@ use parking_lot::Mutex;
 pub use evict::{Eviction, Policy};
 pub use hash::Hasher;
 pub use held::Held;
+pub use largest::Taken;
 pub use limits::Limit;
 pub use met::Freed;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
@@ -122,6 +124,7 @@ pub struct Store {
     slices: slice::Gauge,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
+    lazyfreed: AtomicU64,
 }
 
 /// A stripe on cache lines of its own, with what may be read without its lock.
@@ -188,6 +191,8 @@ pub struct Stats {
     pub expired_pairs: u64,
     /// Large values waiting to be freed in the background.
     pub lazyfree_pending: usize,
+    /// Names flushed, and large values freed in the background.
+    pub lazyfreed: u64,
 }
 
 impl Store {
@@ -230,6 +235,7 @@ impl Store {
             slices: slice::Gauge::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
+            lazyfreed: AtomicU64::new(0),
         }
     }
 
@@ -256,11 +262,14 @@ impl Store {
         self.slices.max_us()
     }
 
-    /// Forgets the counts of expired names and pairs, and the longest slice.
+    /// Forgets the counts of names and pairs that expired, were evicted or freed in the background, and
+    /// the longest slice.
     pub fn reset_stats(&self) {
         self.slices.reset();
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
+        self.lazyfreed.store(0, Relaxed);
+        self.forget_evictions();
     }
 
     /// Frees an entry: small ones at once, others later in slices.
@@ -271,6 +280,9 @@ impl Store {
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
+            if let Garbage::Name(_) | Garbage::Parts(_) = garbage {
+                self.lazyfreed.fetch_add(1, Relaxed);
+            }
             self.garbage.lock().push(garbage);
         }
     }
