@@ -18,6 +18,7 @@ use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::Server;
 use crate::server::clients::{Client, Flag};
+use crate::server::routes::Route;
 use crate::store::Watched;
 
 /// Most bytes of commands that MULTI queues.
@@ -64,7 +65,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 pub struct HttpRequest {
     /// Method and path of the route that it took; none before that is known.
-    pub route: Option<(&'static str, &'static str)>,
+    pub route: Option<Route>,
     /// The name and id of the token that came with it.
     pub token: Option<String>,
     /// Where it comes from, if that is not the peer.

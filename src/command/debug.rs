@@ -63,6 +63,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         digest_value,
         "Returns a number for each value, the same for equal values.",
     ),
+    sub("ERROR", "message", (1, 1), error, "Replies with an error."),
     sub("HELP", "", (0, 0), help, "Returns what the subcommands do."),
     sub("LISTPACK", "key", (1, 1), listpack, "Writes the pairs of a small namespace to the log."),
     sub("LOADAOF", "", (0, 0), reload, "Does what RELOAD does."),
@@ -164,6 +165,11 @@ fn digest_value(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply
     reply.array(digests.len());
     digests.iter().for_each(|digest| reply.simple(digest));
     Ok(())
+}
+
+/// The message begins with the error's code.
+fn error(_context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
+    Err(Error::coded(String::from_utf8_lossy(args.get(2))))
 }
 
 fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {

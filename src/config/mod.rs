@@ -177,6 +177,8 @@ pub struct Config {
     pub http_public_url: String,
     /// Whether `X-Forwarded-*` headers are believed.
     pub http_trust_forwarded: bool,
+    /// Namespaces that `/metrics` shows, the largest ones.
+    pub http_metrics_namespaces: usize,
     /// How much the HTTP clients at one address may ask.
     pub http_address_rate: RateLimit,
     /// How much may be asked with one token.
@@ -352,6 +354,7 @@ impl Default for Config {
             http_bulk_max_rows: 10_000,
             http_public_url: String::new(),
             http_trust_forwarded: false,
+            http_metrics_namespaces: 50,
             http_address_rate: RateLimit { per_second: 0, burst: 0 },
             http_token_rate: RateLimit { per_second: 0, burst: 0 },
             http_header_timeout_ms: 30_000,

@@ -148,7 +148,8 @@ impl Clients {
         self.len() == 0
     }
 
-    /// All connections, oldest first.
+    /// All connections, oldest first, without those that have been asked to close: to whoever asked,
+    /// they are gone, although their own threads still have to see to it.
     pub fn list(&self) -> Vec<Arc<Client>> {
         self.by_id.lock().values().filter(|client| !client.is_killed()).cloned().collect()
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::histogram::Times;
+use super::routes::Routes;
 use crate::command;
 
 /// A number that one thread counts up and others may read.
@@ -59,6 +60,8 @@ pub struct Metrics {
     pub rejected: Vec<Counter>,
     /// HTTP requests.
     pub http_requests: Counter,
+    /// The same by route.
+    pub http_routes: Routes,
     /// Error replies by their code.
     pub errors: Mutex<BTreeMap<Box<str>, u64>>,
 }
@@ -103,6 +106,7 @@ impl Default for Metrics {
             failed: per_command(),
             rejected: per_command(),
             http_requests: Counter::default(),
+            http_routes: Routes::default(),
             errors: Mutex::default(),
         }
     }
@@ -140,6 +144,7 @@ impl Metrics {
         let per_command = self.calls.iter().chain(&self.failed).chain(&self.rejected);
         single.into_iter().chain(per_command).for_each(Counter::reset);
         self.times.iter().for_each(Times::reset);
+        self.http_routes.reset();
         self.errors.lock().clear();
     }
 }

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod process;
 pub mod rate_limit;
 pub mod resp;
+pub mod routes;
 mod signals;
 pub mod slowlog;
 pub mod stream;

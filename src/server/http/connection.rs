@@ -32,6 +32,7 @@ use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
 use crate::server::certificate;
 use crate::server::clients::{Address, Client};
+use crate::server::routes::NO_ROUTE;
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
 use crate::server::{Server, exposition};
@@ -113,7 +114,8 @@ impl Connection {
         if let Some(answer) = cors.preflight(&head.method, &head.headers) {
             return answer;
         }
-        Worker::with(|worker| worker.metrics.http_requests.add(1));
+        let began_ns = self.server.store.clock.moment().1;
+        self.session.lock().http = None;
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let answer = self.respond_v1(&config, &head, &mut body).await;
             let is_soft = || v1::asks_softly(head.uri.query().unwrap_or_default(), &head.headers);
@@ -124,7 +126,20 @@ impl Connection {
         body::discard(&head.headers, body);
         let mut answer = answer;
         cors.mark(&head.headers, &mut answer);
+        self.count_answer(answer.status(), began_ns);
         answer
+    }
+
+    /// Counts a request that is about to be answered.
+    fn count_answer(&self, status: StatusCode, began_ns: u64) {
+        let ended_ns = self.server.store.clock.moment().1;
+        let route = self.session.lock().http.as_ref().and_then(|http| http.route);
+        Worker::with(|worker| {
+            let metrics = &worker.metrics;
+            metrics.http_requests.add(1);
+            let taken_ns = ended_ns.saturating_sub(began_ns);
+            metrics.http_routes.add(route.unwrap_or(NO_ROUTE), status.as_u16(), taken_ns);
+        });
     }
 
     async fn respond(
@@ -145,6 +160,7 @@ impl Connection {
         if matches!(head.method, Method::GET | Method::HEAD)
             && let Some(answer) = documentation::respond(head.uri.path())
         {
+            self.takes_route("GET", "/documentation");
             return Ok(answer);
         }
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -292,13 +308,14 @@ impl Connection {
     /// password.
     fn health(&self, head: &Parts) -> Option<Answer> {
         let is_ready = self.server.is_ready.load(Relaxed);
-        let (status, text) = match head.uri.path() {
+        let (path, status, text) = match head.uri.path() {
             _ if !matches!(head.method, Method::GET | Method::HEAD) => return None,
-            "/health/live" => (StatusCode::OK, "live"),
-            "/health/ready" if is_ready => (StatusCode::OK, "ready"),
-            "/health/ready" => (StatusCode::SERVICE_UNAVAILABLE, "loading"),
+            "/health/live" => ("/health/live", StatusCode::OK, "live"),
+            "/health/ready" if is_ready => ("/health/ready", StatusCode::OK, "ready"),
+            "/health/ready" => ("/health/ready", StatusCode::SERVICE_UNAVAILABLE, "loading"),
             _ => return None,
         };
+        self.takes_route("GET", path);
         let mut body = Object::default();
         body.text("status", text);
         Some(answer::json(status, body.end()))
@@ -308,7 +325,11 @@ impl Connection {
     fn metrics(&self, head: &Parts) -> Option<Answer> {
         let is_asked =
             matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() == "/metrics";
-        is_asked.then(|| answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server)))
+        is_asked.then(|| {
+            self.takes_route("GET", "/metrics");
+            let user = self.session.lock().identity.user().clone();
+            answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server, &user))
+        })
     }
 
     /// Waits while a script takes long or clients are paused, so long as for a body; what can not run
