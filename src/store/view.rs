@@ -299,6 +299,11 @@ impl<'a> View<'a> {
         self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())
     }
 
+    /// The header of a name, even if it has expired, for who looks into the store itself.
+    pub fn unreaped(&self, name: &[u8]) -> Option<&NameEntry> {
+        self.names.get(self.access.db, self.name(name)).filter(|entry| entry.kind().is_some())
+    }
+
     /// When the name expires, in unix ms: `None` without a name, `Some(None)` without a deadline.
     /// Does not count as access.
     pub fn deadline_ms(&self, name: &[u8]) -> Option<Option<u64>> {
