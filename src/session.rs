@@ -17,6 +17,7 @@ use crate::push::tracking::Mode;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::Server;
+use crate::server::client_memory::Kept;
 use crate::server::clients::{Client, Flag};
 use crate::server::routes::Route;
 use crate::store::Watched;
@@ -59,6 +60,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// Set by WATCH.
     pub watch: Option<Box<Watch>>,
+    /// It keeps something, so that what it takes in memory is to be counted.
+    pub is_heavy: bool,
     /// Its script is aside: nothing else of it may run, see [`crate::dispatch::script`].
     pub is_in_script: bool,
 }
@@ -150,6 +153,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,
+            is_heavy: false,
             is_in_script: false,
         }
     }
@@ -173,6 +177,7 @@ impl Session {
             }
             self.client.subscriptions[kind as usize].store(0, Relaxed);
         }
+        self.client.memory.let_all_go(Kept::Subscriptions);
         self.stop_tracking(server);
         if self.client.has(Flag::Monitor) {
             server.monitors.remove(self.client.id);
@@ -185,6 +190,7 @@ impl Session {
         if self.tracking.take().is_some() {
             server.tracking.disable(self.client.id);
             self.client.redirect.store(-1, Relaxed);
+            self.client.memory.let_all_go(Kept::Prefixes);
             for flag in [Flag::Tracking, Flag::Broadcast, Flag::BrokenRedirect] {
                 self.client.set(flag, false);
             }
@@ -208,8 +214,15 @@ impl Session {
         }
         transaction.queue.push(Queued { spec, request });
         self.client.queued.store(transaction.queue.len() as u32, Relaxed);
-        self.client.queued_bytes.store(transaction.bytes, Relaxed);
+        self.client.memory.queued.store(transaction.bytes, Relaxed);
+        self.is_heavy = true;
         true
+    }
+
+    /// Counts a name that the server keeps for this client.
+    pub fn keep(&mut self, what: Kept, name_bytes: usize) {
+        self.client.memory.keep(what, name_bytes);
+        self.is_heavy = true;
     }
 
     /// A command was refused: EXEC will be, too.
@@ -222,7 +235,7 @@ impl Session {
     /// Ends the transaction, if there is one.
     pub fn take_transaction(&mut self) -> Option<Box<Transaction>> {
         self.client.queued.store(u32::MAX, Relaxed);
-        self.client.queued_bytes.store(0, Relaxed);
+        self.client.memory.queued.store(0, Relaxed);
         self.transaction.take()
     }
 

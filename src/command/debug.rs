@@ -86,6 +86,13 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "Writes every value as a snapshot would, and reads it again.",
     ),
     sub(
+        "REPLYBUFFER",
+        "<RESIZING <0 | 1> | PEAK-RESET-TIME ms>",
+        (2, 2),
+        replybuffer,
+        "Does nothing: no client keeps a buffer for its replies.",
+    ),
+    sub(
         "SET-ACTIVE-EXPIRE",
         "<0 | 1>",
         (1, 1),
@@ -288,6 +295,19 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
             ));
         }
     }
+    Ok(())
+}
+
+fn replybuffer(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    match args.get(2) {
+        word if is(word, "RESIZING") => drop(flag(args.get(3))?),
+        word if is(word, "PEAK-RESET-TIME") => match args.get(3) {
+            word if is(word, "NEVER") || is(word, "RESET") => {}
+            ms => drop(integer(ms)?),
+        },
+        _ => return Err(Error::Syntax),
+    }
+    reply.ok();
     Ok(())
 }
 

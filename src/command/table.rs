@@ -24,6 +24,8 @@ pub struct Spec {
     pub pair_at: Option<usize>,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether it stands under a container.
+    pub is_subcommand: bool,
     /// Whether scripts may not call it.
     pub is_refused_in_scripts: bool,
     /// Whether it runs while a script is busy.
@@ -58,11 +60,6 @@ impl Spec {
     /// Whether a pause of writes holds it up.
     pub fn may_replicate(&self) -> bool {
         self.is_write() || self.command.flags.may_replicate
-    }
-
-    /// Whether it stands under a container.
-    pub fn is_subcommand(&self) -> bool {
-        self.command.name.contains(' ')
     }
 
     /// Redis's names for its flags.
@@ -183,6 +180,7 @@ impl Table {
                     keys,
                     pair_at,
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::clients::{Address, Client};
+use super::clients::{Address, Client, Flag};
 use super::doors::{Door, Doors};
 use super::stream::Accepted;
 use super::worker::{self, Worker};
@@ -140,7 +140,7 @@ async fn no_clients(server: &Server) {
     }
 }
 
-/// Once a second: follows the wall clock, and closes Redis clients that idle beyond `timeout`.
+/// Once a second: follows the wall clock, and looks after clients.
 async fn mind_time(server: Arc<Server>) {
     let mut token_trouble = String::new();
     loop {
@@ -151,16 +151,26 @@ async fn mind_time(server: Arc<Server>) {
         server.audit.reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
         server.rate.sample(commands, server.store.clock.now_ms());
-        let timeout_ms = server.config().timeout_s.saturating_mul(1000);
-        if timeout_ms == 0 {
-            continue;
+        mind_clients(&server);
+    }
+}
+
+/// Closes Redis clients that idle beyond `timeout`, unless they wait for messages or for the end of a
+/// pause, and those for which too much waits for too long.
+fn mind_clients(server: &Server) {
+    let timeout_ms = server.config().timeout_s.saturating_mul(1000);
+    let now_ms = server.store.clock.now_ms();
+    for client in server.clients.list() {
+        let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
+        let may_idle = client.resp.load(Relaxed) == 0
+            || client.is_subscriber()
+            || client.has(Flag::Paused)
+            || client.has(Flag::Monitor);
+        if timeout_ms > 0 && idle_ms > timeout_ms && !may_idle {
+            client.kill();
+        } else if client.has_output() && server.post.is_over_limit(&client, now_ms) {
+            server.post.cut(&client);
         }
-        let now_ms = server.store.clock.now_ms();
-        let is_idle = |client: &Arc<Client>| {
-            client.resp.load(Relaxed) != 0
-                && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms
-        };
-        server.clients.list().iter().filter(|client| is_idle(client)).for_each(|c| c.kill());
     }
 }
 

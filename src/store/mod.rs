@@ -104,6 +104,7 @@ pub struct Store {
     slices: slice::Gauge,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
+    lazyfreed: AtomicU64,
 }
 
 /// A stripe on cache lines of its own, with what may be read without its lock.
@@ -164,6 +165,8 @@ pub struct Stats {
     pub expired_pairs: u64,
     /// Large values waiting to be freed in the background.
     pub lazyfree_pending: usize,
+    /// Names flushed, and large values freed in the background.
+    pub lazyfreed: u64,
 }
 
 impl Store {
@@ -199,6 +202,7 @@ impl Store {
             slices: slice::Gauge::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
+            lazyfreed: AtomicU64::new(0),
         }
     }
 
@@ -225,11 +229,14 @@ impl Store {
         self.slices.max_us()
     }
 
-    /// Forgets the counts of expired names and pairs, and the longest slice.
+    /// Forgets the counts of names and pairs that expired, were evicted or freed in the background, and
+    /// the longest slice.
     pub fn reset_stats(&self) {
         self.slices.reset();
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
+        self.lazyfreed.store(0, Relaxed);
+        self.forget_evictions();
     }
 
     /// Frees an entry: small ones at once, others later in slices.
@@ -239,6 +246,9 @@ impl Store {
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
+            if let Garbage::Name(_) = garbage {
+                self.lazyfreed.fetch_add(1, Relaxed);
+            }
             self.garbage.lock().push(garbage);
         }
     }

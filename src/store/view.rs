@@ -187,10 +187,9 @@ impl<'a> View<'a> {
     }
 
     /// Lets listeners know of every name that is looked for in vain.
-    #[must_use]
-    pub fn noting_misses(mut self) -> Self {
+    #[inline]
+    pub fn note_misses(&mut self) {
         self.notes_misses = self.effects.notes.are_taken();
-        self
     }
 
     /// How often names that were asked for were there, so far.
