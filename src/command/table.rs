@@ -28,6 +28,8 @@ pub struct Spec {
     pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether it stands under a container.
+    pub is_subcommand: bool,
     /// Whether scripts may not call it.
     pub is_refused_in_scripts: bool,
     /// Whether it runs while a script is busy.
@@ -62,11 +64,6 @@ impl Spec {
     /// Whether a pause of writes holds it up.
     pub fn may_replicate(&self) -> bool {
         self.is_write() || self.command.flags.may_replicate
-    }
-
-    /// Whether it stands under a container.
-    pub fn is_subcommand(&self) -> bool {
-        self.command.name.contains(' ')
     }
 
     /// Redis's names for its flags.
@@ -189,6 +186,7 @@ impl Table {
                     pair_keys: syntax::pair_keys(command),
                     keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,

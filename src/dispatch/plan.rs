@@ -24,10 +24,14 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// Nothing is known.
+    pub const UNKNOWN: Plan<'static> =
+        Plan { word: &[], spec: None, known: Known { name: None, key: None } };
+
     /// Looks a request up and hashes what it names.
     #[inline]
     pub fn new(store: &Store, args: Args<'a>) -> Plan<'a> {
-        Plan::after(&Plan::default(), store, args)
+        Plan::after(&Plan::UNKNOWN, store, args)
     }
 
     /// The same for the request behind another one, with which it often shares command and name.
@@ -77,6 +81,7 @@ impl Executor<'_> {
     /// Looks at requests that will be run next: takes the stripes of the first ones, and brings what
     /// they need into the processor's cache.
     pub fn look_ahead(&mut self, session: &Session, plans: &[Plan<'_>]) {
+        self.is_plain = self.finds_plain(session);
         if session.transaction.is_some() || self.over_overlay {
             return;
         }

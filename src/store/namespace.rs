@@ -96,6 +96,12 @@ impl<'v> Pairs<'v> {
         self.pairs.iter().filter_map(move |pair| pairs.alive(pair))
     }
 
+    /// Shows what [`Pairs::iter`] gives, in less time.
+    #[inline]
+    pub fn each(&self, mut visit: impl FnMut(Pair<'v>)) {
+        self.pairs.each(|pair| self.alive(pair).into_iter().for_each(&mut visit));
+    }
+
     /// Number of live pairs. Walks them if any may have expired.
     pub fn count(&self) -> usize {
         if self.pairs.min_deadline_ms() > self.now_ms { self.len() } else { self.iter().count() }

@@ -124,6 +124,17 @@ impl<'e> PairsRef<'e> {
         few.into_iter().flatten().chain(tables.flat_map(Table::iter))
     }
 
+    /// Shows them in the order of [`PairsRef::iter`].
+    #[inline]
+    pub fn each(self, mut visit: impl FnMut(PairRef<'e>)) {
+        match self {
+            PairsRef::Few(few) => few.iter().for_each(visit),
+            PairsRef::Many(table) => {
+                table.ordered().for_each(|segment| segment.each(&mut visit));
+            }
+        }
+    }
+
     pub fn nth(self, rank: usize) -> Option<PairRef<'e>> {
         match self {
             PairsRef::Few(few) => few.iter().nth(rank),

@@ -267,7 +267,7 @@ impl<H: Heap> Table<H> {
     }
 
     /// Segments in hash order, each once.
-    fn ordered(&self) -> impl Iterator<Item = &Segment<H>> {
+    pub(super) fn ordered(&self) -> impl Iterator<Item = &Segment<H>> {
         let directory = &self.directory;
         (0..directory.len())
             .filter(move |&i| i == 0 || directory[i] != directory[i - 1])

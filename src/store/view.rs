@@ -195,10 +195,9 @@ impl<'a> View<'a> {
     }
 
     /// Lets listeners know of every name that is looked for in vain.
-    #[must_use]
-    pub fn noting_misses(mut self) -> Self {
+    #[inline]
+    pub fn note_misses(&mut self) {
         self.notes_misses = self.effects.notes.are_taken();
-        self
     }
 
     /// How often names that were asked for were there, so far.
@@ -318,6 +317,11 @@ impl<'a> View<'a> {
     /// table of names.
     pub fn bytes(&self, entry: &NameEntry) -> usize {
         self.names.bytes(self.access.db, entry)
+    }
+
+    /// The header of a name, even if it has expired, for who looks into the store itself.
+    pub fn unreaped(&self, name: &[u8]) -> Option<&NameEntry> {
+        self.names.get(self.access.db, self.name(name)).filter(|entry| entry.kind().is_some())
     }
 
     /// When the name expires, in unix ms: `None` without a name, `Some(None)` without a deadline.

@@ -77,8 +77,8 @@ impl Harness {
         self.random += 1;
         let metrics = server.metrics[0].clone();
         let mut executor =
-            Executor::new(server, &metrics, &settings, Effects::default(), self.random)
-                .of_client(session.client.id);
+            Executor::new(server, &metrics, &settings, Effects::default(), self.random);
+        executor.set_client(session.client.id);
         if self.over_overlay {
             executor = executor.over_overlay();
         }
