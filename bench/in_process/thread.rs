@@ -93,8 +93,8 @@ impl<'s> Thread<'s> {
             Executor::new(self.server, metrics, &Settings::NONE, effects, self.random);
         self.output.clear();
         for requests in batch.chunks(AHEAD_MAX) {
-            let mut plans = [Plan::default(); AHEAD_MAX];
-            let mut last = Plan::default();
+            let mut plans = [Plan::UNKNOWN; AHEAD_MAX];
+            let mut last = Plan::UNKNOWN;
             for (request, plan) in requests.iter().zip(&mut plans) {
                 last = Plan::after(&last, &self.server.store, request.args());
                 *plan = last;

@@ -132,6 +132,10 @@ impl<'e> PairsRef<'e> {
             PairsRef::Many(table) => {
                 table.ordered().for_each(|segment| segment.each(&mut visit));
             }
+            PairsRef::Parts(parts) => {
+                let segments = parts.tables().flat_map(Table::ordered);
+                segments.for_each(|segment| segment.each(&mut visit));
+            }
         }
     }
 
