@@ -141,7 +141,7 @@ fn kill(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
         if is_own {
             context.session.should_close = true;
         } else {
-            client.kill();
+            context.executor.server.clients.close(&client);
         }
         killed += 1;
     }
@@ -176,7 +176,10 @@ fn list(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
 }
 
 fn no_evict(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    context.session.client.no_evict.store(on_or_off(args.get(2))?, Relaxed);
+    let is_spared = on_or_off(args.get(2))?;
+
+    context.session.client.no_evict.store(is_spared, Relaxed);
+    context.executor.server.clients.keep_limit();
     reply.ok();
     Ok(())
 }
@@ -404,20 +407,23 @@ fn seconds(from_ms: u64, to_ms: u64) -> u64 {
 }
 
 /// One line of CLIENT LIST. Has all fields of Redis's: those for what does not exist here, such as
-/// subscriptions and reply buffers, are 0; `fd` is -1, since sockets are the doors' matter; `tot-mem`
-/// is what waits in buffers and queue.
+/// reply buffers, are 0; `fd` is -1, since sockets are the doors' matter;
+/// `io-thread` is the worker thread.
 pub fn client_line(client: &Client, now_ms: u64) -> String {
     let names = client.names.lock();
-    let (query, output) = (client.query_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
-    let queued = client.queued_bytes.load(Relaxed);
+    let memory = &client.memory;
+    let [query, query_free, args, output, queued] =
+        [&memory.query, &memory.query_free, &memory.args, &memory.output, &memory.queued]
+            .map(|bytes| bytes.load(Relaxed));
+    let listed = memory.output_list() + client.mailbox.bytes();
     let [sub, psub, ssub] = client.subscriptions.each_ref().map(|count| count.load(Relaxed));
     let command = client.last_command.load(Relaxed) as usize;
     let command = table().specs.get(command).map_or("NULL", |spec| &spec.full_name);
     format!(
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} \
-         multi={} watch={} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 \
-         obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={} \
-         redir={} resp={} lib-name={} lib-ver={}\n",
+         multi={} watch={} qbuf={query} qbuf-free={query_free} argv-mem={args} multi-mem={queued} rbs=0 \
+         rbp=0 obl={} oll={} omem={listed} tot-mem={} events={} cmd={command} user={} \
+         redir={} resp={} lib-name={} lib-ver={} io-thread={}\n",
         client.id,
         client.addr,
         client.laddr,
@@ -428,14 +434,16 @@ pub fn client_line(client: &Client, now_ms: u64) -> String {
         client.db.load(Relaxed),
         client.queued.load(Relaxed).cast_signed(),
         client.watching.load(Relaxed),
-        usize::from(output > 0),
-        query + output + queued,
+        output - memory.output_list().min(output),
+        usize::from(listed > 0),
+        client.bytes(),
         if output > 0 { "rw" } else { "r" },
         names.user,
         client.redirect.load(Relaxed),
         client.resp.load(Relaxed),
         names.lib_name,
         names.lib_ver,
+        client.worker(),
     )
 }
 

@@ -86,6 +86,13 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "Writes every value as a snapshot would, and reads it again.",
     ),
     sub(
+        "REPLYBUFFER",
+        "<RESIZING <0 | 1> | PEAK-RESET-TIME ms>",
+        (2, 2),
+        replybuffer,
+        "Does nothing: no client keeps a buffer for its replies.",
+    ),
+    sub(
         "SET-ACTIVE-EXPIRE",
         "<0 | 1>",
         (1, 1),
@@ -175,7 +182,7 @@ fn error(_context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_>)
 fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (db, name) = (context.session.db, args.get(2));
     context.executor.view(db, context.session, |view| {
-        let header = view.header(name).ok_or(Error::NoSuchKey)?;
+        let header = view.unreaped(name).ok_or(Error::NoSuchKey)?;
         if !encoding(view, header).starts_with("listpack") {
             return Err(Error::plain("Not a listpack encoded object."));
         }
@@ -199,7 +206,7 @@ fn object(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
     let (db, name) = (context.session.db, args.get(2));
     let now_ms = context.executor.now_ms();
     let shown = context.executor.view(db, context.session, |view| {
-        let entry = view.header(name).ok_or(Error::NoSuchKey)?;
+        let entry = view.unreaped(name).ok_or(Error::NoSuchKey)?;
         let idle_s = entry.idle_s(view.settings().eviction.usage, now_ms);
         let len = dump_name(view, name)?.map_or(0, |payload| payload.len());
         let (lru, encoding) = ((now_ms / 1000).saturating_sub(idle_s), encoding(view, entry));
@@ -288,6 +295,19 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
             ));
         }
     }
+    Ok(())
+}
+
+fn replybuffer(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    match args.get(2) {
+        word if is(word, "RESIZING") => drop(flag(args.get(3))?),
+        word if is(word, "PEAK-RESET-TIME") => match args.get(3) {
+            word if is(word, "NEVER") || is(word, "RESET") => {}
+            ms => drop(integer(ms)?),
+        },
+        _ => return Err(Error::Syntax),
+    }
+    reply.ok();
     Ok(())
 }
 

@@ -216,6 +216,9 @@ fn renamenx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     Ok(())
 }
 
+/// Redis's types of values; most are not part of this store.
+const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
+
 fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let cursor = parse_u64(args.get(1)).ok_or(Error::plain("invalid cursor"))?;
     let (mut pattern, mut count, mut kind) = (&b"*"[..], 10, None);
@@ -229,7 +232,12 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
                 return Err(Error::Syntax);
             }
         } else if options.accept("TYPE") {
-            kind = Some(options.required()?);
+            let wanted = options.required()?;
+            if !TYPES.iter().any(|known| is(wanted, known)) {
+                let wanted = String::from_utf8_lossy(wanted);
+                return Err(Error::plain(format!("unknown type name '{wanted}'")));
+            }
+            kind = Some(wanted);
         } else if options.accept("NOVALUES") {
             return Err(Error::plain("NOVALUES option can only be used in HSCAN"));
         } else {

@@ -143,7 +143,8 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
 }
 
 fn memory(fields: &mut Fields, facts: &Facts<'_>) {
-    let used = facts.store.bytes as u64;
+    let clients = facts.server.clients.bytes();
+    let used = (facts.store.bytes + clients) as u64;
     let resident = process::resident_bytes();
     fields.add_bytes("used_memory", used);
     if let Some(resident) = resident {
@@ -160,7 +161,11 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     let ratio = resident.map(|resident| format!("{:.2}", resident as f64 / used.max(1) as f64));
     fields.add_some("mem_fragmentation_ratio", ratio);
     fields.add("mem_allocator", "jemalloc");
+    fields.add("mem_clients_normal", clients);
+    fields.add("mem_clients_slaves", 0);
+    fields.add("mem_not_counted_for_evict", 0);
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+    fields.add("lazyfreed_objects", facts.store.lazyfreed);
     fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
     fields.add("number_of_libraries", facts.server.store.libraries.len());
 }
@@ -242,8 +247,11 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("total_net_output_bytes", sum(|of| &of.total_net_output_bytes));
     fields.add("rejected_connections", sum(|of| &of.rejected_connections));
     fields.add("expired_keys", facts.store.expired_names);
+    // There is no MIGRATE.
+    fields.add("migrate_cached_sockets", 0);
     fields.add("expired_subkeys", facts.store.expired_pairs);
     fields.add("evicted_keys", server.store.evicted_names());
+    fields.add("evicted_clients", server.clients.evicted());
     fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
     fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
     fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
@@ -255,6 +263,8 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("tracking_total_prefixes", tracking.prefixes);
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
+    let too_large = server.clients.too_large_queries.load(Relaxed);
+    fields.add("client_query_buffer_limit_disconnections", too_large);
     for (reason, count) in server.acl.denied() {
         let field = match reason {
             "command" => "cmd",

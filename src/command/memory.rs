@@ -71,8 +71,7 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
     let store = context.executor.held.stats();
     let names: usize = store.dbs.iter().map(|db| db.names).sum();
     let used = store.bytes;
-    let clients = server.clients.list();
-    let buffers: usize = clients.iter().map(|client| client.buffer_bytes()).sum();
+    let buffers = server.clients.bytes();
     let peak = server.peak_bytes(used);
     let numbers = [
         ("peak.allocated", peak),
@@ -109,7 +108,7 @@ fn usage(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     options.finish()?;
 
     match view.header(args.get(2)) {
-        Some(entry) => reply.count(entry.bytes()),
+        Some(entry) => reply.count(view.bytes(entry)),
         None => reply.null(),
     }
     Ok(())

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::push::pubsub::{Kind, Publication};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::client_memory::Kept;
 use crate::session::Session;
 
 /// The family.
@@ -136,6 +137,7 @@ fn subscribe_to(
     for name in args.iter().skip(1) {
         if session.subscriptions.of_mut(kind).insert(name.into()) {
             server.pubsub.subscribe(kind, name, &session.client);
+            session.keep(Kept::Subscriptions, name.len());
         }
         confirm(kind, word, Some(name), session, reply);
     }
@@ -161,6 +163,7 @@ fn unsubscribe_from(
     for name in args.iter().skip(1).chain(all.iter().map(|name| &**name)) {
         if session.subscriptions.of_mut(kind).remove(name) {
             server.pubsub.unsubscribe(kind, name, session.client.id);
+            session.client.memory.let_go(Kept::Subscriptions, name.len());
         }
         confirm(kind, word, Some(name), session, reply);
     }

@@ -180,6 +180,16 @@ pub const APPLIED: &[Directive] = &[
         field!(http_header_timeout_ms, Integer { min: 1, max: MS_MAX }),
     )
     .about("Time an HTTP client has to send headers, idle time included"),
+    row("http-maxclients", "COUNT", field!(http_maxclients, Integer { min: 0, max: u32::MAX as i64 }))
+        .live()
+        .about("Most HTTP clients, so that Redis clients find room; 0 for as many as maxclients"),
+    row(
+        "http-metrics-namespaces",
+        "COUNT",
+        field!(http_metrics_namespaces, Integer { min: 0, max: 1000 }),
+    )
+    .live()
+    .about("Namespaces whose pairs and bytes /metrics shows, the largest of those one may read"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
     row("http-public-url", "URL", field!(http_public_url, Text { max_bytes: URL_BYTES_MAX }))

@@ -69,7 +69,8 @@ impl Executor<'_> {
         let needs_memory = spec.command.flags.denyoom
             || (is_exec && queue.into_iter().any(|queued| queued.spec.command.flags.denyoom));
         self.release();
-        !needs_memory || self.server.store.make_room(&self.settings.eviction, self.random)
+        let has_room = self.server.store.make_room(&self.settings.eviction, self.random);
+        !needs_memory || has_room
     }
 
     /// Answers what can not be run. A transaction is then discarded by EXEC, or by its own refusal.

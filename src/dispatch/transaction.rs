@@ -10,6 +10,7 @@ use crate::command::{Keys, Spec};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::client_memory::Kept;
 use crate::session::{Queued, Session, Watch};
 use crate::store::view::Known;
 
@@ -28,6 +29,7 @@ impl Executor<'_> {
         if let Some(watch) = watch {
             self.forget(&watch);
             session.client.watching.store(0, Relaxed);
+            session.client.memory.let_all_go(Kept::Watched);
         }
         if transaction.is_aborted {
             self.release();
@@ -37,7 +39,7 @@ impl Executor<'_> {
             reply.null_array();
         } else {
             reply.array(transaction.queue.len());
-            self.is_in_exec = true;
+            (self.is_in_exec, self.held.is_in_transaction) = (true, true);
             for queued in &transaction.queue {
                 let args = queued.request.args();
                 if !session.identity.is_free(&self.server.acl)
@@ -50,7 +52,7 @@ impl Executor<'_> {
                 }
                 self.call(session, queued.spec, args, Known::default(), reply);
             }
-            self.is_in_exec = false;
+            (self.is_in_exec, self.held.is_in_transaction) = (false, false);
         }
         self.release();
         Ok(())
@@ -65,6 +67,7 @@ impl Executor<'_> {
             self.forget(&watch);
             self.release();
             session.client.watching.store(0, Relaxed);
+            session.client.memory.let_all_go(Kept::Watched);
         }
     }
 

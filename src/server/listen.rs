@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::clients::{Address, Client};
+use super::clients::{Address, Client, Flag};
 use super::doors::{Door, Doors};
 use super::stream::Accepted;
 use super::worker::{self, Worker};
@@ -29,6 +29,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Pool {
     workers: Vec<(Handle, AtomicUsize)>,
+    /// Of all connections, those of HTTP.
+    http: AtomicUsize,
 }
 
 /// Serves until the process is asked to stop.
@@ -49,6 +51,7 @@ pub fn serve(server: Arc<Server>) -> Result<()> {
     let runtimes: Vec<Runtime> =
         (0..workers).map(|_| event_loop()).collect::<io::Result<_>>().context("event loop")?;
     let pool = Arc::new(Pool {
+        http: AtomicUsize::new(0),
         workers: runtimes.iter().map(|rt| (rt.handle().clone(), AtomicUsize::new(0))).collect(),
     });
     let mut runtimes = runtimes.into_iter();
@@ -140,7 +143,7 @@ async fn no_clients(server: &Server) {
     }
 }
 
-/// Once a second: follows the wall clock, and closes Redis clients that idle beyond `timeout`.
+/// Once a second: follows the wall clock, and looks after clients.
 async fn mind_time(server: Arc<Server>) {
     let mut token_trouble = String::new();
     loop {
@@ -151,16 +154,26 @@ async fn mind_time(server: Arc<Server>) {
         server.audit.reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
         server.rate.sample(commands, server.store.clock.now_ms());
-        let timeout_ms = server.config().timeout_s.saturating_mul(1000);
-        if timeout_ms == 0 {
-            continue;
+        mind_clients(&server);
+    }
+}
+
+/// Closes Redis clients that idle beyond `timeout`, unless they wait for messages or for the end of a
+/// pause, and those for which too much waits for too long.
+fn mind_clients(server: &Server) {
+    let timeout_ms = server.config().timeout_s.saturating_mul(1000);
+    let now_ms = server.store.clock.now_ms();
+    for client in server.clients.list() {
+        let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
+        let may_idle = client.resp.load(Relaxed) == 0
+            || client.is_subscriber()
+            || client.has(Flag::Paused)
+            || client.has(Flag::Monitor);
+        if timeout_ms > 0 && idle_ms > timeout_ms && !may_idle {
+            client.kill();
+        } else if client.has_output() && server.post.is_over_limit(&client, now_ms) {
+            server.post.cut(&client);
         }
-        let now_ms = server.store.clock.now_ms();
-        let is_idle = |client: &Arc<Client>| {
-            client.resp.load(Relaxed) != 0
-                && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms
-        };
-        server.clients.list().iter().filter(|client| is_idle(client)).for_each(|c| c.kill());
     }
 }
 
@@ -262,7 +275,9 @@ impl Pool {
             return;
         }
         let resp = if door.is_redis() { 2 } else { 0 };
-        let registered = server.clients.connect((addr, laddr), resp, now_ms, config.maxclients);
+        let has_room = door.is_redis() || self.http.load(Relaxed) < config.http_maxclients();
+        let max = if has_room { config.maxclients } else { 0 };
+        let registered = server.clients.connect((addr, laddr), resp, now_ms, max);
         let Some(client) = registered else {
             metrics.rejected_connections.add(1);
             refuse(door, stream, FULL);
@@ -273,8 +288,9 @@ impl Pool {
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.1.load(Relaxed));
         let Some((index, (handle, count))) = fewest else { return };
         count.fetch_add(1, Relaxed);
+        self.http.fetch_add(usize::from(!door.is_redis()), Relaxed);
         client.set_worker(index);
-        let seat = Seat { pool: self.clone(), server: server.clone(), client, index };
+        let seat = Seat { pool: self.clone(), server: server.clone(), client, index, door };
         handle.spawn(async move {
             let served = serve_one(stream, seat.client.clone(), seat.server.clone(), door).await;
             if let Err(error) = served {
@@ -290,12 +306,14 @@ struct Seat {
     server: Arc<Server>,
     client: Arc<Client>,
     index: usize,
+    door: Door,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.server.clients.disconnect(&self.client);
         self.pool.workers[self.index].1.fetch_sub(1, Relaxed);
+        self.pool.http.fetch_sub(usize::from(!self.door.is_redis()), Relaxed);
     }
 }
 

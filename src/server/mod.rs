@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod certificate;
+pub mod client_memory;
 pub mod clients;
 pub mod doors;
 pub mod exposition;
@@ -16,6 +17,7 @@ pub mod metrics;
 pub mod process;
 pub mod rate_limit;
 pub mod resp;
+pub mod routes;
 mod signals;
 pub mod slowlog;
 pub mod stream;
@@ -60,7 +62,7 @@ pub struct Server {
     /// All data.
     pub store: Store,
     /// All connected clients.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     /// Brings them what they did not ask for.
     pub post: Arc<Post>,
     /// Channels and their subscribers.
@@ -126,7 +128,9 @@ impl Server {
         store.limit_memory(config.maxmemory_bytes);
         let thresholds = Thresholds::default();
         thresholds.follow(&config);
-        let post = Arc::new(Post::new(workers));
+        let clients = Arc::new(Clients::new(store.others_bytes()));
+        clients.limit_memory(config.maxmemory_clients_bytes());
+        let post = Arc::new(Post::new(workers, &clients));
         post.set_limits(config.client_output_buffer_limit);
         let pubsub = Arc::new(PubSub::new(&post));
         let notifications = Notifications::new(&store, &pubsub);
@@ -141,7 +145,7 @@ impl Server {
             pubsub,
             feed: Feed::new(&store, &post),
             store,
-            clients: Clients::default(),
+            clients,
             post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
@@ -242,6 +246,7 @@ impl Server {
         }
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
+        self.clients.limit_memory(config.maxmemory_clients_bytes());
         self.thresholds.follow(&config);
         self.slowlog.shorten(config.slowlog_max_len);
         self.store.journal.set_policy(config.appendfsync);

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::Server;
 use super::metrics::Metrics;
-use crate::config::Config;
+use crate::config::{Class, Config, OutputLimit};
 use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
 use crate::journal::gate::Gate;
@@ -49,6 +49,8 @@ pub struct Worker {
     pub config: Config,
     /// Limits of a Redis client that is authenticated.
     pub limits: Limits,
+    /// Whether replies are limited by client-output-buffer-limit.
+    pub limits_output: bool,
     /// Where sockets are read into; requests are parsed in place.
     pub input: Vec<u8>,
     /// Where replies are written before they are sent.
@@ -76,6 +78,7 @@ impl Worker {
         let worker = Worker {
             metrics: server.metrics[index].clone(),
             limits: limits(&config),
+            limits_output: limits_output(&config),
             settings: settings(&config),
             config_version: server.config_version(),
             input: vec![0; INPUT_BYTES],
@@ -118,13 +121,16 @@ impl Worker {
         self.refresh();
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let effects = std::mem::take(&mut self.effects);
-        let mut executor =
-            Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random)
-                .of_client(session.client.id);
-        session.client.active_ms.store(executor.now_ms(), Relaxed);
-        let result = batch(&mut executor, session, &self.limits);
         let before = session.seen.wrote;
-        self.effects = executor.finish(session);
+        let result = {
+            let mut executor =
+                Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random);
+            executor.set_client(session.client.id);
+            session.client.active_ms.store(executor.now_ms(), Relaxed);
+            let result = batch(&mut executor, session, &self.limits);
+            self.effects = executor.finish(session);
+            result
+        };
         if session.seen.wrote != before && self.server.store.journal.keeps() {
             self.call_writer();
         }
@@ -236,6 +242,7 @@ impl Worker {
             self.config_version = version;
             self.config = Config::clone(&self.server.config());
             self.limits = limits(&self.config);
+            self.limits_output = limits_output(&self.config);
             self.settings = settings(&self.config);
         }
     }
@@ -299,6 +306,10 @@ fn limits(config: &Config) -> Limits {
         request_max_bytes: config.client_query_buffer_limit_bytes,
         ..Limits::AUTHENTICATED
     }
+}
+
+fn limits_output(config: &Config) -> bool {
+    config.client_output_buffer_limit.of(Class::Normal) != OutputLimit::default()
 }
 
 /// What of the configuration concerns names and pairs.

@@ -4,6 +4,7 @@
 //! kept, the best of all goes. No stripe is held from one step to the next. What the limit and the
 //! policy are is the configuration's matter.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -11,8 +12,7 @@ use parking_lot::Mutex;
 use super::usage::Usage;
 use super::view::{Known, View};
 use super::{
-    Access, DATABASES, Db, Held, NEVER, NameEntry, Padded, STRIPES, Settings, Store, Stripe,
-    stripe_of,
+    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe, stripe_of,
 };
 use crate::journal::effect::Effects;
 
@@ -23,7 +23,8 @@ const POOL_LEN_MAX: usize = 16;
 /// Names looked at for each one that is sampled, once there is a candidate at all.
 const LOOKS_PER_SAMPLE: usize = 16;
 /// What the stripes take when nothing is in them.
-pub(super) const EMPTY_BYTES: usize = STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+pub(super) const EMPTY_BYTES: usize =
+    (STRIPES + PARTS) * size_of::<Padded>() + STRIPES * DATABASES * size_of::<Db>();
 
 /// Which names go when memory is short (maxmemory-policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub(super) struct Memory {
     /// 0: there is none, and nothing is counted.
     limit_bytes: AtomicUsize,
     used_bytes: AtomicIsize,
+    /// What is no data but counts, too.
+    others_bytes: Arc<AtomicUsize>,
     evicted_names: AtomicU64,
     pool: Mutex<Pool>,
 }
@@ -122,6 +125,11 @@ impl Store {
         }
     }
 
+    /// Where others count what they take beside the data: clients' buffers.
+    pub fn others_bytes(&self) -> Arc<AtomicUsize> {
+        self.memory.others_bytes.clone()
+    }
+
     /// Whether more memory is used than the limit allows.
     #[inline]
     pub fn is_over_limit(&self) -> bool {
@@ -132,6 +140,10 @@ impl Store {
     /// Names evicted so far.
     pub fn evicted_names(&self) -> u64 {
         self.memory.evicted_names.load(Relaxed)
+    }
+
+    pub(super) fn forget_evictions(&self) {
+        self.memory.evicted_names.store(0, Relaxed);
     }
 
     /// Evicts names until the limit is kept, or some that this call may evict are gone; none while
@@ -181,6 +193,9 @@ impl Store {
                 let before = sampled.len();
                 for from in [begin | within, begin] {
                     let looks = self.look(names, eviction, from, &mut |entry| {
+                        if entry.is_spread() {
+                            self.gather_use(db, entry, eviction.usage, now_ms);
+                        }
                         sampled.push(Candidate {
                             score: eviction.policy.score(entry, eviction.usage, now_ms),
                             db,
@@ -227,21 +242,13 @@ impl Store {
     fn evict(&self, policy: Policy, candidate: &Candidate, now_ms: u64) -> bool {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
-        held.lock(name);
+        held.lock_whole(name);
         if !self.turn.is_free() {
             return false;
         }
         let now_ms = held.settle_now_ms(now_ms);
         let mut effects = Effects::default();
-        let access = Access {
-            db: candidate.db,
-            now_ms,
-            random_seed: 0,
-            touch: false,
-            used_ms: now_ms,
-            settings: &Settings::NONE,
-            user: None,
-        };
+        let access = Access::of(candidate.db, now_ms);
         let known = Known { name: Some(name), key: None };
         let mut view = View::live(&mut held, &mut effects, access, known);
         let is_there = view.header(&candidate.name).is_some_and(|entry| policy.allows(entry));
@@ -262,14 +269,15 @@ impl Memory {
 
     /// Counts what a stripe takes now.
     pub fn account(&self, stripe: &mut Stripe) {
-        let bytes: usize = stripe.dbs.iter().map(|db| db.names.bytes()).sum();
+        let bytes = stripe.bytes();
         let grown = bytes as isize - stripe.counted_bytes as isize;
         stripe.counted_bytes = bytes;
         self.used_bytes.fetch_add(grown, Relaxed);
     }
 
     fn used(&self) -> usize {
-        EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed))
+        let data = EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed));
+        data.saturating_add(self.others_bytes.load(Relaxed))
     }
 }
 

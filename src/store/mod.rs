@@ -9,15 +9,18 @@ mod blocks;
 mod boxed;
 pub mod capture;
 mod direct;
+mod divide;
 mod edit;
 mod evict;
 mod group;
 mod hash;
 mod heap;
 mod held;
+mod largest;
 mod layout;
 pub mod libraries;
 pub mod limits;
+mod live;
 mod met;
 mod name;
 mod names;
@@ -30,7 +33,9 @@ mod redo;
 mod replay;
 pub mod restore;
 mod segment;
+mod shelf;
 mod slice;
+mod spread;
 mod table;
 mod touch;
 pub mod turn;
@@ -46,10 +51,12 @@ use parking_lot::Mutex;
 pub use evict::{Eviction, Policy};
 pub use hash::Hasher;
 pub use held::Held;
+pub use largest::Taken;
 pub use limits::Limit;
 pub use met::Freed;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
+pub use spread::Need;
 pub use table::NEVER;
 pub use usage::Usage;
 pub use view::{Access, Settings, View};
@@ -59,7 +66,10 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
+use hash::KeyHasher;
+use packed::Packed;
 use pairs::PairsRef;
+use spread::part_of;
 use table::Table;
 use watch::Watchers;
 
@@ -69,6 +79,13 @@ pub const DATABASES: usize = 16;
 /// `log2` of the number of stripes: leading hash bits that choose one.
 const STRIPE_BITS: u8 = 8;
 const STRIPES: usize = 1 << STRIPE_BITS;
+
+/// `log2` of the number of parts that a large namespace is spread over.
+const PART_BITS: u8 = 6;
+const PARTS: usize = 1 << PART_BITS;
+
+/// Pairs above which a namespace is spread, unless [`Store::spread_above`] is changed: none is.
+const SPREAD_ABOVE: usize = usize::MAX;
 
 /// The latest deadline of a pair, in unix ms: the year 10889. It is kept in six bytes.
 pub const PAIR_DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
@@ -83,7 +100,12 @@ const FREE_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     hasher: Hasher,
+    /// Those of names, and behind them those of parts of large namespaces.
     stripes: Box<[Padded]>,
+    /// A namespace with more pairs than this is spread over several locks. With one thread that
+    /// gains nothing.
+    pub spread_above: usize,
+    spread: spread::Hints,
     /// Orders and remembers what happens here.
     pub journal: Journal,
     /// The time all deadlines are compared with.
@@ -102,6 +124,7 @@ pub struct Store {
     slices: slice::Gauge,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
+    lazyfreed: AtomicU64,
 }
 
 /// A stripe on cache lines of its own, with what may be read without its lock.
@@ -110,14 +133,19 @@ pub struct Store {
 struct Padded {
     /// Nothing in the stripe expires earlier; may be too early, never too late.
     min_deadline_ms: AtomicU64,
+    watchers: Watchers,
     stripe: Mutex<Stripe>,
 }
 
-/// The names of all databases whose hash begins with the stripe's number.
+/// The names of all databases whose hash begins with the stripe's number; or, of each namespace that
+/// is spread, the part with the stripe's number, see [`spread`].
 #[derive(Debug)]
 struct Stripe {
+    /// None in a stripe of parts.
     dbs: Vec<Db>,
-    watchers: Watchers,
+    parts: shelf::Shelf,
+    /// Database and hash of every name here that is spread.
+    spread: Vec<(usize, u64)>,
     /// LSN of the last effect on anything here.
     lsn: Lsn,
     /// Time never runs backwards for what lives here.
@@ -135,6 +163,7 @@ struct Db {
 #[derive(Debug)]
 enum Garbage {
     Name(Box<NameEntry>),
+    Parts(Vec<Table<Packed>>),
     Names(Table<Boxed<Box<NameEntry>>>),
 }
 
@@ -162,6 +191,8 @@ pub struct Stats {
     pub expired_pairs: u64,
     /// Large values waiting to be freed in the background.
     pub lazyfree_pending: usize,
+    /// Names flushed, and large values freed in the background.
+    pub lazyfreed: u64,
 }
 
 impl Store {
@@ -172,11 +203,16 @@ impl Store {
 
     /// An empty store that hashes as another did.
     pub fn seeded(journal: Journal, clock: Clock, hasher: Hasher) -> Store {
-        let stripe = |_| Padded {
+        let stripe = |number| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
+            watchers: Watchers::default(),
             stripe: Mutex::new(Stripe {
-                dbs: (0..DATABASES).map(|_| Db::new()).collect(),
-                watchers: Watchers::default(),
+                dbs: match number < STRIPES {
+                    true => (0..DATABASES).map(|_| Db::new()).collect(),
+                    false => Vec::new(),
+                },
+                parts: shelf::Shelf::default(),
+                spread: Vec::new(),
                 lsn: 0,
                 now_ms: 0,
                 counted_bytes: 0,
@@ -184,7 +220,9 @@ impl Store {
         };
         Store {
             hasher,
-            stripes: (0..STRIPES).map(stripe).collect(),
+            stripes: (0..STRIPES + PARTS).map(stripe).collect(),
+            spread_above: SPREAD_ABOVE,
+            spread: spread::Hints::default(),
             journal,
             clock: Arc::new(clock),
             events: Arc::default(),
@@ -197,6 +235,7 @@ impl Store {
             slices: slice::Gauge::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
+            lazyfreed: AtomicU64::new(0),
         }
     }
 
@@ -223,22 +262,45 @@ impl Store {
         self.slices.max_us()
     }
 
-    /// Forgets the counts of expired names and pairs, and the longest slice.
+    /// Forgets the counts of names and pairs that expired, were evicted or freed in the background, and
+    /// the longest slice.
     pub fn reset_stats(&self) {
         self.slices.reset();
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
+        self.lazyfreed.store(0, Relaxed);
+        self.forget_evictions();
     }
 
     /// Frees an entry: small ones at once, others later in slices.
     fn discard(&self, garbage: Garbage) {
         let bytes = match &garbage {
             Garbage::Name(entry) => entry.heap_bytes(),
+            Garbage::Parts(parts) => parts.iter().map(Table::bytes).sum(),
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
+            if let Garbage::Name(_) | Garbage::Parts(_) = garbage {
+                self.lazyfreed.fetch_add(1, Relaxed);
+            }
             self.garbage.lock().push(garbage);
         }
+    }
+}
+
+impl Stripe {
+    /// The entry of a name; in a stripe of parts, its part.
+    #[inline]
+    fn entry(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
+        match self.dbs.get(db) {
+            Some(db) => db.names.get(name.hash, name.bytes).map(|entry| &**entry),
+            None => self.parts.get(db, name),
+        }
+    }
+
+    /// What it takes, without itself.
+    fn bytes(&self) -> usize {
+        self.dbs.iter().map(|db| db.names.bytes()).sum::<usize>() + self.parts.bytes()
     }
 }
 
@@ -328,7 +390,7 @@ impl Shown {
     }
 }
 
-/// The stripe of a hash.
+/// The stripe of a name's hash.
 #[inline]
 fn stripe_of(hash: u64) -> usize {
     (hash >> (64 - STRIPE_BITS)) as usize
