@@ -20,6 +20,7 @@ use super::name::NameEntry;
 use super::packed::PairRef;
 use super::pairs::PairsRef;
 use super::slice::measured;
+use super::spread::{first_hash_after, part_of};
 use super::table::NEVER;
 use super::{DATABASES, Hasher, Held, STRIPES, Store, stripe_of};
 use crate::journal::Lsn;
@@ -190,6 +191,9 @@ impl<'s> Capture<'s> {
         let (db, bytes) = &place;
         let name = self.store.name(bytes);
         let stripe = self.store.lock_in_turn(stripe_of(name.hash));
+        let is_spread = stripe.entry(*db, name).is_some_and(NameEntry::is_spread);
+        let len_of_parts = if is_spread { self.store.len_of_parts(*db, name) } else { 0 };
+        // Those who hold parts take this, too: it comes last.
         let mut progress = self.store.capture.progress.lock();
         // SWAPDB may have added its twin, but nothing takes it out again.
         progress.pending.remove(&place);
@@ -202,7 +206,8 @@ impl<'s> Capture<'s> {
             }
             Some(entry) if self.is_large(entry) => {
                 put_header(*db, entry, to);
-                varint::push(entry.pairs().map_or(0, |pairs| pairs.len()) as u64, to);
+                let len = entry.pairs().map_or(0, |pairs| pairs.len()) + len_of_parts;
+                varint::push(len as u64, to);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;
@@ -219,22 +224,34 @@ impl<'s> Capture<'s> {
     fn is_large(&self, entry: &NameEntry) -> bool {
         match entry.pairs() {
             Ok(PairsRef::Many(table)) => table.bytes() > self.slices.whole_bytes_max,
-            _ => false,
+            _ => entry.is_spread(),
         }
     }
 
     /// Some pairs of the current namespace.
     fn pairs_slice(&mut self, place: Place, to: &mut Vec<u8>) -> (Piece, Lsn) {
         let name = self.store.name(&place.1);
-        let stripe = self.store.lock_in_turn(stripe_of(name.hash));
+        let mut number = stripe_of(name.hash);
+        let mut stripe = self.store.lock_in_turn(number);
+        let db = place.0;
+        while stripe.entry(db, name).is_some_and(NameEntry::is_spread) {
+            drop(stripe);
+            number = part_of(self.pairs_from);
+            stripe = self.store.lock_in_turn(number);
+            if stripe.entry(db, name).is_none() {
+                // It was put together, or is gone.
+                drop(stripe);
+                number = stripe_of(name.hash);
+                stripe = self.store.lock_in_turn(number);
+            }
+        }
         let mut progress = self.store.capture.progress.lock();
         if std::mem::take(&mut progress.is_current_void) {
             progress.current = None;
             self.names -= 1;
             return (Piece::VoidNamespace, stripe.lsn);
         }
-        let entry = stripe.dbs[place.0].names.get(name.hash, name.bytes);
-        let pairs = entry.and_then(|entry| entry.pairs().ok());
+        let pairs = stripe.entry(db, name).and_then(|entry| entry.pairs().ok());
         let scanned = match pairs {
             Some(PairsRef::Many(table)) => {
                 let mut last = None;
@@ -252,10 +269,13 @@ impl<'s> Capture<'s> {
                 few.iter().for_each(|pair| put_pair(&pair, to));
                 ControlFlow::Continue(())
             }
-            None => ControlFlow::Continue(()),
+            Some(PairsRef::Parts(_)) | None => ControlFlow::Continue(()),
         };
         if scanned.is_continue() {
-            progress.current = None;
+            match first_hash_after(number) {
+                Some(hash) if number >= STRIPES => self.pairs_from = hash,
+                _ => progress.current = None,
+            }
         }
         (Piece::LatePairs, stripe.lsn)
     }
