@@ -22,7 +22,7 @@ impl Store {
         recorded.notes = notes.misses();
         for (cause, effect) in effects {
             self.libraries.apply(effect)?;
-            self.limits.apply(effect);
+            self.limits.apply(effect)?;
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),
