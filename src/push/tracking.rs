@@ -232,6 +232,7 @@ impl Table {
                 | Effect::DeletePair { name, .. }
                 | Effect::PairDeadline { name, .. }
                 | Effect::PutString { name, .. }
+                | Effect::PatchString { name, .. }
                 | Effect::DropName { name, .. }
                 | Effect::NameDeadline { name, .. }
                 | Effect::Move { name, .. } => names.push(name),
