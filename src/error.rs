@@ -53,6 +53,13 @@ pub enum Error {
     Loading,
     /// The memory limit is reached and nothing may be evicted.
     OutOfMemory,
+    /// The namespace would hold more than it may.
+    LimitReached {
+        /// Pairs or bytes.
+        what: &'static str,
+        /// So many it may hold.
+        most: u64,
+    },
     /// The journal cannot be written.
     Misconf(Cow<'static, str>),
     /// A text with its own code in front, as scripts make them.
@@ -111,6 +118,7 @@ impl Error {
             Error::NoProto => "NOPROTO",
             Error::Loading => "LOADING",
             Error::OutOfMemory => "OOM",
+            Error::LimitReached { .. } => "LIMITREACHED",
             Error::Misconf(_) => "MISCONF",
             Error::Coded(text) => text.split_once(' ').map_or(text, |(code, _)| code),
             Error::Plain(_)
@@ -126,6 +134,7 @@ impl Error {
     /// The HTTP status that says the same.
     pub fn http_status(&self) -> u16 {
         match self {
+            Error::Coded(_) if matches!(self.code(), "BUSY" | "PAUSED") => 503,
             Error::Plain(_)
             | Error::Syntax
             | Error::NotAnInteger
@@ -143,7 +152,7 @@ impl Error {
             Error::NoAuth | Error::NoAuthHello | Error::WrongPass => 401,
             Error::NoPerm(_) => 403,
             Error::Loading | Error::Misconf(_) => 503,
-            Error::OutOfMemory => 507,
+            Error::OutOfMemory | Error::LimitReached { .. } => 507,
         }
     }
 }
@@ -170,6 +179,9 @@ impl fmt::Display for Error {
                 "HELLO must be called with the client already authenticated, otherwise the HELLO \
                  <proto> AUTH <user> <pass> option can be used to authenticate the client and \
                  select the RESP protocol version at the same time"
+            }
+            Error::LimitReached { what, most } => {
+                return write!(f, "the namespace has no room for this: {what}_max is {most}");
             }
             Error::WrongPass => "invalid username-password pair or user is disabled.",
             Error::ExecAbort(cause) => {

@@ -1,6 +1,7 @@
-//! Replacing a small file as a whole: after a crash there is the old one or the new one.
+//! Replacing a small file as a whole: after a crash there is the old one or the new one. And files that are
+//! only added to, which others may move away.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -19,6 +20,31 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written?;
     sync_directory(path.parent().filter(|at| !at.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Opens a file to be added to; makes it if there is none.
+///
+/// # Errors
+/// Those of the file system.
+pub fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Whether the name means this file.
+#[cfg(unix)]
+pub fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(path)) => identity(file) == identity(path),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file can not be moved.
+#[cfg(not(unix))]
+pub fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 fn write(unfinished: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {

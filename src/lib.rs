@@ -32,7 +32,7 @@
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
 //! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
-//! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`number`], [`log`], [`prefetch`],
+//! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`hex`], [`number`], [`log`], [`prefetch`],
 //!   [`short`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.
 //!
@@ -58,6 +58,7 @@ pub mod error;
 pub mod events;
 pub mod files;
 pub mod glob;
+pub mod hex;
 pub mod hyperloglog;
 pub mod journal;
 pub mod log;
@@ -117,7 +118,9 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
     server.config_file = file;
     let server = Arc::new(server);
     Persistence::start(&server, disk)?;
+    server.start_audit()?;
     let served = server::listen::serve(server.clone());
+    server.audit.close();
     let closed = server.persistence.close();
     served.and(closed)
 }

@@ -4,9 +4,9 @@
 //! A file that was moved away is begun anew: at once on SIGHUP, within a second without it. So it can be
 //! rotated by whatever rotates files.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::config::LogLevel;
+use crate::files;
 
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 static FILE: OnceLock<LogFile> = OnceLock::new();
@@ -41,7 +42,7 @@ pub fn init(level: LogLevel, path: &str) -> io::Result<()> {
         (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal())
     } else {
         let path = std::path::absolute(path)?;
-        let file = Mutex::new(open(&path)?);
+        let file = Mutex::new(files::append(&path)?);
         let log = FILE.get_or_init(|| LogFile { path, file });
         (BoxMakeWriter::new(move || ToFile(log)), false)
     };
@@ -68,7 +69,7 @@ pub fn set_level(level: LogLevel) {
 pub fn reopen() {
     let Some(log) = FILE.get() else { return };
     // Without a new file the old one goes on.
-    if let Ok(file) = open(&log.path) {
+    if let Ok(file) = files::append(&log.path) {
         *log.file.lock() = file;
     }
 }
@@ -76,30 +77,10 @@ pub fn reopen() {
 /// The same, if its name has come to mean another file or none.
 pub fn reopen_if_moved() {
     let Some(log) = FILE.get() else { return };
-    let is_moved = !is_same(&log.file.lock(), &log.path);
+    let is_moved = !files::is_at(&log.file.lock(), &log.path);
     if is_moved {
         reopen();
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(file), Ok(path)) => identity(file) == identity(path),
-        _ => false,
-    }
-}
-
-/// Elsewhere an open file can not be moved.
-#[cfg(not(unix))]
-fn is_same(_file: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 struct ToFile(&'static LogFile);

@@ -17,7 +17,9 @@ use crate::push::tracking::Mode;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::server::Server;
+use crate::server::client_memory::Kept;
 use crate::server::clients::{Client, Flag};
+use crate::server::routes::Route;
 use crate::store::Watched;
 
 /// Most bytes of commands that MULTI queues.
@@ -48,14 +50,29 @@ pub struct Session {
     pub tracking: Option<Box<Mode>>,
     /// Whether it is a script's.
     pub is_script: bool,
+    /// Of the HTTP door: the request whose commands these are.
+    pub http: Option<HttpRequest>,
     /// What it has subscribed to.
     pub subscriptions: Subscriptions,
     /// Set by MULTI.
     pub transaction: Option<Box<Transaction>>,
     /// Set by WATCH.
     pub watch: Option<Box<Watch>>,
+    /// It keeps something, so that what it takes in memory is to be counted.
+    pub is_heavy: bool,
     /// Its script is aside: nothing else of it may run, see [`crate::dispatch::script`].
     pub is_in_script: bool,
+}
+
+/// What is known of an HTTP request, for who asks what was done.
+#[derive(Debug, Default)]
+pub struct HttpRequest {
+    /// Method and path of the route that it took; none before that is known.
+    pub route: Option<Route>,
+    /// The name and id of the token that came with it.
+    pub token: Option<String>,
+    /// Where it comes from, if that is not the peer.
+    pub address: Option<std::net::IpAddr>,
 }
 
 /// Channels, patterns and shard channels that a client has subscribed to.
@@ -129,9 +146,11 @@ impl Session {
             is_listening: false,
             tracking: None,
             is_script: false,
+            http: None,
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: None,
+            is_heavy: false,
             is_in_script: false,
         }
     }
@@ -155,6 +174,7 @@ impl Session {
             }
             self.client.subscriptions[kind as usize].store(0, Relaxed);
         }
+        self.client.memory.let_all_go(Kept::Subscriptions);
         self.stop_tracking(server);
         if self.client.has(Flag::Monitor) {
             server.monitors.remove(self.client.id);
@@ -167,6 +187,7 @@ impl Session {
         if self.tracking.take().is_some() {
             server.tracking.disable(self.client.id);
             self.client.redirect.store(-1, Relaxed);
+            self.client.memory.let_all_go(Kept::Prefixes);
             for flag in [Flag::Tracking, Flag::Broadcast, Flag::BrokenRedirect] {
                 self.client.set(flag, false);
             }
@@ -190,8 +211,15 @@ impl Session {
         }
         transaction.queue.push(Queued { spec, request });
         self.client.queued.store(transaction.queue.len() as u32, Relaxed);
-        self.client.queued_bytes.store(transaction.bytes, Relaxed);
+        self.client.memory.queued.store(transaction.bytes, Relaxed);
+        self.is_heavy = true;
         true
+    }
+
+    /// Counts a name that the server keeps for this client.
+    pub fn keep(&mut self, what: Kept, name_bytes: usize) {
+        self.client.memory.keep(what, name_bytes);
+        self.is_heavy = true;
     }
 
     /// A command was refused: EXEC will be, too.
@@ -204,7 +232,7 @@ impl Session {
     /// Ends the transaction, if there is one.
     pub fn take_transaction(&mut self) -> Option<Box<Transaction>> {
         self.client.queued.store(u32::MAX, Relaxed);
-        self.client.queued_bytes.store(0, Relaxed);
+        self.client.memory.queued.store(0, Relaxed);
         self.transaction.take()
     }
 

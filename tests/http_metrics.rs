@@ -76,6 +76,66 @@ fn the_numbers_are_those_of_what_was_done() {
 }
 
 #[test]
+fn requests_are_counted_by_their_route_and_not_by_what_was_sent() {
+    let pantry = Pantry::start(&[]);
+    pantry.post("/v1/set", r#"{"namespace":"shop","key":"k","value":"v"}"#);
+    for target in ["/v1/namespaces/shop/pairs/k", "/v1/namespaces/shop/pairs/none"] {
+        pantry.get(target);
+    }
+    pantry.get("/v4/keylist/shop");
+    pantry.get("/v4/keylist/none");
+    pantry.request("HEAD", "/health/live", &[], b"");
+    for target in ["/nothing/a", "/nothing/b", "/v1/nothing"] {
+        pantry.get(target);
+    }
+    let samples = scrape(&pantry);
+    let value = |method: &str, route: &str, status: u16| {
+        let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
+        samples[&format!("pantry_http_route_requests_total{{{labels}}}")]
+    };
+    assert_eq!(value("POST", "/v1/set", 200), 1.0);
+    assert_eq!(value("GET", "/v1/namespaces/{namespace}/pairs/{key}", 200), 1.0);
+    assert_eq!(value("GET", "/v1/namespaces/{namespace}/pairs/{key}", 404), 1.0);
+    assert_eq!(value("GET", "/v4/keylist/{namespace}", 200), 1.0);
+    assert_eq!(value("GET", "/v4/keylist/{namespace}", 400), 1.0);
+    assert_eq!(value("GET", "/health/live", 200), 1.0);
+    assert_eq!(value("", "", 404), 3.0);
+    assert_eq!(samples["pantry_http_requests_total"], 9.0);
+    let labels = "method=\"GET\",route=\"/v1/namespaces/{namespace}/pairs/{key}\"";
+    let name = "pantry_http_request_duration_seconds";
+    assert_eq!(samples[&format!("{name}_count{{{labels}}}")], 2.0);
+    assert_eq!(samples[&format!("{name}_bucket{{{labels},le=\"+Inf\"}}")], 2.0);
+    assert!(samples[&format!("{name}_sum{{{labels}}}")] > 0.0);
+}
+
+#[test]
+fn the_largest_namespaces_are_shown_to_who_may_read_them() {
+    let users = std::env::temp_dir().join(format!("pantry-{}-metrics.acl", std::process::id()));
+    let text = "user default on nopass ~* &* +@all\nuser alice on >secret ~shop* +@all\n";
+    std::fs::write(&users, text).unwrap();
+    let flags = ["--aclfile", users.to_str().unwrap(), "--http-metrics-namespaces", "2"];
+    let pantry = Pantry::start(&flags);
+    std::fs::remove_file(&users).unwrap();
+    for (namespace, value) in [("small", 10), ("shop", 1000), ("large", 5000)] {
+        let value = "v".repeat(value);
+        let pair = serde_json::json!({ "namespace": namespace, "key": "k", "value": value });
+        assert_eq!(pantry.post("/v1/set", &pair.to_string()).status, 200);
+    }
+    let shown = |samples: BTreeMap<String, f64>| {
+        let names = samples.keys().filter_map(|key| key.strip_prefix("pantry_namespace_bytes{"));
+        names.map(str::to_owned).collect::<Vec<String>>()
+    };
+    let samples = scrape(&pantry);
+    assert!(samples["pantry_namespace_bytes{namespace=\"large\"}"] >= 5000.0);
+    assert_eq!(samples["pantry_namespace_pairs{namespace=\"shop\"}"], 1.0);
+    assert_eq!(shown(samples), ["namespace=\"large\"}", "namespace=\"shop\"}"]);
+    let alice = ["Authorization: Basic YWxpY2U6c2VjcmV0"];
+    let seen = pantry.request("GET", "/metrics", &alice, b"");
+    assert!(seen.text().contains("namespace=\"shop\""));
+    assert!(!seen.text().contains("namespace=\"large\""));
+}
+
+#[test]
 fn metrics_need_the_password() {
     let pantry = Pantry::start(&["--requirepass", "secret"]);
     assert_eq!(pantry.get("/metrics").status, 401);
@@ -98,6 +158,7 @@ fn the_dashboard_asks_for_what_there_is() {
     let pantry = Pantry::start(&[]);
     pantry.get("/v4/keyvaluesnamespaces");
     pantry.get("/v4/keyvalues/none?key=none");
+    pantry.post("/v1/set", r#"{"namespace":"shop","key":"k","value":"v"}"#);
     let mut redis = std::net::TcpStream::connect(pantry.redis).unwrap();
     redis.write_all(b"HGET\r\n").unwrap();
     redis.read_exact(&mut [0; 10]).unwrap();

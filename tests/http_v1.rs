@@ -399,6 +399,23 @@ fn any_command_runs_as_upstash_has_it() {
 }
 
 #[test]
+fn a_script_that_takes_long_runs_to_its_end() {
+    let pantry = Pantry::start(&[]);
+    let eval = |script: &str| {
+        let command = json!(["EVAL", script, "0"]).to_string();
+        pantry.post("/v1/command", &command).json()
+    };
+    let long = "local n = 0 for i = 1, 3000000 do n = n + 1 end return redis.call('SET', 'n', n)";
+    assert_eq!(eval(long), json!({"result": "OK"}));
+    assert_eq!(eval("return redis.call('GET', 'n')"), json!({"result": "3000000"}));
+
+    pantry.post("/v1/command", r#"["CONFIG","SET","busy-reply-threshold","50"]"#);
+    let ended = eval("while true do end");
+    assert!(ended["error"].as_str().unwrap().contains("Script killed by user"), "{ended}");
+    assert_eq!(eval("return redis.call('GET', 'n')"), json!({"result": "3000000"}));
+}
+
+#[test]
 fn what_is_refused() {
     let pantry = Pantry::start(&["--http-body-max-bytes", "2000"]);
     let request = |method: &str, target: &str, headers: &[&str], body: &[u8]| {

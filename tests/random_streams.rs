@@ -173,7 +173,7 @@ fn weight(spec: &Spec) -> usize {
         "SELECT" => 10,
         "MULTI" | "WATCH" => 20,
         "SET" | "HSET" | "HSETEX" | "NAMESPACE SET" => 60,
-        "DEL" | "UNLINK" => 8,
+        "DEL" | "UNLINK" | "NAMESPACE LIMIT" => 8,
         _ if matches!(spec.command.run, pantry::command::Run::Container) => 0,
         _ if spec.command.flags.admin || !data.contains(&spec.family.group) => 0,
         _ if matches!(spec.command.run, pantry::command::Run::Session(_)) => {

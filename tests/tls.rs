@@ -204,11 +204,14 @@ fn who_speaks_no_tls_is_cut_and_others_are_served() {
     assert_eq!(ask(&mut client, b"PING\r\n", 7).unwrap(), b"+PONG\r\n");
 }
 
-/// The certificate that the server shows now.
-fn shown(served: &Served) -> Vec<u8> {
-    let mut client = served.authority.connect(served.redis, None);
-    ask(&mut client, b"PING\r\n", 7).unwrap();
-    client.conn.peer_certificates().unwrap()[0].to_vec()
+/// The certificates that the server shows now, at the Redis door and at the HTTP door.
+fn shown(served: &Served) -> [Vec<u8>; 2] {
+    let request = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    [(served.redis, &b"PING\r\n"[..], 7), (served.http, request, 15)].map(|(at, request, len)| {
+        let mut client = served.authority.connect(at, None);
+        ask(&mut client, request, len).unwrap();
+        client.conn.peer_certificates().unwrap()[0].to_vec()
+    })
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn a_hangup_renews_certificates_and_a_bad_file_changes_nothing() {
     assert_eq!(shown(&served), first, "nobody has asked yet");
     served.pantry.signal("HUP");
     let deadline = Instant::now() + LONG;
-    while shown(&served) == first {
+    while shown(&served).iter().zip(&first).any(|(now, first)| now == first) {
         assert!(Instant::now() < deadline, "the new certificate is not shown");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -268,4 +271,50 @@ fn what_can_not_be_served_does_not_start() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(wanted), "{flags:?}: {text}");
     }
+}
+
+#[test]
+fn a_certificate_acts_as_its_user_at_both_doors() {
+    let users = Scratch::new("tls-users");
+    let file = users.path().join("users.acl");
+    let text = "user default off\nuser till-7 on resetpass ~* +@hash +acl\nuser off-8 off +@all\n";
+    std::fs::write(&file, text).unwrap();
+    let flags = ["--aclfile", file.to_str().unwrap(), "--tls-auth-clients", "optional"];
+    let served =
+        Served::start("tls-certified", &[&flags[..], &["--tls-auth-clients-user", "CN"]].concat());
+    served.authority.issue("stranger", "stranger");
+    served.authority.issue("off", "off-8");
+
+    let mut till = served.authority.connect(served.redis, Some("till"));
+    assert_eq!(ask(&mut till, b"ACL WHOAMI\r\n", 12).unwrap(), b"$6\r\ntill-7\r\n");
+    assert_eq!(ask(&mut till, b"HSET n k v\r\n", 4).unwrap(), b":1\r\n");
+    for file in [None, Some("stranger"), Some("off")] {
+        let mut other = served.authority.connect(served.redis, file);
+        assert_eq!(ask(&mut other, b"HGET n k\r\n", 7).unwrap(), b"-NOAUTH", "{file:?}");
+    }
+    let got = ask(&mut till, b"ACL LOG 1\r\n", 160).unwrap();
+    let got = String::from_utf8_lossy(&got);
+    assert!(got.contains("tls-cert") && got.contains("off-8"), "{got}");
+
+    let status = |file: Option<&str>, header: &str| {
+        let mut client = served.authority.connect(served.http, file);
+        let request = format!(
+            "GET /v1/get?namespace=n&key=k HTTP/1.1\r\nhost: localhost\r\n{header}connection: close\r\n\r\n"
+        );
+        let answer = ask(&mut client, request.as_bytes(), 12).unwrap();
+        String::from_utf8(answer[9..].to_vec()).unwrap()
+    };
+    assert_eq!(status(Some("till"), ""), "200");
+    for file in [None, Some("stranger"), Some("off")] {
+        assert_eq!(status(file, ""), "401", "{file:?}");
+    }
+    // What is said in the request counts more.
+    assert_eq!(status(Some("till"), "authorization: Bearer wrong\r\n"), "401");
+}
+
+#[test]
+fn without_the_directive_a_certificate_only_opens_the_door() {
+    let served = Served::start("tls-uncertified", &[]);
+    let mut till = served.authority.connect(served.redis, Some("till"));
+    assert_eq!(ask(&mut till, b"ACL WHOAMI\r\n", 13).unwrap(), b"$7\r\ndefault\r\n");
 }

@@ -42,14 +42,14 @@ fn a_token_is_shown_once_and_listed_until_it_is_revoked() {
     let made = harness.run("TOKEN CREATE till PX 60000");
     let word = made.split('"').find(|word| word.starts_with("pt_")).unwrap().to_owned();
     let id = word.split('_').nth(1).unwrap().to_owned();
-    assert!(harness.server.tokens.user_of(word.as_bytes(), START_MS).is_some());
+    assert!(harness.server.tokens.holder_of(word.as_bytes(), START_MS).is_some());
     let listed = harness.run("TOKEN LIST");
     assert!(listed.contains(&id) && !listed.contains(&word), "{listed}");
     assert!(listed.contains(&(START_MS + 60_000).to_string()), "{listed}");
     assert_eq!(harness.run(&format!("TOKEN REVOKE {id}")), "(integer) 1");
     assert_eq!(harness.run(&format!("TOKEN REVOKE {id}")), "(integer) 0");
     assert_eq!(harness.run("TOKEN LIST"), "(empty array)");
-    assert_eq!(harness.server.tokens.user_of(word.as_bytes(), START_MS), None);
+    assert_eq!(harness.server.tokens.holder_of(word.as_bytes(), START_MS), None);
 }
 
 #[test]

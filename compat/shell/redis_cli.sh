@@ -93,6 +93,12 @@ check_modes() {
     same '--scan with a pattern' 11 "$(cli --scan --pattern 'user:123*' | wc -l)"
     same '--csv' '"n1",NULL,NULL' "$(cli --csv HMGET user:1 name nope nope2 | sed 's/NIL/NULL/g')"
     like '--bigkeys' '2000 hashs with 2000 fields' "$(cli --bigkeys -i 0)"
+    like '--memkeys' $'Biggest +hash found .+user:[0-9]+.+ has [0-9]+ bytes.*2000 hashs with [0-9]+ bytes' "$(cli --memkeys -i 0)"
+    like '--hotkeys wants a policy that counts uses' 'ERR An LFU maxmemory policy is not selected' "$(cli --hotkeys -i 0)"
+    cli CONFIG SET maxmemory-policy allkeys-lfu >/dev/null
+    cli -r 300 HGET user:7 name >/dev/null
+    like '--hotkeys' $'Sampled 2000 keys.*hot key found with counter: [0-9]+\tkeyname: "user:7"' "$(cli --hotkeys -i 0)"
+    cli CONFIG SET maxmemory-policy noeviction >/dev/null
     like '--latency' '^[0-9]+ [0-9]+ [0-9.]+ [0-9]+$' "$(COMMAND_TIMEOUT_S=5 cli --latency)"
     like '--stat shows the keys' $'(^|\n)2000 +[0-9.]+[KMGB]* +[0-9]+ ' "$(timeout 1 stdbuf -oL redis-cli -h 127.0.0.1 -p "$COMPAT_PORT" -i 0.2 --stat)"
     same '-3: a map stays a map' '1# "name" => "n7"' "$(cli -3 --no-raw HGETALL user:7)"

@@ -180,6 +180,28 @@ impl Entry {
         spec.keys.positions(args.len()).map(|at| (at, access)).collect()
     }
 
+    /// Whether any of its arguments can be a key.
+    pub fn has_keys(&self) -> bool {
+        match (self.known, self.spec) {
+            (Some(known), _) => known.has_keys(),
+            (None, spec) => spec.is_some_and(|spec| spec.keys.range().0 > 0),
+        }
+    }
+
+    /// Places of the keys in a command with these arguments, and Redis's words for what it does with
+    /// them; `None` if the arguments do not say which they are.
+    pub fn flagged_keys_in(&self, args: Args<'_>) -> Option<Vec<(usize, Vec<&'static str>)>> {
+        if let Some(known) = self.known {
+            return known.flagged_keys_in(args);
+        }
+        let spec = self.spec?;
+        let words = match spec.is_write() {
+            true => ["RW", "access", "update"].as_slice(),
+            false => &["RO", "access"],
+        };
+        Some(spec.keys.positions(args.len()).map(|at| (at, words.to_vec())).collect())
+    }
+
     /// Places of the channels in a command with these arguments, and whether they are patterns.
     pub fn channels_in(&self, args: Args<'_>) -> (std::ops::Range<usize>, bool) {
         match self.name.as_str() {

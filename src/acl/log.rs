@@ -20,7 +20,7 @@ pub struct Log {
 pub struct Entry {
     /// How many.
     pub count: u64,
-    /// `command`, `key`, `channel` or `auth`.
+    /// `command`, `key`, `channel`, `auth` or `tls-cert`.
     pub reason: &'static str,
     /// Where the command was: `toplevel`, `multi` or `lua`.
     pub context: &'static str,

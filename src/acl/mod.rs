@@ -33,8 +33,8 @@ pub struct Acl {
     version: AtomicU64,
     /// What was refused.
     pub log: Mutex<log::Log>,
-    /// How much was refused, by reason: command, key, channel, auth.
-    denied: [AtomicU64; 4],
+    /// How much was refused, by reason.
+    denied: [AtomicU64; REASONS.len()],
 }
 
 /// What a user may not do. Of two the greater comes closer to being allowed.
@@ -170,13 +170,16 @@ impl Acl {
     }
 
     /// What was refused: reason and number.
-    pub fn denied(&self) -> [(&'static str, u64); 4] {
-        let at = |at: usize| (REASONS[at], self.denied[at].load(Ordering::Relaxed));
-        [at(0), at(1), at(2), at(3)]
+    pub fn denied(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REASONS
+            .into_iter()
+            .zip(&self.denied)
+            .map(|(why, count)| (why, count.load(Ordering::Relaxed)))
     }
 }
 
-const REASONS: [&str; 4] = ["command", "key", "channel", "auth"];
+/// Why somebody is refused something; `tls-cert`: his certificate is no user's.
+const REASONS: [&str; 5] = ["command", "key", "channel", "auth", "tls-cert"];
 
 /// The default user of a server with this `requirepass`.
 pub fn default_user(password: &str) -> User {

@@ -6,6 +6,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::catalog::Entry;
 use super::selector::Selector;
 use super::{Denied, RuleError};
+use crate::hex::{hex, unhex};
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 
@@ -129,7 +130,7 @@ impl User {
 
     /// Hashes of passwords, in hexadecimal digits.
     pub fn password_hashes(&self) -> impl ExactSizeIterator<Item = String> {
-        self.passwords.iter().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        self.passwords.iter().map(|hash| hex(hash))
     }
 
     /// Its own rights.
@@ -170,17 +171,7 @@ fn hash_of(rule: &[u8]) -> Result<Hash, RuleError> {
     if matches!(rule[0], b'>' | b'<') {
         return Ok(Sha256::digest(text).into());
     }
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let bytes: Option<Vec<u8>> = text
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-            _ => None,
-        })
-        .collect();
+    let is_upper = text.iter().any(u8::is_ascii_uppercase);
+    let bytes = unhex(text).filter(|_| !is_upper);
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(RuleError::BadHash)
 }

@@ -8,6 +8,7 @@ use crate::acl::selector::Selector;
 use crate::acl::{DEFAULT_USER, Denied, User, catalog, is_plain};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
+use crate::hex::random_word;
 use crate::reply::Reply;
 use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
@@ -91,7 +92,7 @@ fn cat(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
                 reply.bulk(catalog().entries[at].name.as_bytes());
             }
         }
-        _ => return Err(wrong_form()),
+        _ => return Err(wrong_form("CAT")),
     }
     Ok(())
 }
@@ -147,7 +148,7 @@ fn genpass(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
     let bits = match args.len() {
         2 => 256,
         3 => integer(args.get(2))?,
-        _ => return Err(wrong_form()),
+        _ => return Err(wrong_form("GENPASS")),
     };
     if !(1..=GENPASS_BITS_MAX).contains(&bits) {
         return Err(Error::plain(format!(
@@ -156,10 +157,9 @@ fn genpass(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
         )));
     }
 
-    let mut bytes = [0; GENPASS_BITS_MAX as usize / 8];
-    getrandom::fill(&mut bytes).map_err(|_| Error::plain("the system has no random numbers"))?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    reply.bulk(&digits.as_bytes()[..(bits as usize).div_ceil(4)]);
+    let word = random_word((bits as usize).div_ceil(4));
+    let word = word.map_err(|_| Error::plain("the system has no random numbers"))?;
+    reply.bulk(word.as_bytes());
     Ok(())
 }
 
@@ -231,7 +231,7 @@ fn log(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
             return Ok(());
         }
         3 => usize::try_from(integer(args.get(2))?).unwrap_or(0),
-        _ => return Err(wrong_form()),
+        _ => return Err(wrong_form("LOG")),
     };
 
     let entries = log.newest(count);
@@ -353,6 +353,9 @@ fn check_file(aclfile: &str) -> Result {
     ))
 }
 
-fn wrong_form() -> Error {
-    Error::Syntax
+/// The subcommand does not take so many arguments.
+fn wrong_form(subcommand: &str) -> Error {
+    Error::plain(format!(
+        "unknown subcommand or wrong number of arguments for '{subcommand}'. Try ACL HELP."
+    ))
 }

@@ -13,6 +13,7 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::clients::{Address, Client, Flag};
 use crate::session::ReplyMode;
+use crate::store::turn::Pause;
 
 /// The family.
 pub const FAMILY: Family =
@@ -67,6 +68,13 @@ const COMMANDS: &[Command] = &[
     Command::session("CLIENT NO-TOUCH", "<ON | OFF>", no_touch)
         .about("7.2.0", "Sets whether the connection's reads leave the access times of keys alone.")
         .while_loading(),
+    Command::session("CLIENT PAUSE", "timeout [WRITE | ALL]", pause)
+        .about(
+            "2.9.50",
+            "Holds up the commands of all clients, or only those that write, for some ms.",
+        )
+        .admin()
+        .while_loading(),
     Command::session("CLIENT REPLY", "<ON | OFF | SKIP>", reply)
         .about("3.2.0", "Sets whether the connection is sent replies.")
         .no_multi()
@@ -90,6 +98,10 @@ const COMMANDS: &[Command] = &[
         .while_loading(),
     Command::session("CLIENT UNBLOCK", "client-id [TIMEOUT | ERROR]", unblock)
         .about("5.0.0", "Ends the wait of a connection that a command blocks; 0 if none does.")
+        .admin()
+        .while_loading(),
+    Command::session("CLIENT UNPAUSE", "", unpause)
+        .about("6.2.0", "Ends CLIENT PAUSE.")
         .admin()
         .while_loading(),
 ];
@@ -129,7 +141,7 @@ fn kill(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
         if is_own {
             context.session.should_close = true;
         } else {
-            client.kill();
+            context.executor.server.clients.close(&client);
         }
         killed += 1;
     }
@@ -164,13 +176,38 @@ fn list(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) ->
 }
 
 fn no_evict(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    context.session.client.no_evict.store(on_or_off(args.get(2))?, Relaxed);
+    let is_spared = on_or_off(args.get(2))?;
+
+    context.session.client.no_evict.store(is_spared, Relaxed);
+    context.executor.server.clients.keep_limit();
     reply.ok();
     Ok(())
 }
 
 fn no_touch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     context.session.client.no_touch.store(on_or_off(args.get(2))?, Relaxed);
+    reply.ok();
+    Ok(())
+}
+
+fn pause(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let mut options = Cursor::new(args, 3);
+    let kind = match options.left() {
+        0 => Pause::All,
+        _ if options.accept("WRITE") => Pause::Writes,
+        _ if options.accept("ALL") => Pause::All,
+        _ => return Err(Error::plain("CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    options.finish()?;
+    let timeout_ms = integer(args.get(2))
+        .map_err(|_| Error::plain("timeout is not an integer or out of range"))?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| Error::plain("timeout is negative"))?;
+    let until_ms = context.executor.now_ms().checked_add(timeout_ms);
+    let until_ms = until_ms
+        .filter(|&until_ms| until_ms <= i64::MAX as u64)
+        .ok_or(Error::plain("timeout is out of range"))?;
+
+    context.executor.server.store.turn.pause(kind, until_ms);
     reply.ok();
     Ok(())
 }
@@ -213,7 +250,7 @@ fn setname(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-/// No command here blocks its connection, so there is never a wait to end.
+/// The only wait here is that for the end of a pause, which nothing but that ends; so it is in Redis.
 fn unblock(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     if args.len() > 4 {
         let name = String::from_utf8_lossy(args.get(1));
@@ -227,6 +264,12 @@ fn unblock(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>
     integer(args.get(2))?;
 
     reply.integer(0);
+    Ok(())
+}
+
+fn unpause(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    context.executor.server.store.turn.unpause();
+    reply.ok();
     Ok(())
 }
 
@@ -364,20 +407,23 @@ fn seconds(from_ms: u64, to_ms: u64) -> u64 {
 }
 
 /// One line of CLIENT LIST. Has all fields of Redis's: those for what does not exist here, such as
-/// subscriptions and reply buffers, are 0; `fd` is -1, since sockets are the doors' matter; `tot-mem`
-/// is what waits in buffers and queue.
+/// reply buffers, are 0; `fd` is -1, since sockets are the doors' matter;
+/// `io-thread` is the worker thread.
 pub fn client_line(client: &Client, now_ms: u64) -> String {
     let names = client.names.lock();
-    let (query, output) = (client.query_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
-    let queued = client.queued_bytes.load(Relaxed);
+    let memory = &client.memory;
+    let [query, query_free, args, output, queued] =
+        [&memory.query, &memory.query_free, &memory.args, &memory.output, &memory.queued]
+            .map(|bytes| bytes.load(Relaxed));
+    let listed = memory.output_list() + client.mailbox.bytes();
     let [sub, psub, ssub] = client.subscriptions.each_ref().map(|count| count.load(Relaxed));
     let command = client.last_command.load(Relaxed) as usize;
     let command = table().specs.get(command).map_or("NULL", |spec| &spec.full_name);
     format!(
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={sub} psub={psub} ssub={ssub} \
-         multi={} watch={} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 \
-         obl=0 oll={} omem={output} tot-mem={} events={} cmd={command} user={} \
-         redir={} resp={} lib-name={} lib-ver={}\n",
+         multi={} watch={} qbuf={query} qbuf-free={query_free} argv-mem={args} multi-mem={queued} rbs=0 \
+         rbp=0 obl={} oll={} omem={listed} tot-mem={} events={} cmd={command} user={} \
+         redir={} resp={} lib-name={} lib-ver={} io-thread={}\n",
         client.id,
         client.addr,
         client.laddr,
@@ -388,20 +434,23 @@ pub fn client_line(client: &Client, now_ms: u64) -> String {
         client.db.load(Relaxed),
         client.queued.load(Relaxed).cast_signed(),
         client.watching.load(Relaxed),
-        usize::from(output > 0),
-        query + output + queued,
+        output - memory.output_list().min(output),
+        usize::from(listed > 0),
+        client.bytes(),
         if output > 0 { "rw" } else { "r" },
         names.user,
         client.redirect.load(Relaxed),
         client.resp.load(Relaxed),
         names.lib_name,
         names.lib_ver,
+        client.worker(),
     )
 }
 
 fn flags(client: &Client) -> String {
     let flags = [
         (client.has(Flag::Monitor), 'O'),
+        (client.has(Flag::Paused), 'b'),
         (client.is_subscriber(), 'P'),
         (client.queued.load(Relaxed) != u32::MAX, 'x'),
         (matches!(client.addr, Address::Unix(_)), 'U'),

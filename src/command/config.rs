@@ -1,6 +1,8 @@
 //! CONFIG: shows, changes and writes down what [`crate::config::directive`] names. What a directive does
 //! is decided where it is used.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::{Command, Family, help};
 use crate::config::Config;
 use crate::config::directive::{DIRECTIVES, Directive, find};
@@ -64,6 +66,8 @@ fn resetstat(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'
     let server = context.executor.server;
     server.metrics.iter().for_each(|metrics| metrics.reset());
     server.store.reset_stats();
+    server.clients.reset_stats();
+    server.post.disconnections.store(0, Relaxed);
     reply.ok();
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::generic::encoding;
 use super::{Command, Family};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::journal::effect::Cause;
 use crate::number::parse_f64;
 use crate::rdb::dump;
@@ -62,7 +63,9 @@ const SUBCOMMANDS: &[Subcommand] = &[
         digest_value,
         "Returns a number for each value, the same for equal values.",
     ),
+    sub("ERROR", "message", (1, 1), error, "Replies with an error."),
     sub("HELP", "", (0, 0), help, "Returns what the subcommands do."),
+    sub("LISTPACK", "key", (1, 1), listpack, "Writes the pairs of a small namespace to the log."),
     sub("LOADAOF", "", (0, 0), reload, "Does what RELOAD does."),
     sub("LOG", "message", (1, 1), log, "Writes a message to the server's log."),
     sub("OBJECT", "key", (1, 1), object, "Returns how a value is kept."),
@@ -83,11 +86,25 @@ const SUBCOMMANDS: &[Subcommand] = &[
         "Writes every value as a snapshot would, and reads it again.",
     ),
     sub(
+        "REPLYBUFFER",
+        "<RESIZING <0 | 1> | PEAK-RESET-TIME ms>",
+        (2, 2),
+        replybuffer,
+        "Does nothing: no client keeps a buffer for its replies.",
+    ),
+    sub(
         "SET-ACTIVE-EXPIRE",
         "<0 | 1>",
         (1, 1),
         set_active_expire,
         "Sets whether what has expired is freed in the background.",
+    ),
+    sub(
+        "SET-DISABLE-DENY-SCRIPTS",
+        "<0 | 1>",
+        (1, 1),
+        set_disable_deny_scripts,
+        "Sets whether scripts may call every command.",
     ),
     sub(
         "SLEEP",
@@ -143,17 +160,39 @@ fn digest(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>)
             }
         });
     }
-    reply.simple(&hex(whole));
+    reply.simple(&hex(&whole));
     Ok(())
 }
 
 fn digest_value(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let db = context.session.db;
     let digests: Vec<String> = context.executor.view(db, context.session, |view| {
-        args.iter().skip(2).map(|name| hex(value_digest(view, name))).collect()
+        args.iter().skip(2).map(|name| hex(&value_digest(view, name))).collect()
     });
     reply.array(digests.len());
     digests.iter().for_each(|digest| reply.simple(digest));
+    Ok(())
+}
+
+/// The message begins with the error's code.
+fn error(_context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
+    Err(Error::coded(String::from_utf8_lossy(args.get(2))))
+}
+
+fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    let (db, name) = (context.session.db, args.get(2));
+    context.executor.view(db, context.session, |view| {
+        let header = view.header(name).ok_or(Error::NoSuchKey)?;
+        if !encoding(view, header).starts_with("listpack") {
+            return Err(Error::plain("Not a listpack encoded object."));
+        }
+        for pair in view.pairs(header)?.iter() {
+            let shown = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            tracing::info!(key = shown(pair.key), value = shown(pair.value), pair.deadline_ms);
+        }
+        Ok(())
+    })?;
+    reply.simple("Listpack structure printed on stdout");
     Ok(())
 }
 
@@ -215,7 +254,8 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
     match args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(0.5),
+        // What Redis shows as a double; not a coarse pi.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
@@ -258,6 +298,19 @@ fn protocol(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
+fn replybuffer(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
+    match args.get(2) {
+        word if is(word, "RESIZING") => drop(flag(args.get(3))?),
+        word if is(word, "PEAK-RESET-TIME") => match args.get(3) {
+            word if is(word, "NEVER") || is(word, "RESET") => {}
+            ms => drop(integer(ms)?),
+        },
+        _ => return Err(Error::Syntax),
+    }
+    reply.ok();
+    Ok(())
+}
+
 /// Loads nothing from the disk: what stands in memory goes through the snapshot's format and back.
 fn reload(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let is_option = |arg: &[u8]| ["MERGE", "NOFLUSH", "NOSAVE"].iter().any(|word| is(arg, word));
@@ -265,6 +318,10 @@ fn reload(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
         return Err(Error::plain(
             "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         ));
+    }
+    let has = |word: &str| args.iter().skip(2).any(|arg| is(arg, word));
+    if has("NOFLUSH") && !has("MERGE") && !is_empty(context) {
+        return Err(Error::plain("Error trying to load the RDB dump, check server logs."));
     }
     for db in 0..DATABASES {
         context.executor.view(db, context.session, |view| {
@@ -284,6 +341,25 @@ fn reload(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
             Ok::<(), Error>(())
         })?;
     }
+    reply.ok();
+    Ok(())
+}
+
+/// Whether there is nothing that what is read could meet.
+fn is_empty(context: &mut Context<'_, '_>) -> bool {
+    let (_, libraries) = context.executor.server.store.libraries.all();
+    let mut dbs = 0..DATABASES;
+    libraries.is_empty()
+        && dbs.all(|db| context.executor.view(db, context.session, |view| view.is_empty()))
+}
+
+fn set_disable_deny_scripts(
+    context: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result {
+    let may_call_all = integer(args.get(2))? != 0;
+    context.executor.server.scripts.may_call_all.store(may_call_all, Relaxed);
     reply.ok();
     Ok(())
 }
@@ -343,8 +419,4 @@ fn mix(whole: &mut [u8; 20], parts: &[&[u8]]) {
         sha.update(part);
     }
     whole.iter_mut().zip(sha.digest().bytes()).for_each(|(byte, more)| *byte ^= more);
-}
-
-fn hex(digest: [u8; 20]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

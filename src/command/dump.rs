@@ -100,10 +100,13 @@ pub(super) fn put(
         }
         Value::Hash(pairs) => pairs,
     };
+    let now_ms = view.now_ms();
+    let alive = || pairs.iter().filter(|pair| pair.is_alive(now_ms));
+    view.check_whole(name, alive().map(|pair| (pair.key, pair.value)))?;
+
     // A string takes the place of anything; pairs would join others.
     view.drop_name(name, Cause::Restore);
-    let now_ms = view.now_ms();
-    for pair in pairs.iter().filter(|pair| pair.is_alive(now_ms)) {
+    for pair in alive() {
         let pair_deadline = pair.deadline_ms.map_or(NewDeadline::Clear, NewDeadline::At);
         view.put_pair(name, pair.key, pair.value, pair_deadline, Cause::Restore)?;
     }

@@ -22,7 +22,8 @@ pub const FAMILY: Family = Family { group: "scripting", category: "scripting", c
 
 const COMMANDS: &[Command] = &[
     Command::session("FCALL", "function numkeys [key [key ...]] [arg [arg ...]]", fcall)
-        .about("7.0.0", "Invokes a function."),
+        .about("7.0.0", "Invokes a function.")
+        .may_replicate(),
     Command::session("FCALL_RO", "function numkeys [key [key ...]] [arg [arg ...]]", fcall_ro)
         .about("7.0.0", "Invokes a read-only function.")
         .touching(Touches::Reads),

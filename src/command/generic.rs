@@ -81,6 +81,9 @@ fn copy(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     }
 
     let is_free = replace || view.kind_in(to_db, to).is_none();
+    if is_free {
+        view.check_moved(name, to_db, to)?;
+    }
     let is_copied = is_free && view.copy(name, to_db, to);
     reply.integer(i64::from(is_copied));
     Ok(())
@@ -120,6 +123,9 @@ fn move_(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         return Err(SAME_OBJECT);
     }
 
+    if view.kind_in(to_db, args.get(1)).is_none() {
+        view.check_moved(args.get(1), to_db, args.get(1))?;
+    }
     let is_moved = view.move_name(args.get(1), to_db);
     reply.integer(i64::from(is_moved));
     Ok(())
@@ -186,6 +192,7 @@ fn rename(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     if view.kind(name).is_none() {
         return Err(Error::NoSuchKey);
     }
+    view.check_moved(name, view.db(), to)?;
 
     if name != to {
         view.rename(name, to);
@@ -202,11 +209,15 @@ fn renamenx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
 
     let is_free = view.kind(to).is_none();
     if is_free {
+        view.check_moved(name, view.db(), to)?;
         view.rename(name, to);
     }
     reply.integer(i64::from(is_free));
     Ok(())
 }
+
+/// Redis's types of values; most are not part of this store.
+const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
 
 fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let cursor = parse_u64(args.get(1)).ok_or(Error::plain("invalid cursor"))?;
@@ -221,7 +232,12 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
                 return Err(Error::Syntax);
             }
         } else if options.accept("TYPE") {
-            kind = Some(options.required()?);
+            let wanted = options.required()?;
+            if !TYPES.iter().any(|known| is(wanted, known)) {
+                let wanted = String::from_utf8_lossy(wanted);
+                return Err(Error::plain(format!("unknown type name '{wanted}'")));
+            }
+            kind = Some(wanted);
         } else if options.accept("NOVALUES") {
             return Err(Error::plain("NOVALUES option can only be used in HSCAN"));
         } else {
@@ -246,7 +262,7 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 }
 
 fn touch(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    reply.count(args.iter().skip(1).filter(|name| view.kind(name).is_some()).count());
+    reply.count(args.iter().skip(1).filter(|name| view.touch(name)).count());
     Ok(())
 }
 

@@ -278,6 +278,8 @@ fn put_pairs(view: &mut View<'_>, args: Args<'_>, command: &str) -> Result<usize
         return Err(Error::arity(command));
     }
     let name = args.get(1);
+    let pairs = || (2..args.len()).step_by(2).map(|at| (args.get(at), args.get(at + 1)));
+    view.check_room(name, pairs())?;
 
     let (mut created, mut at) = (0, 2);
     while at < args.len() {

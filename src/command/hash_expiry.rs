@@ -211,6 +211,7 @@ fn hsetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
         NewDeadline::At(_) => (options.deadline, Cause::Hsetex, false),
         NewDeadline::Clear | NewDeadline::Keep => (options.deadline, Cause::Hset, false),
     };
+    view.check_room(name, pairs().map(|(key, value_at)| (key, args.get(value_at))))?;
     for (key, value_at) in pairs() {
         view.put_pair(name, key, args.get(value_at), deadline, cause)?;
     }

@@ -21,6 +21,7 @@ pub(super) fn hrandfield(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let name = args.get(1);
     let Some(request) = Request::parse(Cursor::new(args, 2))? else {
         let pairs = view.namespace(name)?;
+        pairs.inspect(Pairs::meet_expired);
         reply.bulk_or_null(pairs.and_then(|pairs| draw(view, &pairs)).map(|pair| pair.key));
         return Ok(());
     };
@@ -28,6 +29,7 @@ pub(super) fn hrandfield(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         reply.array(0);
         return Ok(());
     };
+    pairs.meet_expired();
     let alive = pairs.count();
 
     if alive == 0 || request.count == 0 {

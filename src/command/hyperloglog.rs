@@ -24,7 +24,8 @@ const COMMANDS: &[Command] = &[
         .fast()
         .denies_oom(),
     Command::read("PFCOUNT", "key [key ...]", pfcount)
-        .about("2.8.9", "Returns about how many different elements HyperLogLogs have seen."),
+        .about("2.8.9", "Returns about how many different elements HyperLogLogs have seen.")
+        .may_replicate(),
     Command::write("PFDEBUG", "subcommand key", pfdebug)
         .about("2.8.9", "Looks into a HyperLogLog, for tests.")
         .admin()

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::clients::Flag;
 use crate::server::metrics::{Counter, Metrics};
 use crate::server::{Server, process};
 use crate::store::Stats;
@@ -133,7 +134,8 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     let http = all.iter().filter(|client| client.resp.load(Relaxed) == 0);
     fields.add("http_connected_clients", http.count());
     fields.add("maxclients", facts.server.config().maxclients);
-    fields.add("blocked_clients", 0);
+    let blocked = all.iter().filter(|client| client.has(Flag::Paused));
+    fields.add("blocked_clients", blocked.count());
     fields.add("tracking_clients", facts.server.tracking.counts().clients);
     fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
@@ -141,7 +143,8 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
 }
 
 fn memory(fields: &mut Fields, facts: &Facts<'_>) {
-    let used = facts.store.bytes as u64;
+    let clients = facts.server.clients.bytes();
+    let used = (facts.store.bytes + clients) as u64;
     let resident = process::resident_bytes();
     fields.add_bytes("used_memory", used);
     if let Some(resident) = resident {
@@ -158,7 +161,13 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     let ratio = resident.map(|resident| format!("{:.2}", resident as f64 / used.max(1) as f64));
     fields.add_some("mem_fragmentation_ratio", ratio);
     fields.add("mem_allocator", "jemalloc");
+    fields.add("mem_clients_normal", clients);
+    fields.add("mem_clients_slaves", 0);
+    fields.add("mem_not_counted_for_evict", 0);
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
+    fields.add("lazyfreed_objects", facts.store.lazyfreed);
+    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
+    fields.add("number_of_libraries", facts.server.store.libraries.len());
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
@@ -206,7 +215,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_last_rewrite_time_sec", took_s);
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
-    fields.add("aof_last_write_status", ok(journal.refuses()));
+    fields.add("aof_last_write_status", ok(journal.is_failing()));
     if journal.keeps() {
         let (journal_bytes, base_bytes) =
             (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
@@ -240,6 +249,7 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("expired_keys", facts.store.expired_names);
     fields.add("expired_subkeys", facts.store.expired_pairs);
     fields.add("evicted_keys", server.store.evicted_names());
+    fields.add("evicted_clients", server.clients.evicted());
     fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
     fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
     fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
@@ -251,10 +261,19 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("tracking_total_prefixes", tracking.prefixes);
     let disconnections = server.post.disconnections.load(Relaxed);
     fields.add("client_output_buffer_limit_disconnections", disconnections);
+    let too_large = server.clients.too_large_queries.load(Relaxed);
+    fields.add("client_query_buffer_limit_disconnections", too_large);
     for (reason, count) in server.acl.denied() {
-        let field = if reason == "command" { "cmd" } else { reason };
+        let field = match reason {
+            "command" => "cmd",
+            "tls-cert" => "tls_cert",
+            other => other,
+        };
         fields.add(&format!("acl_access_denied_{field}"), count);
     }
+    let [audited, lost] = server.audit.counts();
+    fields.add("audit_log_lines", audited);
+    fields.add("audit_log_lost_lines", lost);
     fields.add("total_error_replies", sum(|of| &of.total_error_replies));
     fields.add("http_requests", sum(|of| &of.http_requests));
 }

@@ -2,12 +2,15 @@
 //! lines; nothing about a single command is known here.
 
 use super::args::Cursor;
+use super::redis::{self, Place};
 use super::syntax::{self, Item, Kind};
-use super::{Command, Family, Keys, Run, Spec, help, table};
+use super::{Command, Family, Run, Spec, help, table};
+use crate::acl::catalog;
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::glob::glob_match;
 use crate::reply::Reply;
+use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 
 /// The family.
@@ -71,10 +74,10 @@ fn docs(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn getkeys(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let (_, keys) = keys_of(args)?;
+    let keys = keys_of(args)?;
 
     reply.array(keys.len());
-    keys.iter().for_each(|key| reply.bulk(key));
+    keys.iter().for_each(|(at, _)| reply.bulk(args.get(at + 2)));
     Ok(())
 }
 
@@ -83,13 +86,13 @@ fn getkeysandflags(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result {
-    let (spec, keys) = keys_of(args)?;
+    let keys = keys_of(args)?;
 
     reply.array(keys.len());
-    for key in keys {
+    for (at, flags) in keys {
         reply.array(2);
-        reply.bulk(key);
-        write_words(key_flags(spec).iter().copied(), reply);
+        reply.bulk(args.get(at + 2));
+        write_words(flags.into_iter(), reply);
     }
     Ok(())
 }
@@ -136,22 +139,26 @@ fn top_level() -> impl Iterator<Item = &'static Spec> {
     table().specs.iter().filter(|spec| !spec.is_subcommand())
 }
 
-/// The command that stands in the arguments from the third on, and its keys.
-fn keys_of(args: Args<'_>) -> Result<(&'static Spec, Vec<&[u8]>)> {
-    let table = table();
-    let mut spec = table.find(args.get(2)).ok_or(Error::plain("Invalid command specified"))?;
-    if !spec.subcommands.is_empty() && args.len() > 3 {
-        let subcommand = table.find_subcommand(spec, args.get(3));
-        spec = subcommand.ok_or(Error::plain("Invalid command specified"))?;
-    }
-    if matches!(spec.keys, Keys::None | Keys::Every) {
+/// Places of the keys of the command that stands in the arguments from the third on, and words for what
+/// it does with them. Any of Redis's commands will do, also one that this server does not have.
+fn keys_of(args: Args<'_>) -> Result<Vec<(usize, Vec<&'static str>)>> {
+    let command = OwnedRequest::new(args.iter().skip(2));
+    let command = command.args();
+    let at = match table().find(command.get(0)) {
+        Some(spec) if spec.subcommands.is_empty() || command.len() == 1 => Some(spec.index),
+        Some(spec) => table().find_subcommand(spec, command.get(1)).map(|spec| spec.index),
+        None => catalog().find_in(command),
+    };
+    let at = at.ok_or(Error::plain("Invalid command specified"))?;
+    let entry = &catalog().entries[at];
+    if !entry.has_keys() {
         return Err(Error::plain("The command has no key arguments"));
     }
-    if !spec.accepts(args.len() - 2) {
+    if !entry.accepts(command.len()) {
         return Err(Error::plain("Invalid number of arguments specified for command"));
     }
-    let keys = spec.keys.positions(args.len() - 2).map(|at| args.get(at + 2)).collect();
-    Ok((spec, keys))
+    let wrong = Error::plain("Invalid arguments specified for command");
+    entry.flagged_keys_in(command).ok_or(wrong)
 }
 
 fn write_all_infos(reply: &mut Reply<'_>) {
@@ -178,19 +185,52 @@ fn write_info(spec: &Spec, reply: &mut Reply<'_>) {
 }
 
 fn write_key_specs(spec: &Spec, reply: &mut Reply<'_>) {
-    let (first, last, step) = spec.keys.range();
-    reply.set(usize::from(first > 0));
-    if first == 0 {
+    if let Some(known) = redis::find(&spec.full_name) {
+        reply.set(known.keys.len());
+        known.keys.iter().for_each(|key| write_key_spec(key.flags.split(' '), &key.place, reply));
         return;
     }
+    let Some(place) = Place::of(spec.keys) else { return reply.set(0) };
+    reply.set(1);
+    write_key_spec(key_flags(spec).iter().copied(), &place, reply);
+}
+
+fn write_key_spec<'a>(flags: impl Iterator<Item = &'a str>, place: &Place, reply: &mut Reply<'_>) {
+    let flags: Vec<&str> = flags.collect();
     reply.map(3);
     reply.bulk(b"flags");
-    write_words(key_flags(spec).iter().copied(), reply);
+    write_words(flags.into_iter(), reply);
     reply.bulk(b"begin_search");
-    write_search("index", &[("index", first)], reply);
+    match *place {
+        Place::Range { first, .. } | Place::Counted(first) => {
+            write_search("index", &[("index", first as i64)], reply);
+        }
+        Place::After { word, from, .. } => {
+            reply.map(2);
+            write_text("type", "keyword", reply);
+            reply.bulk(b"spec");
+            reply.map(2);
+            write_text("keyword", word, reply);
+            reply.bulk(b"startfrom");
+            reply.integer(from.into());
+        }
+        Place::Unknown => write_search("unknown", &[], reply),
+    }
     reply.bulk(b"find_keys");
-    let last = if last < 0 { last } else { last - first };
-    write_search("range", &[("lastkey", last), ("keystep", step), ("limit", 0)], reply);
+    match *place {
+        Place::Range { last, step, .. } => write_range(last, step, 0, reply),
+        Place::After { last, step, limit, .. } => write_range(last, step, limit, reply),
+        Place::Counted(_) => {
+            let spec = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+            write_search("keynum", &spec, reply);
+        }
+        Place::Unknown => write_search("unknown", &[], reply),
+    }
+}
+
+fn write_range(last: i32, step: usize, limit: usize, reply: &mut Reply<'_>) {
+    let spec = [("lastkey", last.into()), ("keystep", step as i64), ("limit", limit as i64)];
+    write_search("range", &spec, reply);
 }
 
 fn write_search(kind: &str, spec: &[(&str, i64)], reply: &mut Reply<'_>) {

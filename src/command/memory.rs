@@ -71,8 +71,7 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
     let store = context.executor.held.stats();
     let names: usize = store.dbs.iter().map(|db| db.names).sum();
     let used = store.bytes;
-    let clients = server.clients.list();
-    let buffers: usize = clients.iter().map(|client| client.buffer_bytes()).sum();
+    let buffers = server.clients.bytes();
     let peak = server.peak_bytes(used);
     let numbers = [
         ("peak.allocated", peak),

@@ -2,14 +2,16 @@
 //!
 //! Unlike hashes, a namespace made here is kept when its last pair goes, and an unknown namespace is
 //! told from an unknown key. Whole namespaces are here; one pair is in `namespace_pair`, several are in
-//! `namespace_many`, locks in `namespace_lock`, and Redis's own commands in `hash` and `hash_expiry`.
+//! `namespace_many`, locks in `namespace_lock`, limits in `namespace_limit`, and Redis's own commands in
+//! `hash` and `hash_expiry`.
 
 use super::args::Cursor;
 use super::hash::{ScanOptions, bulk_bytes, check_all_fit};
+use super::namespace_limit::{self, limit, limits};
 use super::namespace_lock::{lock, renew, unlock};
 use super::namespace_many::{mget, mset, munset, scan};
 use super::namespace_pair::{append, digest, exists, get, incrby, incrbyfloat, pair, set, unset};
-use super::{Command, Family, help};
+use super::{Command, Family, Touches, help};
 use crate::error::{Error, Result};
 use crate::glob::glob_match;
 use crate::journal::effect::Cause;
@@ -65,11 +67,21 @@ const COMMANDS: &[Command] = &[
         .denies_oom(),
     Command::read("NAMESPACE INFO", "namespace", info)
         .like("HLEN")
-        .about("0.1.0", "Pairs, bytes, kept mark and remaining lifetime of a namespace.")
+        .about("0.1.0", "Pairs, bytes, kept mark, remaining lifetime and limits of a namespace.")
         .fast(),
     Command::read("NAMESPACE KEYS", "namespace", keys)
         .like("HKEYS")
         .about("0.1.0", "The keys of a namespace; an error if it does not exist."),
+    Command::write("NAMESPACE LIMIT", "namespace [PAIRS pairs] [BYTES bytes]", limit)
+        .like("CONFIG|SET")
+        .about("0.1.0", "Limits what a namespace may hold, now or when there is one; 0: no limit.")
+        .admin()
+        .fast(),
+    Command::session("NAMESPACE LIMITS", "", limits)
+        .like("CONFIG|GET")
+        .about("0.1.0", "All names of the database that have a limit.")
+        .admin()
+        .touching(Touches::Reads),
     Command::read("NAMESPACE LIST", "", list)
         .like("SCAN")
         .about("0.1.0", "All namespaces that the user may read, empty ones that are kept included.")
@@ -156,9 +168,9 @@ fn drop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
 
 fn info(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let pairs = known(view, args.get(2))?;
-    let header = pairs.header();
+    let (header, limit) = (pairs.header(), view.limit_in_force(args.get(2)));
 
-    reply.map(4);
+    reply.map(4 + namespace_limit::FIELDS);
     reply.bulk(b"pairs");
     reply.count(pairs.count());
     reply.bulk(b"bytes");
@@ -167,6 +179,7 @@ fn info(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     reply.boolean(header.is_kept());
     reply.bulk(b"ttl_ms");
     reply.integer(header.deadline_ms().map_or(-1, |at| (at - view.now_ms()) as i64));
+    namespace_limit::show(limit, reply);
     Ok(())
 }
 

@@ -34,14 +34,16 @@ pub(super) fn lock(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     let last = find(view, name, LAST_TOKEN)?.and_then(|pair| number::parse_i64(pair.value));
     // The clock makes up for a namespace that was dropped.
     let token = last.unwrap_or(0).saturating_add(1).max(view.now_ms() as i64);
-    let mut text = token.to_string().into_bytes();
-
-    view.keep(name, Cause::Kept)?;
-    view.put_pair(name, LAST_TOKEN, &text, NewDeadline::Clear, Cause::Hset)?;
+    let last = token.to_string();
+    let mut text = last.clone().into_bytes();
     if !owner.is_empty() {
         text.push(b' ');
         text.extend_from_slice(owner);
     }
+    view.check_room(name, [(LAST_TOKEN, last.as_bytes()), (key, &text[..])].into_iter())?;
+
+    view.keep(name, Cause::Kept)?;
+    view.put_pair(name, LAST_TOKEN, last.as_bytes(), NewDeadline::Clear, Cause::Hset)?;
     view.put_pair(name, key, &text, NewDeadline::At(deadline_ms), Cause::Hsetex)?;
     reply.integer(token);
     Ok(())

@@ -15,7 +15,7 @@ use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::store::{NewDeadline, View};
 
-/// Bytes of pairs that a slice aims at, however many pairs were asked for.
+/// Bytes of pairs after which a slice ends, however many pairs were asked for.
 const SLICE_BYTES: usize = 64 * 1024;
 
 pub(super) fn mget(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
@@ -46,6 +46,7 @@ pub(super) fn mset(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
             last = name;
         }
     }
+    view.check_room_in_each(rows(args).map(|[name, key, value, _]| (name, key, value)))?;
 
     for (at, [name, key, value, deadline]) in rows(args).enumerate() {
         if at == 0 || name != last {
@@ -77,15 +78,15 @@ pub(super) fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
     let cursor = number::parse_u64(args.get(3)).ok_or(Error::plain("invalid cursor"))?;
     let options = ScanOptions::parse(Cursor::new(args, 4))?;
     let pairs = known(view, args.get(2))?;
-    let usual = SLICE_BYTES.saturating_mul(pairs.len()) / pairs.bytes().max(1);
 
     let (mut found, mut bytes) = (Vec::new(), 0);
-    let next = pairs.scan(cursor, options.count.min(usual.max(1)), |pair| {
+    let next = pairs.scan_while(cursor, options.count, |pair| {
         if options.pattern.is_none_or(|pattern| glob_match(pattern, pair.key, false)) {
             let value_bytes = if options.has_values { bulk_bytes(pair.value) } else { 0 };
             bytes += bulk_bytes(pair.key) + value_bytes + bulk_bytes(b"");
             found.push(pair);
         }
+        bytes < SLICE_BYTES
     });
     view.settings().check_reply_len(bytes, "a smaller COUNT")?;
 

@@ -56,6 +56,7 @@ pub(super) fn append(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         return Err(Error::plain("string exceeds maximum allowed size (proto-max-bulk-len)"));
     }
     let value = [old, more].concat();
+    view.check_room(name, [(key, &value[..])].into_iter())?;
 
     view.keep(name, Cause::Kept)?;
     view.put_pair(name, key, &value, NewDeadline::Keep, Cause::Hset)?;
@@ -92,10 +93,12 @@ pub(super) fn incrby(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     };
     let sum = current.checked_add(increment);
     let sum = sum.ok_or(Error::plain("increment or decrement would overflow"))?;
+    let mut text = itoa::Buffer::new();
+    let value = text.format(sum).as_bytes();
+    view.check_room(name, [(key, value)].into_iter())?;
 
     view.keep(name, Cause::Kept)?;
-    let mut text = itoa::Buffer::new();
-    view.put_pair(name, key, text.format(sum).as_bytes(), NewDeadline::Keep, Cause::Hincrby)?;
+    view.put_pair(name, key, value, NewDeadline::Keep, Cause::Hincrby)?;
     reply.integer(sum);
     Ok(())
 }
@@ -109,6 +112,7 @@ pub(super) fn incrbyfloat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply
     };
     let sum = current.checked_add(increment).filter(|sum| !sum.is_infinite());
     let sum = sum.ok_or(Error::plain("increment would produce NaN or Infinity"))?.to_text();
+    view.check_room(name, [(key, sum.as_bytes())].into_iter())?;
 
     view.keep(name, Cause::Kept)?;
     view.put_pair(name, key, sum.as_bytes(), NewDeadline::Keep, Cause::Hincrbyfloat)?;
@@ -146,6 +150,7 @@ pub(super) fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) ->
         reply.null();
         return Ok(());
     }
+    view.check_room(name, [(key, value)].into_iter())?;
 
     view.keep(name, Cause::Kept)?;
     put(view, name, key, value, deadline)?;

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::push::pubsub::{Kind, Publication};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::client_memory::Kept;
 use crate::session::Session;
 
 /// The family.
@@ -22,6 +23,7 @@ const COMMANDS: &[Command] = &[
     Command::session("PUBLISH", "channel message", publish)
         .about("2.0.0", "Sends a message to a channel.")
         .fast()
+        .may_replicate()
         .while_loading(),
     Command::container("PUBSUB").about("2.8.0", "Has the commands that show subscriptions."),
     Command::session("PUBSUB CHANNELS", "[pattern]", channels)
@@ -49,6 +51,7 @@ const COMMANDS: &[Command] = &[
     Command::session("SPUBLISH", "shardchannel message", spublish)
         .about("7.0.0", "Sends a message to a shard channel.")
         .fast()
+        .may_replicate()
         .while_loading(),
     Command::session("SSUBSCRIBE", "shardchannel [shardchannel ...]", ssubscribe)
         .about("7.0.0", "Listens for messages to shard channels.")
@@ -134,6 +137,7 @@ fn subscribe_to(
     for name in args.iter().skip(1) {
         if session.subscriptions.of_mut(kind).insert(name.into()) {
             server.pubsub.subscribe(kind, name, &session.client);
+            session.keep(Kept::Subscriptions, name.len());
         }
         confirm(kind, word, Some(name), session, reply);
     }
@@ -159,6 +163,7 @@ fn unsubscribe_from(
     for name in args.iter().skip(1).chain(all.iter().map(|name| &**name)) {
         if session.subscriptions.of_mut(kind).remove(name) {
             server.pubsub.unsubscribe(kind, name, session.client.id);
+            session.client.memory.let_go(Kept::Subscriptions, name.len());
         }
         confirm(kind, word, Some(name), session, reply);
     }

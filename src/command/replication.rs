@@ -1,7 +1,7 @@
 //! Replication and clusters, of which there are none: what a server by itself answers.
 
 use super::args::{Cursor, integer, is};
-use super::{Command, Family};
+use super::{Command, Family, cluster};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -10,8 +10,9 @@ use crate::resp::request::Args;
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
 
-const CLUSTER_DISABLED: Error =
-    Error::Plain(std::borrow::Cow::Borrowed("This instance has cluster support disabled"));
+/// A copy of the data is BACKUP's and `pantry export`'s matter.
+const NO_REPLICAS: Error =
+    Error::Plain(std::borrow::Cow::Borrowed("this server can not have replicas"));
 
 const COMMANDS: &[Command] = &[
     Command::session("ASKING", "", asking)
@@ -21,6 +22,10 @@ const COMMANDS: &[Command] = &[
     Command::session("FAILOVER", "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]", failover)
         .about("6.2.0", "Is refused: there are no replicas.")
         .admin(),
+    Command::session("PSYNC", "replicationid offset", psync)
+        .about("2.8.0", "Is refused: this server has no replicas.")
+        .admin()
+        .no_multi(),
     Command::session("READONLY", "", asking)
         .about("3.0.0", "Is refused: there is no cluster.")
         .fast()
@@ -30,6 +35,11 @@ const COMMANDS: &[Command] = &[
         .about("3.0.0", "Is refused: there is no cluster.")
         .fast()
         .also(&["connection"])
+        .while_loading(),
+    Command::session("REPLCONF", "", replconf)
+        .about("3.0.0", "Is refused: this server has no replicas.")
+        .any_arguments()
+        .admin()
         .while_loading(),
     Command::session("REPLICAOF", "<host port | NO ONE>", replicaof)
         .about("5.0.0", "Accepts NO ONE; this server can not be a replica.")
@@ -42,6 +52,10 @@ const COMMANDS: &[Command] = &[
     Command::session("SLAVEOF", "<host port | NO ONE>", replicaof)
         .about("1.0.0", "Accepts NO ONE; an old name of REPLICAOF.")
         .admin(),
+    Command::session("SYNC", "", psync)
+        .about("1.0.0", "Is refused: this server has no replicas.")
+        .admin()
+        .no_multi(),
     Command::session("WAIT", "numreplicas timeout", wait)
         .about("3.0.0", "Returns at once that no replica has what was written: there is none.")
         .also(&["connection"]),
@@ -68,6 +82,14 @@ fn replicaof(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'
     Ok(())
 }
 
+fn psync(_context: &mut Context<'_, '_>, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
+    Err(NO_REPLICAS)
+}
+
+fn replconf(_context: &mut Context<'_, '_>, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
+    Err(NO_REPLICAS)
+}
+
 fn role(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     reply.array(3);
     reply.bulk(b"master");
@@ -77,7 +99,7 @@ fn role(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn asking(_context: &mut Context<'_, '_>, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result {
-    Err(CLUSTER_DISABLED)
+    Err(cluster::DISABLED)
 }
 
 fn wait(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {

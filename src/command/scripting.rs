@@ -11,16 +11,18 @@ use crate::number::parse_i64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::script::engine::{Compiled, Engine};
-use crate::script::{Scripts, Sha, no_script};
+use crate::script::{Scripts, no_script, sha_named};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "scripting", category: "scripting", commands: COMMANDS };
 
 const COMMANDS: &[Command] = &[
     Command::session("EVAL", "script numkeys [key [key ...]] [arg [arg ...]]", eval)
-        .about("2.6.0", "Executes a server-side Lua script."),
+        .about("2.6.0", "Executes a server-side Lua script.")
+        .may_replicate(),
     Command::session("EVALSHA", "sha1 numkeys [key [key ...]] [arg [arg ...]]", evalsha)
-        .about("2.6.0", "Executes a server-side Lua script by SHA1 digest."),
+        .about("2.6.0", "Executes a server-side Lua script by SHA1 digest.")
+        .may_replicate(),
     Command::session("EVALSHA_RO", "sha1 numkeys [key [key ...]] [arg [arg ...]]", evalsha_ro)
         .about("7.0.0", "Executes a read-only server-side Lua script by SHA1 digest.")
         .touching(Touches::Reads),
@@ -127,12 +129,12 @@ fn eval_ro(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
 }
 
 fn evalsha(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let sha = sha(args.get(1)).ok_or_else(no_script)?;
+    let sha = sha_named(args.get(1)).ok_or_else(no_script)?;
     run(context, args, false, reply, |engine, scripts| engine.by_sha(scripts, &sha))
 }
 
 fn evalsha_ro(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let sha = sha(args.get(1)).ok_or_else(no_script)?;
+    let sha = sha_named(args.get(1)).ok_or_else(no_script)?;
     run(context, args, true, reply, |engine, scripts| engine.by_sha(scripts, &sha))
 }
 
@@ -164,7 +166,7 @@ fn exists(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
     let scripts = &context.executor.server.scripts;
     reply.array(args.len() - 2);
     for name in args.iter().skip(2) {
-        let is_there = sha(name).is_some_and(|sha| scripts.find(&sha).is_some());
+        let is_there = sha_named(name).is_some_and(|sha| scripts.find(&sha).is_some());
         reply.integer(i64::from(is_there));
     }
     Ok(())
@@ -230,9 +232,4 @@ fn keys(args: Args<'_>) -> Result<usize> {
         return Err(Error::plain("Number of keys can't be greater than number of args"));
     }
     Ok(keys)
-}
-
-/// A script's name, in any case.
-fn sha(name: &[u8]) -> Option<Sha> {
-    Sha::try_from(name).ok().map(|sha| sha.map(|digit| digit.to_ascii_lowercase()))
 }

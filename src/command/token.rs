@@ -8,14 +8,12 @@ use super::{Command, Family, help};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
+use crate::resp::owned::OwnedRequest;
 use crate::resp::request::Args;
 use crate::token::{NewToken, Token};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "token", category: "", commands: COMMANDS };
-
-/// The user of a token that names none.
-const DEFAULT_USER: &str = "default";
 
 const COMMANDS: &[Command] = &[
     Command::container("TOKEN").about("0.1.0", "Has the commands about tokens of the HTTP door."),
@@ -25,7 +23,10 @@ const COMMANDS: &[Command] = &[
          PXAT unix-time-milliseconds]",
         create,
     )
-    .about("0.1.0", "Makes a token for a user and returns it: the only time it is shown.")
+    .about(
+        "0.1.0",
+        "Makes a token that acts as its maker, or as USER, and returns it: the only time.",
+    )
     .admin()
     .no_multi(),
     Command::session("TOKEN HELP", "", help::help)
@@ -56,7 +57,12 @@ fn create(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
             return Err(Error::Syntax);
         }
     }
-    let user = user.unwrap_or_else(|| DEFAULT_USER.to_owned());
+    let own = context.session.identity.user().name.clone();
+    let user = user.unwrap_or_else(|| own.clone());
+    if user != own && !may_become(context, &user) {
+        let text = "a token for another user needs the right to run ACL SETUSER";
+        return Err(Error::NoPerm(text.into()));
+    }
     if context.executor.server.acl.user(&user).is_none() {
         return Err(Error::plain("there is no such user"));
     }
@@ -89,6 +95,13 @@ fn revoke(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
     let was_there = context.executor.server.tokens.revoke(&id).map_err(failed)?;
     reply.integer(i64::from(was_there));
     Ok(())
+}
+
+/// Whether this client could act as the user anyway, by giving it another password. Else a token would
+/// give rights that its maker does not have.
+fn may_become(context: &mut Context<'_, '_>, user: &str) -> bool {
+    let wanted = OwnedRequest::new([&b"ACL"[..], b"SETUSER", user.as_bytes()]);
+    context.executor.may_run(context.session, wanted.args()) == Some(true)
 }
 
 /// Fields that [`describe`] writes.

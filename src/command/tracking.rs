@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::push::tracking::Mode;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::client_memory::Kept;
 use crate::server::clients::{Client, Flag};
 
 const NOT_TRACKING: &str = "CLIENT CACHING can be called only when the client is in tracking mode \
@@ -103,6 +104,8 @@ pub(super) fn tracking(
         session.client.set(Flag::Broadcast, mode.is_broadcast);
         session.client.set(Flag::BrokenRedirect, false);
         server.tracking.enable(&session.client, &mode, target);
+        session.client.memory.let_all_go(Kept::Prefixes);
+        mode.prefixes.iter().for_each(|prefix| session.keep(Kept::Prefixes, prefix.len()));
         session.tracking = Some(Box::new(mode));
     } else {
         session.stop_tracking(server);

@@ -7,6 +7,7 @@ use crate::dispatch::Context;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::client_memory::Kept;
 use crate::session::Transaction;
 
 /// The family.
@@ -78,8 +79,10 @@ fn watch(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
         }
         executor.held.watch(db, store.name(bytes), now_ms, &watch.mark);
         watch.names.push((db, bytes.into(), now_ms));
+        session.client.memory.keep(Kept::Watched, bytes.len());
     }
     session.client.watching.store(watch.names.len() as u32, Relaxed);
+    session.is_heavy = true;
     reply.ok();
     Ok(())
 }

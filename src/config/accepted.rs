@@ -45,9 +45,6 @@ pub const ACCEPTED: &[(&str, &[Directive])] = &[
         &[
             row("masterauth", Text, ""),
             row("masteruser", Text, ""),
-            row("min-replicas-max-lag", Integer(0, INT_MAX), "10").aliases(&["min-slaves-max-lag"]),
-            row("min-replicas-to-write", Integer(0, INT_MAX), "0")
-                .aliases(&["min-slaves-to-write"]),
             row(
                 "propagation-error-behavior",
                 OneOf(&["ignore", "panic", "panic-on-replicas"]),

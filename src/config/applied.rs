@@ -8,6 +8,7 @@ use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, 
 use super::format::{OneOf, Percentiles, Text, Words, YesNo};
 use super::{Allowed, Fsync, LogLevel, Supervised};
 use crate::push::keyspace::Classes;
+use crate::server::certificate::UserField;
 use crate::store::Policy;
 use crate::tls::ClientAuth;
 
@@ -21,13 +22,13 @@ const INT_MAX: i64 = i32::MAX as i64;
 const SECONDS_MAX: i64 = INT_MAX;
 const MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
-/// Access to the field `$field`, written as `$format` says.
+/// Access to a field, written as `$format` says.
 macro_rules! field {
-    ($field:ident, $format:expr) => {
+    ($($field:ident).+, $format:expr) => {
         Access::Field {
-            show: |config| $format.show(&config.$field),
+            show: |config| $format.show(&config.$($field).+),
             read: |config, words| {
-                config.$field = $format.read(words)?;
+                config.$($field).+ = $format.read(words)?;
                 Ok(())
             },
         }
@@ -50,6 +51,8 @@ pub const APPLIED: &[Directive] = &[
     row("appendonly", "yes|no", field!(appendonly, YesNo))
         .live()
         .about("Whether changes are journaled, and so outlive the process"),
+    row("audit-log", "FILE", field!(audit_log, Text { max_bytes: PATH_BYTES_MAX }))
+        .about("File for the audit log: JSON lines of who did what; empty for none"),
     row(
         "auto-aof-rewrite-min-size",
         "BYTES",
@@ -177,19 +180,38 @@ pub const APPLIED: &[Directive] = &[
         field!(http_header_timeout_ms, Integer { min: 1, max: MS_MAX }),
     )
     .about("Time an HTTP client has to send headers, idle time included"),
+    row(
+        "http-metrics-namespaces",
+        "COUNT",
+        field!(http_metrics_namespaces, Integer { min: 0, max: 1000 }),
+    )
+    .live()
+    .about("Namespaces whose pairs and bytes /metrics shows, the largest of those one may read"),
     row("http-port", "PORT", field!(http_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door; 0 for no door"),
     row("http-public-url", "URL", field!(http_public_url, Text { max_bytes: URL_BYTES_MAX }))
         .live()
         .about("Where clients reach the HTTP door, for links in answers; empty for as they say"),
+    row("http-rate-burst", "COUNT", field!(http_address_rate.burst, RATE))
+        .live()
+        .about("Requests at once from one address, after a pause; 0 for a second's"),
+    row("http-rate-limit", "COUNT", field!(http_address_rate.per_second, RATE))
+        .live()
+        .about("HTTP requests a second from one address; 0 for no limit"),
     row("http-tls-auth-clients", "yes|no|optional", field!(http_tls_auth_clients, CLIENT_AUTH))
         .live()
         .about("Whether HTTP clients must show a certificate of tls-ca-cert-file"),
     row("http-tls-port", "PORT", field!(http_tls_port, Integer { min: 0, max: 65_535 }))
         .about("Port of the HTTP door with TLS; 0 for none"),
+    row("http-token-rate-burst", "COUNT", field!(http_token_rate.burst, RATE))
+        .live()
+        .about("Requests at once with one token, after a pause; 0 for a second's"),
+    row("http-token-rate-limit", "COUNT", field!(http_token_rate.per_second, RATE))
+        .live()
+        .about("HTTP requests a second with one token; 0 for no limit"),
     row("http-trust-forwarded", "yes|no", field!(http_trust_forwarded, YesNo))
         .live()
-        .about("Whether X-Forwarded-Proto, -Host and -Prefix are believed, for links in answers"),
+        .about("Whether X-Forwarded-Proto, -Host, -Prefix and -For are believed: links, rate limits, audit log"),
     row(
         "latency-monitor-threshold",
         "MS",
@@ -223,6 +245,13 @@ pub const APPLIED: &[Directive] = &[
     row("loglevel", "LEVEL", field!(loglevel, LOG_LEVEL))
         .live()
         .about("What is logged: debug, verbose, notice, warning or nothing"),
+    row(
+        "max-keys-per-namespace",
+        "COUNT",
+        field!(max_keys_per_namespace, Integer { min: 0, max: i64::MAX }),
+    )
+    .live()
+    .about("Most pairs of a namespace that has no limit of its own; 0 for no limit"),
     row("maxclients", "COUNT", field!(maxclients, Integer { min: 1, max: u32::MAX as i64 }))
         .live()
         .about("Most clients at a time, both doors together"),
@@ -238,6 +267,22 @@ pub const APPLIED: &[Directive] = &[
     row("maxmemory-samples", "COUNT", field!(maxmemory_samples, Integer { min: 1, max: 64 }))
         .live()
         .about("Names looked at for each that is evicted"),
+    row(
+        "min-replicas-max-lag",
+        "SECONDS",
+        field!(min_replicas_max_lag_s, Integer { min: 0, max: INT_MAX }),
+    )
+    .aliases(&["min-slaves-max-lag"])
+    .live()
+    .about("0: changes need no replicas, whatever min-replicas-to-write says"),
+    row(
+        "min-replicas-to-write",
+        "COUNT",
+        field!(min_replicas_to_write, Integer { min: 0, max: INT_MAX }),
+    )
+    .aliases(&["min-slaves-to-write"])
+    .live()
+    .about("Replicas without which changes are refused; this server has none"),
     row(
         "notify-keyspace-events",
         "CLASSES",
@@ -294,6 +339,9 @@ pub const APPLIED: &[Directive] = &[
     row("tls-auth-clients", "yes|no|optional", field!(tls_auth_clients, CLIENT_AUTH))
         .live()
         .about("Whether Redis clients must show a certificate of tls-ca-cert-file"),
+    row("tls-auth-clients-user", "off|CN", field!(tls_auth_clients_user, USER_FIELD))
+        .live()
+        .about("What of a client's certificate names its ACL user, at both doors"),
     row("tls-ca-cert-dir", "DIRECTORY", field!(tls_ca_cert_dir, PATH))
         .live()
         .about("Directory of authorities that issue clients' certificates, PEM"),
@@ -341,6 +389,11 @@ const POLICY: OneOf<Policy> = OneOf(&[
 
 const CLIENT_AUTH: OneOf<ClientAuth> =
     OneOf(&[("no", ClientAuth::No), ("yes", ClientAuth::Yes), ("optional", ClientAuth::Optional)]);
+
+const RATE: Integer = Integer { min: 0, max: 1_000_000 };
+
+const USER_FIELD: OneOf<UserField> =
+    OneOf(&[("off", UserField::Off), ("CN", UserField::CommonName)]);
 
 const PATH: Text = Text { max_bytes: PATH_BYTES_MAX };
 

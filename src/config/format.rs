@@ -206,7 +206,7 @@ impl Format<Vec<Bind>> for Addresses {
                 "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
                 _ => word
                     .parse()
-                    .map_err(|_| Reason::from(format!("'{word}' is not an IP address")))?,
+                    .map_err(|_| Reason::from("Failed to bind to specified addresses."))?,
             };
             Ok(Bind { address, is_optional })
         };

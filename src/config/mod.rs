@@ -22,6 +22,8 @@ pub use load::{Loaded, load, load_with, report};
 pub use output_limit::{Class, OutputLimit, OutputLimits};
 
 use crate::push::keyspace::Classes;
+use crate::server::certificate::UserField;
+use crate::server::rate_limit::RateLimit;
 use crate::store::Policy;
 use crate::tls::ClientAuth;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub tls_auth_clients: ClientAuth,
     /// Whether HTTP clients must show a certificate.
     pub http_tls_auth_clients: ClientAuth,
+    /// What of a client's certificate names its user, at both doors.
+    pub tls_auth_clients_user: UserField,
     /// Addresses of the Redis door.
     pub bind: Vec<Bind>,
     /// Addresses of the HTTP door.
@@ -91,6 +95,8 @@ pub struct Config {
     pub unixsocketperm: u32,
     /// The log's file; empty: standard output.
     pub logfile: String,
+    /// The audit log's file; empty: none.
+    pub audit_log: String,
     /// File with the number of the process; empty: none.
     pub pidfile: String,
     /// Which service manager is told of the server's state.
@@ -99,6 +105,10 @@ pub struct Config {
     pub tcp_backlog: u32,
     /// RESP version before HELLO.
     pub client_default_resp: u32,
+    /// 0: changes need no replicas.
+    pub min_replicas_max_lag_s: u32,
+    /// Replicas without which changes are refused.
+    pub min_replicas_to_write: u32,
     /// Which keyspace notifications are published.
     pub notify_keyspace_events: Classes,
     /// Keys that tracking clients may be remembered to keep; 0: no limit.
@@ -141,6 +151,8 @@ pub struct Config {
     pub latency_tracking: bool,
     /// What INFO latencystats shows of them.
     pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Most pairs of a namespace that has no limit of its own; 0: no limit.
+    pub max_keys_per_namespace: u64,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -165,6 +177,12 @@ pub struct Config {
     pub http_public_url: String,
     /// Whether `X-Forwarded-*` headers are believed.
     pub http_trust_forwarded: bool,
+    /// Namespaces that `/metrics` shows, the largest ones.
+    pub http_metrics_namespaces: usize,
+    /// How much the HTTP clients at one address may ask.
+    pub http_address_rate: RateLimit,
+    /// How much may be asked with one token.
+    pub http_token_rate: RateLimit,
     /// Time an HTTP client has to send a request's headers, idle time on a connection included.
     pub http_header_timeout_ms: u64,
     /// Time an HTTP client has to send a request's body.
@@ -242,6 +260,11 @@ impl fmt::Display for Bind {
 }
 
 impl Config {
+    /// Whether changes need replicas, which this server does not have.
+    pub fn needs_replicas(&self) -> bool {
+        self.min_replicas_to_write > 0 && self.min_replicas_max_lag_s > 0
+    }
+
     /// Most bytes that clients may take together; `None` for no limit.
     pub fn maxmemory_clients_bytes(&self) -> Option<u64> {
         let bytes = match self.maxmemory_clients {
@@ -269,6 +292,7 @@ impl Default for Config {
             tls_protocols: String::new(),
             tls_auth_clients: ClientAuth::Yes,
             http_tls_auth_clients: ClientAuth::Optional,
+            tls_auth_clients_user: UserField::Off,
             bind: loopback.clone(),
             http_bind: loopback,
             dir: PathBuf::from("pantry-data"),
@@ -289,10 +313,13 @@ impl Default for Config {
             unixsocket: String::new(),
             unixsocketperm: 0,
             logfile: String::new(),
+            audit_log: String::new(),
             pidfile: String::new(),
             supervised: Supervised::No,
             tcp_backlog: 511,
             client_default_resp: 2,
+            min_replicas_max_lag_s: 10,
+            min_replicas_to_write: 0,
             client_output_buffer_limit: OutputLimits::default(),
             notify_keyspace_events: Classes::default(),
             tracking_table_max_keys: 1_000_000,
@@ -314,6 +341,7 @@ impl Default for Config {
             latency_monitor_threshold_ms: 0,
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+            max_keys_per_namespace: 0,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
@@ -326,6 +354,9 @@ impl Default for Config {
             http_bulk_max_rows: 10_000,
             http_public_url: String::new(),
             http_trust_forwarded: false,
+            http_metrics_namespaces: 50,
+            http_address_rate: RateLimit { per_second: 0, burst: 0 },
+            http_token_rate: RateLimit { per_second: 0, burst: 0 },
             http_header_timeout_ms: 30_000,
             http_body_timeout_ms: 30_000,
             kept: BTreeMap::new(),

@@ -1,11 +1,15 @@
 //! Checks what a client may do, and remembers what it was refused. Who may do everything does not come
 //! here. Rights are [`crate::acl`]'s matter.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Executor;
 use crate::acl::{Denied, catalog, log};
 use crate::command::{self, Spec};
 use crate::error::{Error, Result};
 use crate::resp::request::Args;
+use crate::server::Server;
+use crate::server::clients::Client;
 use crate::session::Session;
 
 impl Executor<'_> {
@@ -30,9 +34,11 @@ impl Executor<'_> {
         if !session.identity.is_authenticated() {
             return Err(Error::NoAuth);
         }
+        // It is shown with what it was refused.
+        session.client.last_command.store(spec.index as u32, Relaxed);
         let context = if session.transaction.is_some() { "multi" } else { "toplevel" };
-        self.check_user(session, spec, args, context)
-            .map_err(|denied| Error::NoPerm(self.text(session, spec, denied).into()))
+        let result = self.check_user(session, spec, args, context);
+        result.map_err(|denied| Error::NoPerm(self.text(session, spec, denied).into()))
     }
 
     /// Checks a command that EXEC is about to run; rights may have changed since it was queued.
@@ -122,20 +128,9 @@ impl Executor<'_> {
         object: &[u8],
         username: &[u8],
     ) {
-        let server = self.server;
-        server.acl.count(reason);
-        let entry = log::Entry {
-            count: 1,
-            reason,
-            context,
-            object: object.to_vec(),
-            username: username.to_vec(),
-            client: command::client_line(&session.client, self.now_ms).trim_end().to_owned(),
-            id: 0,
-            created_ms: 0,
-            updated_ms: 0,
-        };
-        server.acl.log.lock().add(entry, self.now_ms, server.config().acllog_max_len);
+        super::audit::refused(self.server, session, reason, object, username);
+        let places = [reason, context];
+        remember_refusal(self.server, &session.client, self.now_ms, places, object, username);
     }
 
     fn text(&self, session: &Session, spec: &Spec, denied: Denied) -> String {
@@ -149,4 +144,28 @@ impl Executor<'_> {
             Denied::Channel(_) => "No permissions to access a channel".to_owned(),
         }
     }
+}
+
+/// Adds to ACL LOG: why, in which context, what and who was refused.
+pub fn remember_refusal(
+    server: &Server,
+    client: &Client,
+    now_ms: u64,
+    [reason, context]: [&'static str; 2],
+    object: &[u8],
+    username: &[u8],
+) {
+    server.acl.count(reason);
+    let entry = log::Entry {
+        count: 1,
+        reason,
+        context,
+        object: object.to_vec(),
+        username: username.to_vec(),
+        client: command::client_line(client, now_ms).trim_end().to_owned(),
+        id: 0,
+        created_ms: 0,
+        updated_ms: 0,
+    };
+    server.acl.log.lock().add(entry, now_ms, server.config().acllog_max_len);
 }

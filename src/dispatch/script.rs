@@ -5,6 +5,9 @@
 //! [`Turn`] protects what it has changed, and its thread looks after others; see
 //! [`crate::store::turn`]. What Lua is to it is [`crate::script::engine`]'s matter.
 
+mod call;
+mod library;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,9 +18,9 @@ use std::time::Instant;
 use mlua::Value;
 
 use super::{Context, Executor};
-use crate::command::{self, Run, Spec};
+use crate::command::{self, Spec};
 use crate::error::{Error, Result};
-use crate::journal::effect::{Cause, Effect, Effects};
+use crate::journal::effect::Effects;
 use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -26,26 +29,16 @@ use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
-use crate::store::libraries;
-use crate::store::turn::{Running, State, Turn};
-use crate::store::view::Known;
+use crate::store::turn::{Running, State, Wait};
 
-/// What the buffer of a command's reply may keep for the next.
-const REPLY_KEPT_BYTES: usize = 64 * 1024;
+pub use library::Change;
+
 /// Words of a client's command that FUNCTION STATS shows.
 const COMMAND_SHOWN_MAX: usize = 32;
 
 thread_local! {
     /// The script of this thread that is aside.
     static ASIDE: RefCell<Option<Box<Script>>> = const { RefCell::new(None) };
-}
-
-/// Which libraries of functions were changed.
-pub enum Change {
-    /// The one with this name.
-    One(String),
-    /// Any.
-    All,
 }
 
 /// A script to be run.
@@ -144,51 +137,6 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Changes the libraries of functions: all or nothing, and nobody sees anything between.
-    ///
-    /// # Errors
-    /// Those of `change`, or when it has to wait for a script.
-    pub fn change_libraries(
-        &mut self,
-        change: impl FnOnce(&mut Engine) -> Result<Change>,
-    ) -> Result {
-        if !self.is_in_exec {
-            self.release();
-            self.held.lock_all();
-            self.check_turn()?;
-        }
-        let kept = &self.server.store.libraries;
-        let mut engine = Engine::take().ok_or_else(|| self.server.store.turn.busy())?;
-        let changed = engine.sync(kept).and_then(|()| change(&mut engine));
-        match &changed {
-            Ok(Change::One(name)) => {
-                let library = engine.libraries.by_name.get(name);
-                let code = library.map_or(&[][..], |library| &*library.code);
-                self.record(Effect::Library { name: name.as_bytes(), code });
-            }
-            Ok(Change::All) => {
-                let libraries = engine.libraries.by_name.values();
-                let named = libraries.map(|library| (library.name.as_bytes(), &*library.code));
-                self.record(Effect::Libraries { all: &libraries::encode(named) });
-            }
-            Err(_) => {}
-        }
-        // What was changed here in vain is not what is kept.
-        engine.libraries.version = if changed.is_ok() { kept.version() } else { u64::MAX };
-        engine.put_back();
-        if !self.is_in_exec {
-            self.release();
-        }
-        changed.map(drop)
-    }
-
-    fn record(&mut self, effect: Effect<'_>) {
-        // It was made here, so it can be applied.
-        let _ = self.server.store.libraries.apply(effect);
-        self.effects.push(Cause::Function, effect);
-        self.may_have_changed = true;
-    }
-
     /// Goes on with the script of this session that is aside, for a slice.
     pub fn go_on(&mut self, session: &mut Session, reply: &mut Reply<'_>) {
         let script = ASIDE.with_borrow_mut(Option::take);
@@ -201,7 +149,7 @@ impl Executor<'_> {
 
     fn drive(&mut self, session: &mut Session, mut script: Box<Script>, reply: &mut Reply<'_>) {
         let was_in_exec = std::mem::replace(&mut self.is_in_exec, true);
-        let progress = self.advance(&mut script, !was_in_exec);
+        let progress = self.advance(&mut script, !was_in_exec && !self.is_now);
         self.is_in_exec = was_in_exec;
         match progress {
             Progress::Aside => {
@@ -219,11 +167,17 @@ impl Executor<'_> {
             match script.engine.go(answer) {
                 Ask::Job => return Progress::Done,
                 Ask::Call => self.call_from_script(script),
+                Ask::Allowed => {
+                    let host = script.engine.host.clone();
+                    let request = host.request.borrow();
+                    host.allowed.set(self.may_run(&mut script.session, request.args()));
+                }
                 Ask::Tick => {
                     self.put_aside(script);
                     if may_leave {
                         return Progress::Aside;
                     }
+                    self.end_if_busy(script);
                     script.engine.host.begin_slice();
                 }
             }
@@ -249,17 +203,22 @@ impl Executor<'_> {
             // Nothing was changed: it runs again, with all stripes.
             self.release();
             script.engine.put_back();
-            self.is_parked = true;
+            (self.is_parked, self.waits_for) = (true, Wait::Script);
             return;
         }
         compiled.habits.is_known.store(true, Relaxed);
         let mark = reply.mark();
         let written = match outcome {
-            Ok(value) => convert::to_reply(&value, is_resp3, reply),
+            Ok(value) => {
+                if let Some(text) = convert::error_of(&value) {
+                    self.script_failed(&script, &text, convert::is_counted(&value));
+                }
+                convert::to_reply(&value, is_resp3, reply)
+            }
             Err(error) => {
-                let error = Error::coded(explain(&error, &compiled.name));
-                self.metrics.count_error(error.code());
-                reply.error(&error);
+                let text = explain(&error, &compiled.name);
+                self.script_failed(&script, &text, convert::is_counted(&error));
+                reply.error(&Error::coded(text));
                 Ok(())
             }
         };
@@ -268,6 +227,19 @@ impl Executor<'_> {
             reply.error(&Error::plain(error.to_string()));
         }
         script.engine.put_back();
+    }
+
+    /// Counts a script whose reply is an error; the error itself unless the command that it came from has
+    /// counted it.
+    #[cold]
+    fn script_failed(&self, script: &Script, text: &str, is_counted: bool) {
+        if !is_counted {
+            self.metrics.count_error(text.split(' ').next().unwrap_or_default());
+        }
+        let command = script.engine.host.command.borrow();
+        if let Some(spec) = command::table().find(command.args().get(0)) {
+            self.metrics.failed[spec.index].add(1);
+        }
     }
 
     /// Checks whether a script may run, and prepares Lua. Returns whether memory is used up.
@@ -329,134 +301,6 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Runs the command that a script has called.
-    fn call_from_script(&mut self, script: &mut Script) {
-        let host = script.engine.host.clone();
-        let (request, mut out) = (host.request.borrow(), host.reply.borrow_mut());
-        out.clear();
-        if out.capacity() > REPLY_KEPT_BYTES {
-            *out = Output::new();
-        }
-        let args = request.args();
-        let reply = &mut Reply::resp(&mut out, host.is_resp3.get());
-        let result = self.check_call(script, args).and_then(|spec| {
-            self.check_script_rights(&mut script.session, spec, args)?;
-            if script.is_aside {
-                self.held.lock_again(&script.stripes);
-                self.effects = std::mem::take(&mut script.effects);
-            }
-            let result = self.reach(script, spec, args);
-            if result.is_ok() {
-                if spec.is_write() {
-                    script.has_written = true;
-                    if let Some(running) = &script.running {
-                        running.has_written.store(true, Relaxed);
-                    }
-                }
-                self.call(&mut script.session, spec, args, Known::default(), reply);
-            }
-            if script.is_aside {
-                self.let_go(script);
-            }
-            result
-        });
-        if let Err(error) = result {
-            reply.error(&error);
-        }
-    }
-
-    /// Looks a command up and checks what may be called.
-    fn check_call(&mut self, script: &Script, args: Args<'_>) -> Result<&'static Spec> {
-        const UNKNOWN: &str = "Unknown Redis command called from script";
-        let mut spec = command::table().find(args.get(0)).ok_or(Error::plain(UNKNOWN))?;
-        if !spec.subcommands.is_empty() && args.len() > 1 {
-            let subcommand = command::table().find_subcommand(spec, args.get(1));
-            spec = subcommand.ok_or(Error::plain(UNKNOWN))?;
-        }
-        if !spec.accepts(args.len()) || matches!(spec.command.run, Run::Container) {
-            return Err(Error::plain("Wrong number of args calling Redis command from script"));
-        }
-        if spec.is_refused_in_scripts {
-            return Err(Error::plain("This Redis command is not allowed from script"));
-        }
-        if !spec.is_write() {
-            return Ok(spec);
-        }
-        let is_read_only = script.is_read_only || script.flags.no_writes;
-        if is_read_only {
-            let text = "Write commands are not allowed from read-only scripts.";
-            return Err(Error::plain(text));
-        }
-        if !script.has_written {
-            let journal = &self.server.store.journal;
-            if journal.refuses() {
-                return Err(journal.refusal());
-            }
-            let denies = spec.command.flags.denyoom && !script.flags.allow_oom;
-            if denies && script.is_short_of_memory {
-                return Err(Error::OutOfMemory);
-            }
-        }
-        Ok(spec)
-    }
-
-    /// Makes sure that the stripes of a command are held.
-    fn reach(&mut self, script: &mut Script, spec: &Spec, args: Args<'_>) -> Result {
-        let store = &self.server.store;
-        let is_held = match spec.keys {
-            // Over an overlay each command takes all stripes for itself.
-            _ if self.over_overlay || self.held.holds_all() => true,
-            command::Keys::Every => false,
-            command::Keys::None => return Ok(()),
-            keys => keys.positions(args.len()).all(|at| self.held.holds(store.name(args.get(at)))),
-        };
-        if is_held {
-            return Ok(());
-        }
-        script.compiled.habits.strays.store(true, Relaxed);
-        self.expand(script)
-    }
-
-    /// Takes all stripes, although some are held. They are protected while they are let go for that.
-    fn expand(&mut self, script: &mut Script) -> Result {
-        let turn: &'_ Turn = &self.server.store.turn;
-        let was_aside = script.is_aside;
-        let running = script.running();
-        if !was_aside {
-            turn.enter(running.clone());
-        }
-        if !turn.is_alone(&running) {
-            if !was_aside {
-                turn.leave(&running);
-            }
-            return Err(self.stray(script));
-        }
-        let before = self.held.numbers();
-        let effects = std::mem::take(&mut self.effects);
-        self.release();
-        self.held.lock_all();
-        // One that was running may have been put aside meanwhile.
-        let is_alone = turn.is_alone(&running);
-        if !is_alone {
-            self.release();
-            self.held.lock_again(&before);
-        }
-        self.effects = effects;
-        script.stripes = self.held.numbers();
-        if !was_aside {
-            turn.leave(&running);
-        }
-        if is_alone { Ok(()) } else { Err(self.stray(script)) }
-    }
-
-    /// What happens to a script that needs stripes of another one: it ends, and runs again later if it
-    /// has changed nothing.
-    fn stray(&self, script: &mut Script) -> Error {
-        script.is_stray = true;
-        script.running().is_killed.store(self.effects.is_empty(), Relaxed);
-        Error::coded("BUSY Another script holds what this one needs, try again.")
-    }
-
     /// The slice is over.
     fn put_aside(&mut self, script: &mut Script) {
         if !script.is_aside {
@@ -469,6 +313,14 @@ impl Executor<'_> {
         let is_busy = script.began.elapsed().as_millis() >= u128::from(threshold_ms);
         if threshold_ms != 0 && is_busy {
             self.server.store.turn.grow_busy();
+        }
+    }
+
+    /// Ends a script that keeps its thread from serving others, as SCRIPT KILL would.
+    fn end_if_busy(&self, script: &mut Script) {
+        let is_busy = self.server.store.turn.state() == State::Busy;
+        if self.is_now && is_busy && !script.has_written {
+            script.running().is_killed.store(true, Relaxed);
         }
     }
 
@@ -488,7 +340,7 @@ impl Executor<'_> {
         match turn.state() {
             State::Free => Ok(true),
             State::Aside => {
-                self.is_parked = true;
+                (self.is_parked, self.waits_for) = (true, Wait::Script);
                 Ok(false)
             }
             State::Busy => Err(turn.busy()),

@@ -472,7 +472,7 @@ fn each_change(cause: Cause, effect: Effect<'_>, mut show: impl FnMut(Change)) {
         }
         Effect::Flush { db } => show(blank(db, b"", What::Reset)),
         Effect::Keep { db, name } => show(blank(db, name, What::Kept)),
-        // They are no names.
-        Effect::Libraries { .. } | Effect::Library { .. } => {}
+        // They change no names.
+        Effect::Libraries { .. } | Effect::Library { .. } | Effect::Limit { .. } => {}
     }
 }

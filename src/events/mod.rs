@@ -84,6 +84,13 @@ pub enum Happening<'b> {
         /// What it looked for.
         name: &'b [u8],
     },
+    /// A client that keeps copies has read names, after what came before and before what comes now.
+    Read {
+        /// The client.
+        client_id: u64,
+        /// What it has read.
+        names: &'b [Box<[u8]>],
+    },
     /// What comes now is another command's.
     CommandEnd,
 }
@@ -157,6 +164,9 @@ impl Batch {
                 match note {
                     Note::New => is_new = true,
                     Note::CommandEnd => return Some(Happening::CommandEnd),
+                    Note::Read { client_id, names } => {
+                        return Some(Happening::Read { client_id: *client_id, names });
+                    }
                     Note::Miss { db, name } => return Some(Happening::Miss { db: *db, name }),
                 }
             }

@@ -19,6 +19,13 @@ pub enum Note {
         /// What it looked for.
         name: Box<[u8]>,
     },
+    /// A client that keeps copies has read names.
+    Read {
+        /// The client.
+        client_id: u64,
+        /// What it has read.
+        names: Vec<Box<[u8]>>,
+    },
 }
 
 /// Notes on the effects of one batch.
@@ -85,12 +92,11 @@ impl Notes {
         }
     }
 
-    /// The same without those that say where in effects they stand.
+    /// The misses alone; the effects make the others again when they are applied.
     #[must_use]
     pub fn misses(mut self) -> Notes {
         let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
         self.list.get_mut().retain(|(_, note)| is_miss(note));
-        self.list.get_mut().iter_mut().for_each(|(at, _)| *at = 0);
         self
     }
 

@@ -41,6 +41,8 @@ pub enum Effect<'a> {
     Libraries { all: &'a [u8] },
     /// A library of functions has this code; none: it is gone.
     Library { name: &'a [u8], code: &'a [u8] },
+    /// A name may hold so many pairs and bytes, whatever is there; 0: any number.
+    Limit { db: u8, name: &'a [u8], pairs: u64, bytes: u64 },
 }
 
 macro_rules! causes {
@@ -124,6 +126,8 @@ causes! {
     Setex = "set",
     /// The last pair of a namespace that stays has expired: to Redis clients the name is gone.
     Emptied = "del",
+    /// NAMESPACE LIMIT. Nobody is notified.
+    Limited = "limited",
 }
 
 impl Cause {
@@ -156,7 +160,8 @@ const KEEP: u8 = 12;
 const DELETE_LAST_PAIR: u8 = 13;
 const LIBRARIES: u8 = 14;
 const LIBRARY: u8 = 15;
-const PATCH_STRING: u8 = 16;
+const LIMIT: u8 = 16;
+const PATCH_STRING: u8 = 17;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -198,6 +203,10 @@ impl Effects {
             Effect::Keep { db, name } => self.write(head(KEEP, db), [name], NEVER),
             Effect::Libraries { all } => self.write(head(LIBRARIES, 0), [all], NEVER),
             Effect::Library { name, code } => self.write(head(LIBRARY, 0), [name, code], NEVER),
+            Effect::Limit { db, name, pairs, bytes } => {
+                let limits = [pairs.to_le_bytes(), bytes.to_le_bytes()];
+                self.write(head(LIMIT, db), [name, limits.as_flattened()], NEVER);
+            }
         }
     }
 
@@ -219,6 +228,12 @@ impl Effects {
     /// A command has looked for a name that is not there.
     pub fn miss(&self, db: usize, name: &[u8]) {
         self.notes.miss(self.bytes.len(), db as u8, name);
+    }
+
+    /// A client that keeps copies has read names, after the effects so far.
+    pub fn read<'n>(&self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
+        let names = || names.map(Box::from).collect();
+        self.notes.add(self.bytes.len(), || Note::Read { client_id, names: names() });
     }
 
     /// Whether nothing happened.
@@ -366,6 +381,13 @@ impl<'a> Decoder<'a> {
             LIBRARY => {
                 let [name, code] = self.fields()?;
                 Effect::Library { name, code }
+            }
+            LIMIT => {
+                let [name, limits] = self.fields()?;
+                let (limits, []) = limits.as_chunks() else { return Err(Damaged) };
+                let &[pairs, bytes] = limits else { return Err(Damaged) };
+                let (pairs, bytes) = (u64::from_le_bytes(pairs), u64::from_le_bytes(bytes));
+                Effect::Limit { db, name, pairs, bytes }
             }
             _ => return Err(Damaged),
         };

@@ -17,7 +17,7 @@ use crate::sabotage::{self, Bug};
 
 /// The version that is written. A file of a newer one is refused; older ones are read:
 ///
-/// - 1 has no [`Effect::PatchString`](super::effect::Effect::PatchString).
+/// - 1 has no [`Effect::PatchString`](super::effect::Effect::PatchString), and no limits.
 /// - 2 is this.
 pub const VERSION: u32 = 2;
 /// Bytes of a file's head.
@@ -87,10 +87,12 @@ pub enum Kind {
     End = 9,
     /// Snapshot: all libraries of functions.
     Libraries = 10,
+    /// Snapshot: the limits of names.
+    Limits = 11,
 }
 
 impl Kind {
-    const ALL: [Kind; 10] = [
+    const ALL: [Kind; 11] = [
         Kind::Effects,
         Kind::Continued,
         Kind::Closed,
@@ -101,6 +103,7 @@ impl Kind {
         Kind::Void,
         Kind::End,
         Kind::Libraries,
+        Kind::Limits,
     ];
 }
 

@@ -78,6 +78,11 @@ pub enum Passage {
     Failed,
 }
 
+/// Changes are refused: the disk does not take them.
+const DISK: u8 = 1;
+/// Changes are refused: they need replicas.
+const REPLICAS: u8 = 2;
+
 #[derive(Debug)]
 struct Shared {
     last: Alone<AtomicU64>,
@@ -93,8 +98,8 @@ struct Shared {
     keeps: AtomicBool,
     /// More waits for the writer than should.
     is_behind: AtomicBool,
-    /// The disk does not take what is written. Changes are refused before they are made.
-    refuses: AtomicBool,
+    /// Why changes are refused before they are made, [`DISK`] and [`REPLICAS`]; 0: they are not.
+    refuses: AtomicU8,
     /// Some changes were made that the disk did not take.
     is_stuck: AtomicBool,
     policy: AtomicU8,
@@ -152,7 +157,7 @@ impl Journal {
             synced: AtomicU64::new(0),
             keeps: AtomicBool::new(remembered.is_some()),
             is_behind: AtomicBool::new(false),
-            refuses: AtomicBool::new(false),
+            refuses: AtomicU8::new(0),
             is_stuck: AtomicBool::new(false),
             policy: AtomicU8::new(Fsync::EverySec as u8),
             gates: Mutex::default(),
@@ -211,10 +216,23 @@ impl Journal {
         self.wake();
     }
 
-    /// Whether changes are refused because the disk does not take them.
+    /// Whether changes are refused.
     #[inline]
     pub fn refuses(&self) -> bool {
-        self.shared.refuses.load(Ordering::Relaxed)
+        self.shared.refuses.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether they are because the disk does not take them.
+    pub fn is_failing(&self) -> bool {
+        self.shared.refuses.load(Ordering::Relaxed) & DISK != 0
+    }
+
+    /// Says whether changes need replicas, of which there are none.
+    pub fn set_needs_replicas(&self, needs: bool) {
+        match needs {
+            true => self.shared.refuses.fetch_or(REPLICAS, Ordering::Relaxed),
+            false => self.shared.refuses.fetch_and(!REPLICAS, Ordering::Relaxed),
+        };
     }
 
     /// Whether whoever executes commands should wait for the writer first.
@@ -225,6 +243,9 @@ impl Journal {
 
     /// Why changes are refused; Redis's text.
     pub fn refusal(&self) -> Error {
+        if !self.is_failing() {
+            return Error::coded("NOREPLICAS Not enough good replicas to write.");
+        }
         let why = self.status().error().unwrap_or_default();
         Error::Misconf(format!("Errors writing to the AOF file: {why}").into())
     }

@@ -18,7 +18,7 @@ use super::flusher::Flusher;
 use super::format::{CRC_LEN, Kind, RECORD_LEN, RecordHead};
 use super::segment::{RESERVE_BYTES_MIN, Segment};
 use super::status::Status;
-use super::{Journal, Lsn, QUEUE_KEPT_BYTES, Shared};
+use super::{DISK, Journal, Lsn, QUEUE_KEPT_BYTES, Shared};
 use crate::config::Fsync;
 use crate::sabotage::{self, Bug};
 
@@ -364,14 +364,14 @@ impl Shared {
     /// Changes are refused from now on, and why.
     pub(super) fn refuse(&self, why: String, is_stuck: bool) {
         self.status.set_error(Some(why));
-        self.refuses.store(true, SeqCst);
+        self.refuses.fetch_or(DISK, SeqCst);
         self.is_stuck.store(is_stuck, SeqCst);
         self.open_gates();
     }
 
     pub(super) fn recovered(&self) {
         self.is_stuck.store(false, SeqCst);
-        self.refuses.store(false, SeqCst);
+        self.refuses.fetch_and(!DISK, SeqCst);
         self.status.set_error(None);
         self.open_gates();
     }

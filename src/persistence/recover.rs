@@ -191,6 +191,7 @@ impl Loading<'_, '_> {
                 Kind::LateNamespace => self.restore.late_namespace(record.lsn, body),
                 Kind::LatePairs => self.restore.late_pairs(record.lsn, body),
                 Kind::Libraries => self.restore.libraries(record.lsn, body),
+                Kind::Limits => self.restore.limits(record.lsn, body),
                 Kind::Void => varint::read(&mut &*body)
                     .ok_or(Damaged)
                     .and_then(|first| self.restore.void_from(record.lsn, first)),

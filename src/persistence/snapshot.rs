@@ -138,10 +138,13 @@ impl Output {
                 stripe_begins = self.records;
             }
         }
-        let libraries = store.libraries.encoded();
-        if !libraries.is_empty() {
-            self.record.push(&libraries);
-            self.end(Kind::Libraries, store.journal.last())?;
+        for (kind, encoded) in
+            [(Kind::Libraries, store.libraries.encoded()), (Kind::Limits, store.limits.encoded())]
+        {
+            if !encoded.is_empty() {
+                self.record.push(&encoded);
+                self.end(kind, store.journal.last())?;
+            }
         }
         let end = store.journal.last();
         self.record.push_number(capture.names);

@@ -169,6 +169,7 @@ impl Publications {
         for happening in batch.happenings() {
             match happening {
                 Happening::CommandEnd => last = None,
+                Happening::Read { .. } => {}
                 Happening::Miss { db, name } => self.add(Class::Miss, "keymiss", db, name),
                 Happening::Change { cause, effect, is_new } => {
                     let pair = pair_of(&effect).map(|(db, name)| (cause, db, name));
@@ -228,6 +229,7 @@ impl Publications {
             | Effect::SwapDb { .. }
             | Effect::Libraries { .. }
             | Effect::Library { .. }
+            | Effect::Limit { .. }
             | Effect::Flush { .. } => {}
         }
     }
@@ -301,6 +303,7 @@ fn class_of(cause: Cause) -> Option<Class> {
         | Cause::Swapdb
         | Cause::Flush
         | Cause::Function
+        | Cause::Limited
         | Cause::Kept => return None,
     })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -20,6 +20,7 @@ const KEPT_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub struct Mailbox {
     has_mail: AtomicBool,
+    bytes: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -62,10 +63,10 @@ impl Mailbox {
         inner.bytes += message.len();
         let waiting_bytes = inner.bytes + output_bytes;
         if limit.is_over(waiting_bytes, &mut inner.over_soft_since_ms, now_ms) {
-            *inner = Inner { is_closed: true, ..Inner::default() };
-            self.has_mail.store(false, Ordering::Release);
+            self.shut(&mut inner);
             return Put::Over;
         }
+        self.bytes.store(inner.bytes, Ordering::Relaxed);
         inner.queue.push_back(message.clone());
         if inner.queue.len() > 1 {
             return Put::Behind;
@@ -80,9 +81,27 @@ impl Mailbox {
         self.has_mail.load(Ordering::Acquire)
     }
 
+    /// Whether what waits here and in the output is over the limit now.
+    pub fn is_over(&self, output_bytes: usize, limit: OutputLimit, now_ms: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let waiting_bytes = inner.bytes + output_bytes;
+        limit.is_over(waiting_bytes, &mut inner.over_soft_since_ms, now_ms)
+    }
+
+    /// Takes no more messages, and drops those that wait.
+    pub fn close(&self) {
+        self.shut(&mut self.inner.lock());
+    }
+
+    fn shut(&self, inner: &mut Inner) {
+        *inner = Inner { is_closed: true, ..Inner::default() };
+        self.bytes.store(0, Ordering::Relaxed);
+        self.has_mail.store(false, Ordering::Release);
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
-        self.inner.lock().bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Moves messages to the end of `output` until that has `bytes_max`. Returns up to which LSN the
@@ -96,6 +115,7 @@ impl Mailbox {
             lsn = lsn.max(message.lsn);
             message.write(output, resp3);
         }
+        self.bytes.store(inner.bytes, Ordering::Relaxed);
         if inner.queue.is_empty() {
             inner.queue.shrink_to(KEPT_MAX);
             self.has_mail.store(false, Ordering::Release);

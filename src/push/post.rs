@@ -13,14 +13,18 @@ use tokio::sync::Notify;
 
 use super::mailbox::Put;
 use super::message::Message;
-use crate::config::{Class, OutputLimits};
-use crate::server::clients::Client;
+use crate::config::OutputLimits;
+use crate::server::clients::{Client, Clients};
+
+/// Mail that is worth a look at what all clients take.
+const MAIL_NOTED_BYTES: usize = 16 * 1024;
 
 /// One bell for each worker thread.
 #[derive(Debug)]
 pub struct Post {
     bells: Vec<Bell>,
     limits: Mutex<OutputLimits>,
+    clients: Arc<Clients>,
     /// Clients closed because they did not read.
     pub disconnections: AtomicU64,
 }
@@ -43,9 +47,29 @@ pub struct Round<'p> {
 
 impl Post {
     /// For so many worker threads.
-    pub fn new(workers: usize) -> Post {
+    pub fn new(workers: usize, clients: &Arc<Clients>) -> Post {
         let bells = (0..workers).map(|_| Bell::default()).collect();
-        Post { bells, limits: Mutex::default(), disconnections: AtomicU64::new(0) }
+        let (limits, disconnections) = (Mutex::default(), AtomicU64::new(0));
+        Post { bells, limits, clients: clients.clone(), disconnections }
+    }
+
+    /// Closes a client that has too much waiting for it, so that nothing can wait there any more.
+    #[cold]
+    pub fn cut(&self, client: &Client) {
+        self.disconnections.fetch_add(1, Relaxed);
+        tracing::warn!(
+            id = client.id,
+            addr = %client.addr,
+            "client closed: it does not read what it is sent (client-output-buffer-limit)"
+        );
+        client.mailbox.close();
+        self.clients.close(client);
+    }
+
+    /// Whether more waits for a client than the limit of its class allows.
+    pub fn is_over_limit(&self, client: &Client, now_ms: u64) -> bool {
+        let limit = self.limits.lock().of(client.class());
+        client.mailbox.is_over(client.memory.output_list(), limit, now_ms)
     }
 
     /// Sets how much may wait for a client.
@@ -74,20 +98,15 @@ impl Post {
 impl Round<'_> {
     /// Sends a message to a client. A client that has too much waiting is told to close instead.
     pub fn send(&mut self, client: &Arc<Client>, message: &Arc<Message>) {
-        let class = if client.is_subscriber() { Class::Pubsub } else { Class::Normal };
-        let limit = self.limits.of(class);
-        match client.mailbox.put(message, client.output_bytes.load(Relaxed), limit, self.now_ms) {
+        let limit = self.limits.of(client.class());
+        match client.mailbox.put(message, client.memory.output_list(), limit, self.now_ms) {
             Put::First => self.wake(client.worker(), || Waker::from(client.clone())),
-            Put::Behind | Put::Closed => {}
-            Put::Over => {
-                self.post.disconnections.fetch_add(1, Relaxed);
-                tracing::warn!(
-                    id = client.id,
-                    addr = %client.addr,
-                    "client closed: it does not read what it is sent (client-output-buffer-limit)"
-                );
-                client.kill();
-            }
+            Put::Behind => {}
+            Put::Closed => return,
+            Put::Over => return self.post.cut(client),
+        }
+        if client.mailbox.bytes() >= MAIL_NOTED_BYTES {
+            self.post.clients.count(client);
         }
     }
 

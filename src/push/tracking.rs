@@ -18,9 +18,9 @@ use parking_lot::{Mutex, MutexGuard};
 use super::message::Message;
 use super::post::{Post, Round};
 use crate::clock::Clock;
-use crate::events::{Batch, Events, Interest, Listener};
+use crate::events::{Batch, Events, Happening, Interest, Listener};
 use crate::journal::Lsn;
-use crate::journal::effect::Effect;
+use crate::journal::effect::{Cause, Effect};
 use crate::server::clients::{Client, Flag};
 use crate::store::Store;
 
@@ -83,6 +83,14 @@ struct Tracker {
     client: Arc<Client>,
     redirect: Option<Arc<Client>>,
     no_loop: bool,
+    is_broadcast: bool,
+}
+
+/// A name, and the client who changed it; 0: nobody.
+#[derive(Clone, Copy)]
+struct Changed<'b> {
+    name: &'b [u8],
+    by_client: u64,
 }
 
 /// What INFO says.
@@ -115,6 +123,7 @@ impl Tracking {
     /// Sets how many names may be remembered; 0: any number.
     pub fn set_names_max(&self, names: usize) {
         self.0.names_max.store(names, Relaxed);
+        self.0.forget_some(self.0.table.lock());
     }
 
     /// Begins to tell a client, or changes how. Its prefixes are added to those it has.
@@ -124,7 +133,12 @@ impl Tracking {
         for prefix in &mode.prefixes {
             table.prefixes.entry(prefix.clone()).or_default().insert(client.id);
         }
-        let tracker = Tracker { client: client.clone(), redirect, no_loop: mode.no_loop };
+        let tracker = Tracker {
+            client: client.clone(),
+            redirect,
+            no_loop: mode.no_loop,
+            is_broadcast: mode.is_broadcast,
+        };
         table.trackers.insert(client.id, tracker);
     }
 
@@ -147,21 +161,8 @@ impl Tracking {
     /// A client has read names, whose stripes are held.
     pub fn remember<'n>(&self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
         let mut table = self.0.table.lock();
-        for name in names {
-            let Table { readers, items, .. } = &mut *table;
-            match readers.get_mut(name) {
-                Some(ids) if ids.contains(&client_id) => continue,
-                Some(ids) => ids.push(client_id),
-                None => {
-                    readers.insert(name.into(), vec![client_id]);
-                }
-            }
-            *items += 1;
-        }
-        let names_max = self.0.names_max.load(Relaxed);
-        if names_max > 0 && table.readers.len() > names_max {
-            self.0.forget_some(table, names_max);
-        }
+        table.remember(client_id, names);
+        self.0.forget_some(table);
     }
 
     /// What INFO says.
@@ -177,7 +178,12 @@ impl Tracking {
 }
 
 impl Shared {
-    fn forget_some(&self, mut table: MutexGuard<'_, Table>, names_max: usize) {
+    /// Tells of names, as if they had changed, until there are not too many.
+    fn forget_some(&self, mut table: MutexGuard<'_, Table>) {
+        let names_max = self.names_max.load(Relaxed);
+        if names_max == 0 || table.readers.len() <= names_max {
+            return;
+        }
         let mut round = self.post.round(self.clock.now_ms());
         while table.readers.len() > names_max {
             let Some(name) = table.readers.keys().next().cloned() else { return };
@@ -187,12 +193,27 @@ impl Shared {
 }
 
 impl Table {
+    fn remember<'n>(&mut self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
+        for name in names {
+            match self.readers.get_mut(name) {
+                Some(ids) if ids.contains(&client_id) => continue,
+                Some(ids) => ids.push(client_id),
+                None => {
+                    self.readers.insert(name.into(), vec![client_id]);
+                }
+            }
+            self.items += 1;
+        }
+    }
+
     /// Tells those who have read a name, and forgets them.
     fn changed(&mut self, name: &[u8], lsn: Lsn, by_client: u64, round: &mut Round<'_>) {
         let Some(ids) = self.readers.remove(name) else { return };
         self.items -= ids.len();
         let message = Arc::new(invalidation(lsn, Some(&[name])));
-        for tracker in ids.iter().filter_map(|id| self.trackers.get(id)) {
+        // Who broadcasts now may have read it before.
+        let trackers = ids.iter().filter_map(|id| self.trackers.get(id));
+        for tracker in trackers.filter(|tracker| !tracker.is_broadcast) {
             tracker.tell(&message, by_client, round);
         }
     }
@@ -206,27 +227,49 @@ impl Table {
     }
 
     /// Tells broadcasting clients of what one batch has changed.
-    fn broadcast(&self, names: &[&[u8]], lsn: Lsn, by_client: u64, round: &mut Round<'_>) {
+    fn broadcast(&self, names: &[Changed<'_>], lsn: Lsn, round: &mut Round<'_>) {
         for (prefix, ids) in &self.prefixes {
-            let mut seen = HashSet::new();
-            let with_prefix = names.iter().copied().filter(|name| name.starts_with(prefix));
-            let shown: Vec<&[u8]> = with_prefix.filter(|name| seen.insert(*name)).collect();
-            if shown.is_empty() {
-                continue;
-            }
-            let message = Arc::new(invalidation(lsn, Some(&shown)));
+            let with_prefix = |but_by: u64| {
+                let mut seen = HashSet::new();
+                let others = names.iter().filter(|it| but_by == 0 || it.by_client != but_by);
+                let names = others.map(|it| it.name).filter(|name| name.starts_with(prefix));
+                let shown: Vec<&[u8]> = names.filter(|name| seen.insert(*name)).collect();
+                (!shown.is_empty()).then(|| Arc::new(invalidation(lsn, Some(&shown))))
+            };
+            let Some(message) = with_prefix(0) else { continue };
             for tracker in ids.iter().filter_map(|id| self.trackers.get(id)) {
-                tracker.tell(&message, by_client, round);
+                let id = tracker.client.id;
+                if !tracker.no_loop || names.iter().all(|it| it.by_client != id) {
+                    tracker.tell(&message, 0, round);
+                } else if let Some(message) = with_prefix(id) {
+                    tracker.tell(&message, 0, round);
+                }
             }
         }
     }
 
     fn hear(&mut self, batch: &Batch, round: &mut Round<'_>) {
-        let (lsn, by_client) = (batch.lsn, batch.client_id);
-        let mut names: Vec<&[u8]> = Vec::new();
+        let lsn = batch.lsn;
+        let mut names: Vec<Changed<'_>> = Vec::new();
         // FLUSHALL is many effects, and one message.
         let mut was_all = false;
-        for (_, effect) in batch.changes() {
+        for happening in batch.happenings() {
+            let (cause, effect) = match happening {
+                Happening::Change { cause, effect, .. } => (cause, effect),
+                Happening::Read { client_id, names: read } => {
+                    self.tell_of(&names, lsn, round);
+                    names.clear();
+                    self.remember(client_id, read.iter().map(|name| &**name));
+                    continue;
+                }
+                Happening::Miss { .. } | Happening::CommandEnd => continue,
+            };
+            // Nobody's command did that, whoever came to see it.
+            let by_client = match cause {
+                Cause::Expired | Cause::Hexpired | Cause::Evicted => 0,
+                _ => batch.client_id,
+            };
+            let mut changed = |name| names.push(Changed { name, by_client });
             match effect {
                 Effect::PutPair { name, .. }
                 | Effect::DeletePair { name, .. }
@@ -235,27 +278,30 @@ impl Table {
                 | Effect::PatchString { name, .. }
                 | Effect::DropName { name, .. }
                 | Effect::NameDeadline { name, .. }
-                | Effect::Move { name, .. } => names.push(name),
-                Effect::Rename { name, to, .. } => names.extend([name, to]),
-                Effect::Copy { to, .. } => names.push(to),
+                | Effect::Move { name, .. } => changed(name),
+                Effect::Rename { name, to, .. } => [name, to].into_iter().for_each(changed),
+                Effect::Copy { to, .. } => changed(to),
                 Effect::SwapDb { .. } | Effect::Flush { .. } => {
                     if !was_all || !names.is_empty() {
-                        self.tell_of(&names, lsn, by_client, round);
+                        self.tell_of(&names, lsn, round);
                         names.clear();
                         self.everything_changed(lsn, round);
                     }
                     was_all = true;
                 }
-                Effect::Keep { .. } | Effect::Libraries { .. } | Effect::Library { .. } => {}
+                Effect::Keep { .. }
+                | Effect::Libraries { .. }
+                | Effect::Library { .. }
+                | Effect::Limit { .. } => {}
             }
         }
-        self.tell_of(&names, lsn, by_client, round);
+        self.tell_of(&names, lsn, round);
     }
 
-    fn tell_of(&mut self, names: &[&[u8]], lsn: Lsn, by_client: u64, round: &mut Round<'_>) {
-        names.iter().for_each(|name| self.changed(name, lsn, by_client, round));
+    fn tell_of(&mut self, names: &[Changed<'_>], lsn: Lsn, round: &mut Round<'_>) {
+        names.iter().for_each(|it| self.changed(it.name, lsn, it.by_client, round));
         if !self.prefixes.is_empty() && !names.is_empty() {
-            self.broadcast(names, lsn, by_client, round);
+            self.broadcast(names, lsn, round);
         }
     }
 }
@@ -320,5 +366,7 @@ impl Listener for Ear {
         }
         let mut round = self.0.post.round(self.0.clock.now_ms());
         batches.iter().for_each(|batch| table.hear(batch, &mut round));
+        drop(round);
+        self.0.forget_some(table);
     }
 }

@@ -190,6 +190,17 @@ impl RequestParser {
         self.is_inline
     }
 
+    /// Of an incomplete request, which is all of `buf`: the bytes of its whole arguments, and of the
+    /// header of the one that is arriving.
+    pub fn parsed_bytes(&self, buf: &[u8]) -> usize {
+        if self.args_left == 0 {
+            return 0;
+        }
+        let at = (self.at as usize).min(buf.len());
+        let header = &buf[at..buf.len().min(at + HEADER_LINE_USUAL_BYTES)];
+        at + memchr(b'\n', header).map_or(0, |end| end + 1)
+    }
+
     /// Forgets an incomplete request; the next slice begins with its first byte again.
     pub fn forget(&mut self) {
         *self = RequestParser::new();

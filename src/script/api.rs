@@ -118,6 +118,9 @@ pub fn redis(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
         })?;
         redis.raw_set(name, call)?;
     }
+    let host_of_check = host.clone();
+    let acl_check_cmd = move |_: &Lua, args: MultiValue| acl_check_cmd(&host_of_check, &args);
+    redis.raw_set("acl_check_cmd", lua.create_function(acl_check_cmd)?)?;
     replies(lua, &redis)?;
     settings(lua, &redis, host)?;
     log_and_version(lua, &redis)?;
@@ -210,6 +213,20 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
     }
     let _unlimited = Unlimited::new(lua);
     convert::from_reply(lua, &host.reply.borrow().to_vec())
+}
+
+/// Whether the script's client may run a command.
+fn acl_check_cmd(host: &Host, args: &MultiValue) -> mlua::Result<bool> {
+    if args.is_empty() {
+        let text = "Please specify at least one argument for this redis.acl_check_cmd() call";
+        return Err(table_error(text));
+    }
+    fill(&mut host.request.borrow_mut(), args).map_err(table_error)?;
+    if host.ask_allowed() == Answer::End {
+        return Err(ended());
+    }
+    let invalid = || table_error("Invalid command passed to redis.acl_check_cmd()");
+    host.allowed.get().ok_or_else(invalid)
 }
 
 fn fill(request: &mut OwnedRequest, args: &MultiValue) -> Result<(), &'static str> {

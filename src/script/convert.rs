@@ -36,6 +36,18 @@ pub fn error_text(text: &str) -> String {
     }
 }
 
+/// The error that a script returns, if it is one.
+pub fn error_of(value: &Value) -> Option<String> {
+    let Value::String(text) = value.as_table()?.raw_get("err").ok()? else { return None };
+    Some(text.to_string_lossy())
+}
+
+/// Whether an error came from a command, which has counted it.
+pub fn is_counted(error: &Value) -> bool {
+    let flag = |table: &Table| table.raw_get::<bool>("ignore_error_stats_update").ok();
+    error.as_table().and_then(flag).unwrap_or(false)
+}
+
 struct Reader<'r> {
     lua: &'r Lua,
     bytes: &'r [u8],
@@ -193,7 +205,11 @@ impl Writer<'_, '_> {
         } else if let Some(double) = number(&table.raw_get("double")?) {
             self.reply.double(double);
         } else if let Some(digits) = text("big_number")? {
-            self.reply.big_number(&digits.as_bytes());
+            // A script may have put anything there.
+            let is_break = |byte: u8| matches!(byte, b'\r' | b'\n');
+            let digits = digits.as_bytes();
+            let digits = digits.iter().map(|&byte| if is_break(byte) { b' ' } else { byte });
+            self.reply.big_number(&digits.collect::<Vec<_>>());
         } else if let Some((format, text)) = inner("verbatim_string")?.and_then(|it| verbatim(&it))
         {
             self.reply.verbatim_as(&format.as_bytes(), &text.as_bytes());

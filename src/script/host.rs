@@ -25,6 +25,8 @@ pub enum Ask {
     Job,
     /// The command in [`Host::request`] is to be run, its reply written to [`Host::reply`].
     Call,
+    /// Whether the script's client may run the command in [`Host::request`]; goes to [`Host::allowed`].
+    Allowed,
     /// The slice is over.
     Tick,
 }
@@ -46,6 +48,8 @@ pub struct Host {
     pub outcome: RefCell<Option<mlua::Result<(bool, Value)>>>,
     /// The command that a script calls.
     pub request: RefCell<OwnedRequest>,
+    /// Whether the client may run the command that was asked for; `None`: there is no such command.
+    pub allowed: Cell<Option<bool>>,
     /// What it answered.
     pub reply: RefCell<Output>,
     /// The script has asked for RESP3's types.
@@ -185,6 +189,7 @@ impl Host {
             outcome: RefCell::default(),
             request: RefCell::default(),
             reply: RefCell::default(),
+            allowed: Cell::default(),
             is_resp3: Cell::default(),
             loading: RefCell::default(),
             is_ended: Cell::default(),
@@ -207,6 +212,11 @@ impl Host {
     /// Has the command in [`Host::request`] run. On a script's stack only.
     pub fn call(&self) -> Answer {
         self.leave(Ask::Call)
+    }
+
+    /// Asks whether the client may run the command in [`Host::request`]. On a script's stack only.
+    pub fn ask_allowed(&self) -> Answer {
+        self.leave(Ask::Allowed)
     }
 
     /// Lets others have their turn if the slice is over. On a script's stack only.

@@ -54,6 +54,8 @@ pub struct Scripts {
     clock: AtomicU64,
     /// What `enable-scripting` says.
     pub is_enabled: bool,
+    /// Scripts may call commands that they otherwise may not: DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub may_call_all: AtomicBool,
     /// How many were forgotten because EVAL brought too many.
     pub evicted: AtomicU64,
 }
@@ -109,6 +111,11 @@ pub fn sha_of(text: &[u8]) -> Sha {
     let mut sha = [0; 40];
     sha.copy_from_slice(sha1_smol::Sha1::from(text).digest().to_string().as_bytes());
     sha
+}
+
+/// The script's name that a client has written, in any case.
+pub fn sha_named(name: &[u8]) -> Option<Sha> {
+    Sha::try_from(name).ok().map(|sha| sha.map(|digit| digit.to_ascii_lowercase()))
 }
 
 impl Scripts {

@@ -86,10 +86,13 @@ lib.setmetatable = function(t, metatable)
   return setmetatable(t, metatable)
 end
 
-local string_metatable
+local string_metatable, global_metatable
 lib.getmetatable = function(value)
   if type(value) == "string" then
     return string_metatable
+  end
+  if value == real then
+    return global_metatable
   end
   if value ~= nil and hidden[value] then
     return nil
@@ -190,6 +193,7 @@ for name, f in pairs(lib) do
 end
 
 string_metatable = protect({ __index = globals.string })
+global_metatable = protect({})
 getmetatable("").__index = globals.string
 
 -- Empties the real table of globals, so that it can be the proxy: it is the environment of all code.

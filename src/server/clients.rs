@@ -14,7 +14,9 @@ use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 
+use super::client_memory::{ClientMemory, Total};
 use crate::acl::DEFAULT_USER;
+use crate::config::Class;
 use crate::push::mailbox::Mailbox;
 
 /// All connected clients by id.
@@ -23,6 +25,9 @@ pub struct Clients {
     last_id: AtomicU64,
     connected: AtomicUsize,
     by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
+    pub(super) total: Total,
+    /// Connections closed because a request passed client-query-buffer-limit.
+    pub too_large_queries: AtomicU64,
 }
 
 /// One connection, as others see it.
@@ -46,14 +51,10 @@ pub struct Client {
     pub last_command: AtomicU32,
     /// Commands queued by MULTI; -1 (as `u32`) outside.
     pub queued: AtomicU32,
-    /// Bytes of the commands queued by MULTI.
-    pub queued_bytes: AtomicUsize,
     /// Names watched.
     pub watching: AtomicU32,
-    /// Bytes received that are no whole request yet.
-    pub query_bytes: AtomicUsize,
-    /// Bytes of its output that were not sent yet.
-    pub output_bytes: AtomicUsize,
+    /// What it takes in memory.
+    pub memory: ClientMemory,
     /// Who is told in its stead of what it keeps copies of; 0: itself; -1: it keeps none.
     pub redirect: AtomicI64,
     flags: AtomicU32,
@@ -108,9 +109,16 @@ pub enum Flag {
     Monitor = 8,
     /// Its connection has ended.
     Gone = 16,
+    /// Its next command waits for the end of a pause.
+    Paused = 32,
 }
 
 impl Clients {
+    /// None yet. `bytes` is where what they take is counted.
+    pub fn new(bytes: Arc<AtomicUsize>) -> Clients {
+        Clients { total: Total::new(bytes), ..Clients::default() }
+    }
+
     /// Registers a connection. `resp` is 0 for HTTP. `None` if there are `max` already.
     pub fn connect<A: Into<Address>>(
         &self,
@@ -124,6 +132,7 @@ impl Clients {
             return None;
         }
         let client = Arc::new(Client::new(self.next_id(), ends, resp, now_ms));
+        self.total.begin(&client);
         self.by_id.lock().insert(client.id, client.clone());
         Some(client)
     }
@@ -133,7 +142,14 @@ impl Clients {
         if self.by_id.lock().remove(&client.id).is_some() {
             self.connected.fetch_sub(1, Relaxed);
             client.set(Flag::Gone, true);
+            self.total.end(client);
         }
+    }
+
+    /// Closes a connection, without another word; nobody finds it here any more.
+    pub fn close(&self, client: &Client) {
+        self.disconnect(client);
+        client.kill();
     }
 
     /// Number of connections.
@@ -146,9 +162,10 @@ impl Clients {
         self.len() == 0
     }
 
-    /// All connections, oldest first.
+    /// All connections, oldest first, without those that have been asked to close: to whoever asked,
+    /// they are gone, although their own threads still have to see to it.
     pub fn list(&self) -> Vec<Arc<Client>> {
-        self.by_id.lock().values().cloned().collect()
+        self.by_id.lock().values().filter(|client| !client.is_killed()).cloned().collect()
     }
 
     fn next_id(&self) -> u64 {
@@ -169,10 +186,8 @@ impl Client {
             resp: AtomicU32::new(resp),
             last_command: AtomicU32::new(u32::MAX),
             queued: AtomicU32::new(u32::MAX),
-            queued_bytes: AtomicUsize::new(0),
             watching: AtomicU32::new(0),
-            query_bytes: AtomicUsize::new(0),
-            output_bytes: AtomicUsize::new(0),
+            memory: ClientMemory::default(),
             redirect: AtomicI64::new(-1),
             flags: AtomicU32::new(0),
             mailbox: Mailbox::default(),
@@ -189,12 +204,6 @@ impl Client {
             is_killed: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
-    }
-
-    /// Bytes that wait in its buffers.
-    pub fn buffer_bytes(&self) -> usize {
-        let buffers = [&self.query_bytes, &self.output_bytes, &self.queued_bytes];
-        buffers.iter().map(|bytes| bytes.load(Relaxed)).sum()
     }
 
     /// Asks the connection to close, without another word.
@@ -243,6 +252,11 @@ impl Client {
     /// Says which worker thread serves it.
     pub fn set_worker(&self, index: usize) {
         self.worker.store(index, Relaxed);
+    }
+
+    /// What it is as far as its output is concerned.
+    pub fn class(&self) -> Class {
+        if self.is_subscriber() { Class::Pubsub } else { Class::Normal }
     }
 
     /// Whether it has subscribed to anything.

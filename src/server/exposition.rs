@@ -14,28 +14,36 @@ use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
 use super::metrics::{Counter, Metrics};
+use super::routes::Routes;
 use super::{Server, process};
+use crate::acl::User;
 use crate::command;
-use crate::store::{Held, Stats};
+use crate::store::{Held, Stats, Taken};
 
 /// The content type of what [`scrape`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Upper bounds of the buckets of command durations, in seconds.
+/// Upper bounds of the buckets of durations, in seconds.
 const BOUNDS_S: [f64; 12] =
     [1e-6, 4e-6, 16e-6, 64e-6, 256e-6, 1e-3, 4e-3, 16e-3, 64e-3, 256e-3, 1.0, 4.0];
 
-/// All metrics as text. Takes all stripes for a moment, as INFO does.
-pub fn scrape(server: &Arc<Server>) -> String {
+/// Names of database 0 up to which its namespaces are shown: all are looked at for that.
+const NAMES_LOOKED_AT_MAX: usize = 100_000;
+/// Longest name that is shown, if it is UTF-8.
+const NAME_BYTES_MAX: usize = 256;
+
+/// All metrics as text; of namespaces those that the user may read. Takes all stripes for a moment, as
+/// INFO does.
+pub fn scrape(server: &Arc<Server>, user: &Arc<User>) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Everything(server.clone())));
+    registry.register_collector(Box::new(Everything(server.clone(), user.clone())));
     let mut text = String::new();
     // Writing to a string does not fail, and every histogram here has buckets.
     let _ = prometheus_text::encode(&mut text, &registry);
     text
 }
 
-struct Everything(Arc<Server>);
+struct Everything(Arc<Server>, Arc<User>);
 
 impl fmt::Debug for Everything {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +102,12 @@ const ROWS: &[Row] = &[
     counter("pantry_error_replies", "Error replies", |facts| {
         facts.sum(|of| &of.total_error_replies)
     }),
+    counter("pantry_audit_lines", "Lines written to the audit log", |facts| {
+        facts.server.audit.counts()[0] as f64
+    }),
+    counter("pantry_audit_lines_lost", "Lines of the audit log that were lost", |facts| {
+        facts.server.audit.counts()[1] as f64
+    }),
     counter("pantry_keyspace_hits", "Reads of names that were there", |facts| {
         facts.sum(|of| &of.keyspace_hits)
     }),
@@ -129,7 +143,7 @@ const ROWS: &[Row] = &[
         f64::from(u8::from(facts.server.store.journal.keeps()))
     }),
     gauge("pantry_journal_refuses", "1 while changes are refused because of the disk", |facts| {
-        f64::from(u8::from(facts.server.store.journal.refuses()))
+        f64::from(u8::from(facts.server.store.journal.is_failing()))
     }),
     counter("pantry_journal_batches", "Batches of changes", |facts| {
         facts.server.store.journal.last() as f64
@@ -187,7 +201,9 @@ impl Collector for Everything {
         cpu(&mut encoder)?;
         databases(&mut encoder, &facts.store)?;
         errors(&mut encoder, server)?;
-        commands(&mut encoder, server)
+        commands(&mut encoder, server)?;
+        routes(&mut encoder, server)?;
+        namespaces(&mut encoder, server, &facts.store, &self.1)
     }
 }
 
@@ -270,21 +286,72 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, server: &Server) -> fmt::Result
     for spec in specs {
         let times = || server.metrics.iter().map(|metrics| &metrics.times[spec.index]);
         let histogram = Histogram::sum(times());
-        if histogram.total() == 0 {
-            continue;
-        }
         let sum_ns: u64 = times().map(|times| times.sum_ns.get()).sum();
-        let buckets = buckets(&histogram);
-        metric
-            .encode_family(&[("command", spec.full_name.as_str())])?
-            .encode_histogram::<[(&str, &str); 0]>(
-                sum_ns as f64 / 1e9,
-                histogram.total(),
-                &buckets,
-                None,
-            )?;
+        durations(&mut metric, &[("command", spec.full_name.as_str())], sum_ns, &histogram)?;
     }
     Ok(())
+}
+
+/// Of routes that requests took: how they were answered, and how long that took.
+fn routes(encoder: &mut DescriptorEncoder<'_>, server: &Server) -> fmt::Result {
+    let routes = Routes::sum(server.metrics.iter().map(|metrics| &metrics.http_routes));
+    let (name, help) =
+        ("pantry_http_route_requests", "HTTP requests of a route; without one, nothing fits");
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for ((method, route), sum) in &routes {
+        for (status, count) in &sum.statuses {
+            let status = status.to_string();
+            let labels = [("method", *method), ("route", *route), ("status", status.as_str())];
+            write(metric.encode_family(&labels)?, true, *count as f64)?;
+        }
+    }
+    let (name, help) =
+        ("pantry_http_request_duration_seconds", "How long answers of a route took to begin");
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for ((method, route), sum) in &routes {
+        let labels = [("method", *method), ("route", *route)];
+        durations(&mut metric, &labels, sum.sum_ns, &sum.histogram)?;
+    }
+    Ok(())
+}
+
+/// Pairs and bytes of the largest namespaces, unless there are very many to look at.
+fn namespaces(
+    encoder: &mut DescriptorEncoder<'_>,
+    server: &Server,
+    stats: &Stats,
+    user: &User,
+) -> fmt::Result {
+    let most = server.config().http_metrics_namespaces;
+    if most == 0 || stats.dbs[0].names > NAMES_LOOKED_AT_MAX {
+        return Ok(());
+    }
+    let is_label = |name: &[u8]| name.len() <= NAME_BYTES_MAX && std::str::from_utf8(name).is_ok();
+    let largest = server.store.largest(0, most, user, is_label);
+    let label = |taken: &Taken| String::from_utf8_lossy(&taken.name).into_owned();
+    let names: Vec<String> = largest.iter().map(label).collect();
+    let with_names = || names.iter().map(String::as_str).zip(&largest);
+    let pairs = with_names().map(|(name, taken)| (name, taken.pairs as f64));
+    let about = ("pantry_namespace_pairs", "Pairs of a namespace, of the largest ones");
+    labelled(encoder, about, false, "namespace", pairs)?;
+    let bytes = with_names().map(|(name, taken)| (name, taken.bytes as f64));
+    let about = ("pantry_namespace_bytes", "Bytes of a namespace, of the largest ones");
+    labelled(encoder, about, false, "namespace", bytes)
+}
+
+/// One histogram, unless it is empty.
+fn durations(
+    metric: &mut MetricEncoder<'_>,
+    labels: &[(&str, &str)],
+    sum_ns: u64,
+    histogram: &Histogram,
+) -> fmt::Result {
+    if histogram.total() == 0 {
+        return Ok(());
+    }
+    let (sum_s, buckets) = (sum_ns as f64 / 1e9, buckets(histogram));
+    let mut metric = metric.encode_family(&labels)?;
+    metric.encode_histogram::<[(&str, &str); 0]>(sum_s, histogram.total(), &buckets, None)
 }
 
 /// Each bound with how many lie between it and the one before.

@@ -61,13 +61,17 @@ impl Histogram {
     /// Of all these.
     pub fn sum<'t>(of: impl Iterator<Item = &'t Times>) -> Histogram {
         let mut whole = Histogram::default();
-        for histogram in of.filter_map(|times| times.histogram.get()) {
-            for (count, more) in whole.counts.iter_mut().zip(histogram.iter()) {
-                *count += more.get();
-                whole.total += more.get();
-            }
-        }
+        of.for_each(|times| whole.add(times));
         whole
+    }
+
+    /// Adds these.
+    pub fn add(&mut self, times: &Times) {
+        let Some(histogram) = times.histogram.get() else { return };
+        for (count, more) in self.counts.iter_mut().zip(histogram.iter()) {
+            *count += more.get();
+            self.total += more.get();
+        }
     }
 
     /// How many there are.

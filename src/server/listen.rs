@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::clients::{Address, Client};
+use super::clients::{Address, Client, Flag};
 use super::doors::{Door, Doors};
 use super::stream::Accepted;
 use super::worker::{self, Worker};
@@ -78,6 +78,7 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     Doors::open(&server, &pool)?;
     process::write_pid(&config.pidfile);
     tokio::spawn(mind_time(server.clone()));
+    tokio::spawn(mind_pause(server.clone()));
     tokio::spawn(mind_hangup(server.clone()));
     tracing::info!("Ready to accept connections");
     supervisor::notify(config.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
@@ -95,10 +96,11 @@ async fn run_first(server: Arc<Server>, pool: Arc<Pool>, workers: usize) -> Resu
     Ok(())
 }
 
-/// What SIGHUP asks for: the log file and the certificates are opened anew.
+/// What SIGHUP asks for: logs and certificates are opened anew.
 async fn mind_hangup(server: Arc<Server>) {
     let renew = || {
         crate::log::reopen();
+        server.audit.reopen();
         match server.tls.load(&server.config()) {
             Ok(()) => tracing::info!("certificates were read again"),
             Err(error) => tracing::warn!("certificates stay what they were: {error:#}"),
@@ -138,7 +140,7 @@ async fn no_clients(server: &Server) {
     }
 }
 
-/// Once a second: follows the wall clock, and closes Redis clients that idle beyond `timeout`.
+/// Once a second: follows the wall clock, and looks after clients.
 async fn mind_time(server: Arc<Server>) {
     let mut token_trouble = String::new();
     loop {
@@ -146,18 +148,44 @@ async fn mind_time(server: Arc<Server>) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         server.store.clock.slew();
         crate::log::reopen_if_moved();
+        server.audit.reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
         server.rate.sample(commands, server.store.clock.now_ms());
-        let timeout_ms = server.config().timeout_s.saturating_mul(1000);
-        if timeout_ms == 0 {
-            continue;
+        mind_clients(&server);
+    }
+}
+
+/// Closes Redis clients that idle beyond `timeout`, unless they wait for messages or for the end of a
+/// pause, and those for which too much waits for too long.
+fn mind_clients(server: &Server) {
+    let timeout_ms = server.config().timeout_s.saturating_mul(1000);
+    let now_ms = server.store.clock.now_ms();
+    for client in server.clients.list() {
+        let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
+        let may_idle = client.resp.load(Relaxed) == 0
+            || client.is_subscriber()
+            || client.has(Flag::Paused)
+            || client.has(Flag::Monitor);
+        if timeout_ms > 0 && idle_ms > timeout_ms && !may_idle {
+            client.kill();
+        } else if client.has_output() && server.post.is_over_limit(&client, now_ms) {
+            server.post.cut(&client);
         }
-        let now_ms = server.store.clock.now_ms();
-        let is_idle = |client: &Arc<Client>| {
-            client.resp.load(Relaxed) != 0
-                && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms
-        };
-        server.clients.list().iter().filter(|client| is_idle(client)).for_each(|c| c.kill());
+    }
+}
+
+/// Ends a pause of clients when its time is over.
+async fn mind_pause(server: Arc<Server>) {
+    let (turn, clock) = (&server.store.turn, &server.store.clock);
+    loop {
+        match turn.pause_left_ms(clock.now_ms()) {
+            None => turn.pause_began().await,
+            Some(left_ms) => tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(left_ms.max(1))) => {}
+                () = turn.pause_began() => {}
+                () = turn.pause_ended() => {}
+            },
+        }
     }
 }
 

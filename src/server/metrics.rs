@@ -1,11 +1,12 @@
 //! Counters of one worker thread: written by that thread alone, read by anyone who sums them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
 use super::histogram::Times;
+use super::routes::Routes;
 use crate::command;
 
 /// A number that one thread counts up and others may read.
@@ -59,8 +60,12 @@ pub struct Metrics {
     pub rejected: Vec<Counter>,
     /// HTTP requests.
     pub http_requests: Counter,
+    /// The same by route.
+    pub http_routes: Routes,
     /// Error replies by their code.
     pub errors: Mutex<BTreeMap<Box<str>, u64>>,
+    /// Whether they are counted: too many different ones end it.
+    counts_codes: AtomicBool,
 }
 
 /// Commands per second, over the time between the last two samples.
@@ -103,24 +108,42 @@ impl Default for Metrics {
             failed: per_command(),
             rejected: per_command(),
             http_requests: Counter::default(),
+            http_routes: Routes::default(),
             errors: Mutex::default(),
+            counts_codes: AtomicBool::new(true),
         }
     }
 }
 
 /// Codes of errors that are counted apart; a script can make up any number of them.
 const ERROR_CODES_MAX: usize = 128;
+/// What is shown in their stead when there were more.
+const DISABLED: &str = "ERRORSTATS_DISABLED";
 
 impl Metrics {
     /// Counts an error reply.
     #[cold]
     pub fn count_error(&self, code: &str) {
         self.total_error_replies.add(1);
+        if !self.counts_codes.load(Relaxed) {
+            return;
+        }
         let mut errors = self.errors.lock();
         if let Some(count) = errors.get_mut(code) {
             *count += 1;
         } else if errors.len() < ERROR_CODES_MAX {
             errors.insert(code.into(), 1);
+        } else {
+            let known = errors.keys().map(|code| code.to_string()).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                "Errorstats stopped adding new errors because the number of errors reached the limit, \
+                 may be misuse of lua error_reply, please check INFO ERRORSTATS, this can be re-enabled \
+                 via CONFIG RESETSTAT."
+            );
+            tracing::warn!("Current errors code list: {known}");
+            errors.clear();
+            errors.insert(DISABLED.into(), 1);
+            self.counts_codes.store(false, Relaxed);
         }
     }
 
@@ -140,7 +163,9 @@ impl Metrics {
         let per_command = self.calls.iter().chain(&self.failed).chain(&self.rejected);
         single.into_iter().chain(per_command).for_each(Counter::reset);
         self.times.iter().for_each(Times::reset);
+        self.http_routes.reset();
         self.errors.lock().clear();
+        self.counts_codes.store(true, Relaxed);
     }
 }
 

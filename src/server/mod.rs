@@ -3,6 +3,9 @@
 //! [`Server`] holds store, configuration, clients and counters. Doors are in [`resp`] and `http`;
 //! nothing here knows what a command means.
 
+pub mod audit;
+pub mod certificate;
+pub mod client_memory;
 pub mod clients;
 pub mod doors;
 pub mod exposition;
@@ -12,7 +15,9 @@ pub mod latency;
 pub mod listen;
 pub mod metrics;
 pub mod process;
+pub mod rate_limit;
 pub mod resp;
+pub mod routes;
 mod signals;
 pub mod slowlog;
 pub mod stream;
@@ -24,6 +29,7 @@ pub mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use anyhow::Context as _;
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +37,7 @@ use crate::acl::Acl;
 use crate::config::Config;
 use crate::dispatch::Thresholds;
 use crate::events::feed::Feed;
+use crate::hex::random_word;
 use crate::persistence::Persistence;
 use crate::push::keyspace::Notifications;
 use crate::push::monitor::Monitors;
@@ -41,10 +48,12 @@ use crate::script::Scripts;
 use crate::store::Store;
 use crate::tls::Tls;
 use crate::token::{self, Tokens};
+use audit::Audit;
 use clients::Clients;
 use doors::Doors;
 use latency::LatencyMonitor;
 use metrics::{Counter, Metrics, Rate};
+use rate_limit::RateLimits;
 use slowlog::Slowlog;
 
 /// What all connections of both doors share.
@@ -53,7 +62,7 @@ pub struct Server {
     /// All data.
     pub store: Store,
     /// All connected clients.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     /// Brings them what they did not ask for.
     pub post: Arc<Post>,
     /// Channels and their subscribers.
@@ -96,6 +105,10 @@ pub struct Server {
     pub tls: Tls,
     /// Tokens of the HTTP door.
     pub tokens: Tokens,
+    /// How much HTTP clients may ask.
+    pub rate_limits: RateLimits,
+    /// Who did what.
+    pub audit: Audit,
     /// The data directory.
     pub persistence: Persistence,
     /// Listening sockets.
@@ -115,13 +128,16 @@ impl Server {
         store.limit_memory(config.maxmemory_bytes);
         let thresholds = Thresholds::default();
         thresholds.follow(&config);
-        let post = Arc::new(Post::new(workers));
+        let clients = Arc::new(Clients::new(store.others_bytes()));
+        clients.limit_memory(config.maxmemory_clients_bytes());
+        let post = Arc::new(Post::new(workers, &clients));
         post.set_limits(config.client_output_buffer_limit);
         let pubsub = Arc::new(PubSub::new(&post));
         let notifications = Notifications::new(&store, &pubsub);
         notifications.set(config.notify_keyspace_events);
         let tracking = Tracking::new(&store, &post);
         tracking.set_names_max(config.tracking_table_max_keys);
+        store.journal.set_needs_replicas(config.needs_replicas());
         Server {
             tracking,
             monitors: Monitors::new(&post),
@@ -129,14 +145,14 @@ impl Server {
             pubsub,
             feed: Feed::new(&store, &post),
             store,
-            clients: Clients::default(),
+            clients,
             post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
             thresholds,
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
-            run_id: run_id(),
+            run_id: random_word(40).expect("hashing names needed random numbers, too"),
             started_ms,
             stop: CancellationToken::new(),
             is_ready: AtomicBool::new(true),
@@ -146,6 +162,8 @@ impl Server {
             config_file: None,
             tls: Tls::default(),
             tokens: Tokens::new(config.dir.join(token::FILE_NAME)),
+            rate_limits: RateLimits::default(),
+            audit: Audit::default(),
             persistence: Persistence::default(),
             doors: Doors::default(),
             peak_bytes: AtomicUsize::new(0),
@@ -176,6 +194,18 @@ impl Server {
                 .map_err(anyhow::Error::msg);
         }
         self.acl.add_configured(&config.users, all_channels).map_err(anyhow::Error::msg)
+    }
+
+    /// Opens the audit log, if there is to be one.
+    ///
+    /// # Errors
+    /// When its file can not be opened.
+    pub fn start_audit(&self) -> anyhow::Result<()> {
+        let path = &self.config().audit_log;
+        if path.is_empty() {
+            return Ok(());
+        }
+        self.audit.start(path).with_context(|| format!("can not open the audit log {path}"))
     }
 
     /// One counter, over all worker threads.
@@ -216,22 +246,16 @@ impl Server {
         }
         crate::log::set_level(config.loglevel);
         self.store.limit_memory(config.maxmemory_bytes);
+        self.clients.limit_memory(config.maxmemory_clients_bytes());
         self.thresholds.follow(&config);
         self.slowlog.shorten(config.slowlog_max_len);
         self.store.journal.set_policy(config.appendfsync);
         self.post.set_limits(config.client_output_buffer_limit);
         self.notifications.set(config.notify_keyspace_events);
         self.tracking.set_names_max(config.tracking_table_max_keys);
+        self.store.journal.set_needs_replicas(config.needs_replicas());
         *self.config.write() = Arc::new(config);
         self.config_version.fetch_add(1, Ordering::Release);
         Ok(())
     }
-}
-
-fn run_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let word = |n: u64| format!("{:016x}", RandomState::new().hash_one(n));
-    let mut id: String = (0..3).map(word).collect();
-    id.truncate(40);
-    id
 }

@@ -2,46 +2,48 @@
 //!
 //! What has arrived is read once, run as one batch, and answered with one write when others that are
 //! ready have been read, too. A connection whose
-//! replies are not read is not served on: nothing is executed while output waits. It knows frames
-//! and sockets; commands, sessions and stripes are the executor's matter.
+//! replies are not read is served on, since its client may be about to send more before it reads;
+//! replies then gather behind those that wait, until there are too many. It knows frames and sockets;
+//! commands, sessions and stripes are the executor's matter.
 
-use std::io::{self, IoSlice};
+mod hold;
+mod send;
+
+use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::Server;
-use super::clients::Client;
+use super::certificate;
+use super::clients::{Client, Flag};
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::acl::Identity;
-use crate::dispatch::{Executor, Plan, script};
+use crate::dispatch::{Executor, Plan};
 use crate::error::Error;
-use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
 use crate::session::Session;
+use crate::store::turn::Wait;
 
 /// Output after which a batch is sent before more is executed.
 const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
 /// Of a request that so much is missing of, no more is read to where all connections read.
 const MISSING_BYTES_MIN: usize = INPUT_BYTES / 4;
-/// Large values, and what stands between them, that are sent with one call.
-const SLICES_MAX: usize = 32;
 /// Batches a connection may run before others of its thread get their turn.
 const BATCHES_PER_TURN: usize = 4;
 
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
-    let identity = Identity::new(&server.acl);
+    let identity = certificate::identity(&stream, &client, &server);
     let mut connection = Connection {
         stream,
         session: Session::new(client.clone(), identity),
@@ -51,9 +53,11 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         missing: 0,
         output: Output::new(),
         sent: 0,
+        has_passed: false,
+        behind: Output::new(),
         replies: 0,
         pushed: Vec::new(),
-        is_parked: false,
+        parked: None,
     };
     Worker::with(Worker::employ_porter);
     connection.session.resp3 = config.client_default_resp == 3;
@@ -80,12 +84,15 @@ struct Connection {
     /// What was not sent yet, from `sent` on.
     output: Output,
     sent: usize,
-    /// Replies that the last batch wrote.
+    /// `output` may be sent, and is being sent: what comes now gathers in `behind`.
+    has_passed: bool,
+    behind: Output,
+    /// Replies in what may not be sent yet.
     replies: usize,
-    /// Where in `output` messages stand that are no replies.
+    /// Where in that messages stand that are no replies.
     pushed: Vec<Range<usize>>,
-    /// The next request waits for a script that takes long.
-    is_parked: bool,
+    /// The next request waits, and what for.
+    parked: Option<Wait>,
 }
 
 impl Connection {
@@ -95,14 +102,18 @@ impl Connection {
         loop {
             self.collect_mail();
             let answered = self.poll_answer(server, cx);
-            if self.session.client.is_killed() || ready!(answered).is_err() {
+            if self.session.client.is_killed() {
                 return Poll::Ready(());
             }
-            if self.session.should_close {
-                return Poll::Ready(());
-            }
-            if self.session.client.mailbox.has_mail() {
-                continue;
+            match answered {
+                Poll::Ready(Ok(())) if !self.session.should_close => {
+                    if self.session.client.mailbox.has_mail() {
+                        continue;
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if self.may_run_ahead(server) => {}
+                Poll::Pending => return Poll::Pending,
             }
             if batches == BATCHES_PER_TURN {
                 cx.waker().wake_by_ref();
@@ -115,9 +126,9 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if std::mem::take(&mut self.is_parked) && server.store.turn.poll(cx).is_pending() {
-                self.is_parked = true;
-                return Poll::Pending;
+            if let Some(wait) = self.parked {
+                ready!(server.store.turn.poll(wait, self.session.client.id, cx));
+                self.unpark();
             }
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
@@ -126,7 +137,7 @@ impl Connection {
             if ready!(ran).is_err() {
                 return Poll::Ready(());
             }
-            if !self.output.is_empty() {
+            if !self.output.is_empty() && !self.has_passed {
                 // All that are ready now are read and run before the first of them is answered: a
                 // client that waits for several answers then wakes up once, and sending to it costs
                 // less while it is awake. If the answer has to wait anyway, it waits at the gate.
@@ -139,63 +150,28 @@ impl Connection {
         }
     }
 
-    /// Adds messages that wait for this client to the output, unless that is being sent already.
-    fn collect_mail(&mut self) {
-        if !self.session.client.mailbox.has_mail() || self.sent > 0 {
-            return;
-        }
-        if self.output.capacity() == 0 {
-            self.output = Worker::with(Worker::take_output);
-        }
-        let before = self.output.len();
-        self.session.collect_mail(&mut self.output, &mut self.pushed);
-        let collected = (self.output.len() - before) as u64;
-        Worker::with(|worker| worker.metrics.total_net_output_bytes.add(collected));
-        self.session.client.output_bytes.store(self.output.len(), Relaxed);
-    }
-
-    /// Sends what there is to send, when it may be sent.
-    fn poll_answer(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.output.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        if self.sent == 0 {
-            ready!(self.poll_gate(server, cx));
-        }
-        self.poll_flush(cx)
-    }
-
-    /// Waits until what the output says is as safe as the policy promises.
-    fn poll_gate(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
-        let seen = self.session.seen;
-        if ready!(Worker::with(|worker| worker.poll_passage(seen, cx))) == Passage::Failed {
-            let error = server.store.journal.outcome_unknown();
-            let written = std::mem::take(&mut self.output).to_vec();
-            for _ in 0..self.replies {
-                Reply::resp(&mut self.output, self.session.resp3).error(&error);
-            }
-            for pushed in &self.pushed {
-                self.output.extend_from_slice(&written[pushed.clone()]);
-            }
-        }
-        self.pushed.clear();
-        self.session.seen = Seen::default();
-        Poll::Ready(())
-    }
-
-    /// Reads what has arrived and runs it. Replies are in `output` then.
+    /// Reads what has arrived and runs it. Replies are in `output` then, or in `behind`.
     fn poll_batch(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut input = std::mem::take(&mut worker.input);
         // After a panic in a command the buffer was lost.
         input.resize(INPUT_BYTES, 0);
+        if self.has_passed {
+            std::mem::swap(&mut worker.output, &mut self.behind);
+        }
+        let before = worker.output.len();
         let ran = self.poll_input(worker, &mut input, cx);
         worker.input = input;
-        ready!(ran)?;
-        worker.metrics.total_net_output_bytes.add(worker.output.len() as u64);
-        if !worker.output.is_empty() {
+        worker.metrics.total_net_output_bytes.add((worker.output.len() - before) as u64);
+        if self.has_passed {
+            std::mem::swap(&mut worker.output, &mut self.behind);
+        } else if !worker.output.is_empty() {
             self.output = worker.take_output();
-            self.session.client.output_bytes.store(self.output.len(), Relaxed);
+            self.session.client.memory.output.store(self.output.len(), Relaxed);
+            if worker.limits_output {
+                self.check_output(worker);
+            }
         }
+        ready!(ran)?;
         Poll::Ready(Ok(()))
     }
 
@@ -210,6 +186,7 @@ impl Connection {
         if self.missing >= MISSING_BYTES_MIN {
             let read = ready!(self.poll_missing(cx))?;
             worker.metrics.total_net_input_bytes.add(read as u64);
+            self.settle(&worker.server);
             if self.missing > 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -221,6 +198,7 @@ impl Connection {
             }
             worker.metrics.total_net_input_bytes.add(read.filled().len() as u64);
             let len = read.filled().len();
+            self.session.client.memory.query.store(len, Relaxed);
             arrived = &buffer[..len];
         }
         if self.input.is_empty() {
@@ -239,7 +217,10 @@ impl Connection {
                 self.input = input;
             }
         }
-        self.session.client.query_bytes.store(self.input.len(), Relaxed);
+        self.session.client.memory.query.store(self.input.len(), Relaxed);
+        if self.session.is_heavy || !self.input.is_empty() {
+            self.settle(&worker.server);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -254,7 +235,6 @@ impl Connection {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         self.missing = self.missing.saturating_sub(read);
-        self.session.client.query_bytes.store(self.input.len(), Relaxed);
         Poll::Ready(Ok(read))
     }
 
@@ -263,9 +243,9 @@ impl Connection {
         let mut output = std::mem::take(&mut worker.output);
         let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;
-        self.replies = 0;
+        let output_max = output.len() + BATCH_OUTPUT_BYTES;
         let (replies, pushed) = (&mut self.replies, &mut self.pushed);
-        let (missing, is_parked) = (&mut self.missing, &mut self.is_parked);
+        let (missing, parked) = (&mut self.missing, &mut self.parked);
         *missing = 0;
         let (used, has_more) = worker.run(&mut self.session, |executor, session, limits| {
             let (ahead, output) = (&mut ahead, &mut output);
@@ -277,69 +257,42 @@ impl Connection {
                 limits,
                 input,
                 output,
+                output_max,
                 replies,
                 pushed,
                 missing,
             };
             let ended = batch.run();
-            *is_parked = executor.is_parked;
+            *parked = executor.is_parked.then_some(executor.waits_for);
             ended
         });
         worker.output = output;
         worker.ahead = ahead;
         self.has_more = has_more;
+        if self.parked.is_some_and(|wait| wait != Wait::Script) {
+            self.session.client.set(Flag::Paused, true);
+        }
         used
     }
 
     fn go_on_with_script(&mut self) {
         Worker::with(|worker| {
-            let mut output = worker.take_output();
+            let mut output = match self.has_passed {
+                true => std::mem::take(&mut self.behind),
+                false => worker.take_output(),
+            };
             worker.run(&mut self.session, |executor, session, _| {
                 let resp3 = session.resp3;
                 executor.go_on(session, &mut Reply::resp(&mut output, resp3));
             });
-            self.replies = usize::from(!output.is_empty());
-            self.session.client.output_bytes.store(output.len(), Relaxed);
-            self.output = output;
-        });
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.output.len() {
-            let stream = Pin::new(&mut self.stream);
-            let sent = if let Some(bytes) = self.output.without_values() {
-                stream.poll_write(cx, &bytes[self.sent..])
+            self.replies += usize::from(!output.is_empty());
+            if self.has_passed {
+                self.behind = output;
             } else {
-                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let count = self.output.slices(self.sent, &mut slices);
-                stream.poll_write_vectored(cx, &slices[..count])
-            };
-            self.sent += ready!(sent)?;
-        }
-        // TLS may hold back what the socket did not take.
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        let output = std::mem::take(&mut self.output);
-        Worker::with(|worker| worker.keep_output(output));
-        self.sent = 0;
-        self.session.client.output_bytes.store(0, Relaxed);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Undoes what the session has registered elsewhere.
-    fn leave(&mut self, server: &Server) {
-        self.session.stop_listening(server);
-        if self.session.is_in_script {
-            Worker::with(|worker| {
-                worker.run(&mut self.session, |executor, session, _| {
-                    script::abandon(&mut crate::dispatch::Context { session, executor });
-                });
-            });
-        }
-        if self.session.watch.is_some() {
-            Worker::with(|worker| {
-                worker.run(&mut self.session, |executor, session, _| executor.unwatch(session));
-            });
-        }
+                self.session.client.memory.output.store(output.len(), Relaxed);
+                self.output = output;
+            }
+        });
     }
 }
 
@@ -352,6 +305,8 @@ struct Batch<'b, 's> {
     limits: &'b Limits,
     input: &'b [u8],
     output: &'b mut Output,
+    /// Bytes of `output` after which no more is run.
+    output_max: usize,
     replies: &'b mut usize,
     /// Bytes that are still to come of the last request, at least.
     missing: &'b mut usize,
@@ -376,7 +331,7 @@ impl Batch<'_, '_> {
     fn run(mut self) -> (usize, bool) {
         let mut used = 0;
         while !self.is_held_up() {
-            if self.output.len() >= BATCH_OUTPUT_BYTES {
+            if self.output.len() >= self.output_max {
                 return (used, true);
             }
             let found = self.find(used);
@@ -407,6 +362,9 @@ impl Batch<'_, '_> {
                 }
                 Found::Rest(at) => return (at, false),
                 Found::Wrong(error) => {
+                    if error == ProtocolError::TooBigRequest {
+                        self.executor.server.clients.too_large_queries.fetch_add(1, Relaxed);
+                    }
                     if let Some(text) = error.reply() {
                         let error = Error::plain(text);
                         Reply::resp(self.output, self.session.resp3).error(&error);
@@ -466,7 +424,7 @@ impl Batch<'_, '_> {
         }
         self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
         for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
-            if self.is_held_up() || self.output.len() >= BATCH_OUTPUT_BYTES {
+            if self.is_held_up() || self.output.len() >= self.output_max {
                 return false;
             }
             let reply = &mut Reply::resp(self.output, self.session.resp3);

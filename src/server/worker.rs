@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::Server;
 use super::metrics::Metrics;
-use crate::config::{Config, Fsync};
+use crate::config::{Class, Config, Fsync, OutputLimit};
 use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
 use crate::journal::gate::Gate;
@@ -49,6 +49,8 @@ pub struct Worker {
     pub config: Config,
     /// Limits of a Redis client that is authenticated.
     pub limits: Limits,
+    /// Whether replies are limited by client-output-buffer-limit.
+    pub limits_output: bool,
     /// Where sockets are read into; requests are parsed in place.
     pub input: Vec<u8>,
     /// Where replies are written before they are sent.
@@ -76,6 +78,7 @@ impl Worker {
         let worker = Worker {
             metrics: server.metrics[index].clone(),
             limits: limits(&config),
+            limits_output: limits_output(&config),
             settings: settings(&config),
             config_version: server.config_version(),
             input: vec![0; INPUT_BYTES],
@@ -215,7 +218,7 @@ impl Worker {
     pub fn capture(&mut self, session: &mut Session, args: Args<'_>) -> Option<Captured> {
         let mut capture = Capture::default();
         self.run(session, |executor, session, _| {
-            executor.execute(session, args, &mut Reply::capture(&mut capture));
+            executor.execute_now(session, args, &mut Reply::capture(&mut capture));
         });
         capture.take()
     }
@@ -243,6 +246,7 @@ impl Worker {
             self.config_version = version;
             self.config = Config::clone(&self.server.config());
             self.limits = limits(&self.config);
+            self.limits_output = limits_output(&self.config);
             self.settings = settings(&self.config);
         }
     }
@@ -272,12 +276,14 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
         tokio::select! {
             () = server.stop.cancelled() => return,
             () = tokio::time::sleep(REAP_INTERVAL) => {}
+            () = store.turn.pause_ended() => {}
         }
         if server.cron_is_paused.load(Relaxed) {
             continue;
         }
-        // Without a disk that takes it, nothing may be changed.
-        let may_change = server.is_ready.load(Relaxed) && !store.journal.refuses();
+        // Without a disk that takes it, and while clients are paused, nothing may be changed.
+        let is_stopped = store.journal.is_failing() || store.turn.is_paused();
+        let may_change = server.is_ready.load(Relaxed) && !is_stopped;
         if may_change && server.active_expire.load(Relaxed) {
             for stripe in (index..store.stripes()).step_by(workers) {
                 let now_ms = store.clock.now_ms();
@@ -306,6 +312,10 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+fn limits_output(config: &Config) -> bool {
+    config.client_output_buffer_limit.of(Class::Normal) != OutputLimit::default()
+}
+
 /// What of the configuration concerns names and pairs.
 pub fn settings(config: &Config) -> Settings {
     Settings {
@@ -314,6 +324,7 @@ pub fn settings(config: &Config) -> Settings {
         hash_max_listpack_entries: config.hash_max_listpack_entries,
         hash_max_listpack_value_bytes: config.hash_max_listpack_value_bytes,
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
+        namespace_pairs_max: config.max_keys_per_namespace,
         eviction: eviction(config),
     }
 }

@@ -359,7 +359,8 @@ impl Progress {
             | Effect::PairDeadline { .. }
             | Effect::NameDeadline { .. }
             | Effect::Libraries { .. }
-            | Effect::Library { .. } => {}
+            | Effect::Library { .. }
+            | Effect::Limit { .. } => {}
         }
     }
 

@@ -36,6 +36,9 @@ impl View<'_> {
         deadline: NewDeadline,
         cause: Cause,
     ) -> Result<bool> {
+        if self.is_limited {
+            self.check_room_for_one(name, key, value)?;
+        }
         let Put { created, deadline_ms, is_new } =
             match self.overwrite_pair(name, key, value, deadline) {
                 Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },

@@ -4,6 +4,7 @@
 //! kept, the best of all goes. No stripe is held from one step to the next. What the limit and the
 //! policy are is the configuration's matter.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -95,6 +96,8 @@ pub(super) struct Memory {
     /// 0: there is none, and nothing is counted.
     limit_bytes: AtomicUsize,
     used_bytes: AtomicIsize,
+    /// What is no data but counts, too.
+    others_bytes: Arc<AtomicUsize>,
     evicted_names: AtomicU64,
     pool: Mutex<Pool>,
 }
@@ -122,6 +125,11 @@ impl Store {
         }
     }
 
+    /// Where others count what they take beside the data: clients' buffers.
+    pub fn others_bytes(&self) -> Arc<AtomicUsize> {
+        self.memory.others_bytes.clone()
+    }
+
     /// Whether more memory is used than the limit allows.
     #[inline]
     pub fn is_over_limit(&self) -> bool {
@@ -134,11 +142,15 @@ impl Store {
         self.memory.evicted_names.load(Relaxed)
     }
 
-    /// Evicts names until the limit is kept, or some that this call may evict are gone. `false` if
-    /// nothing may be evicted. No stripe may be held.
+    pub(super) fn forget_evictions(&self) {
+        self.memory.evicted_names.store(0, Relaxed);
+    }
+
+    /// Evicts names until the limit is kept, or some that this call may evict are gone; none while
+    /// clients are paused. `false` if nothing may be evicted. No stripe may be held.
     pub fn make_room(&self, eviction: &Eviction, mut random: u64) -> bool {
         for _ in 0..EVICTIONS_AT_ONCE_MAX {
-            if !self.is_over_limit() {
+            if !self.is_over_limit() || self.turn.is_paused() {
                 break;
             }
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x9e37_79b9);
@@ -269,7 +281,8 @@ impl Memory {
     }
 
     fn used(&self) -> usize {
-        EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed))
+        let data = EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed));
+        data.saturating_add(self.others_bytes.load(Relaxed))
     }
 }
 

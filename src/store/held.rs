@@ -22,6 +22,8 @@ use crate::sabotage::{self, Bug};
 pub struct Held<'s> {
     pub(super) store: &'s Store,
     guards: Guards<'s>,
+    /// What a transaction flushes is not counted among what is freed in the background, as in Redis.
+    pub is_in_transaction: bool,
 }
 
 enum Guards<'s> {
@@ -36,7 +38,7 @@ enum Guards<'s> {
 impl<'s> Held<'s> {
     /// Holds nothing yet.
     pub fn new(store: &'s Store) -> Self {
-        Held { store, guards: Guards::None }
+        Held { store, guards: Guards::None, is_in_transaction: false }
     }
 
     /// Whether the stripe of `name` is held, alone or for a group of requests. What is asked for next
@@ -150,6 +152,7 @@ impl<'s> Held<'s> {
         stats.expired_names = store.expired_names.load(Relaxed);
         stats.expired_pairs = store.expired_pairs.load(Relaxed);
         stats.lazyfree_pending = store.garbage.lock().len();
+        stats.lazyfreed = store.lazyfreed.load(Relaxed);
         stats
     }
 
@@ -411,11 +414,16 @@ impl Names for Held<'_> {
 
     fn flush(&mut self, db: usize) {
         let store = self.store;
+        let mut names = 0;
         self.each(|stripe| {
             stripe.watchers.touch_those(db, |name, since_ms| stripe.dbs[db].shows(name, since_ms));
             let old = std::mem::replace(&mut stripe.dbs[db], Db::new());
+            names += old.counts.names as u64;
             store.discard(Garbage::Names(old.names));
         });
+        if !self.is_in_transaction {
+            store.lazyfreed.fetch_add(names, Relaxed);
+        }
     }
 
     fn swap(&mut self, a: usize, b: usize) {

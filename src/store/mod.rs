@@ -16,10 +16,14 @@ mod group;
 mod hash;
 mod heap;
 mod held;
+mod largest;
 mod layout;
 pub mod libraries;
+pub mod limits;
+mod met;
 mod name;
 mod names;
+mod namespace;
 mod overlay;
 mod packed;
 mod pairs;
@@ -44,6 +48,9 @@ use parking_lot::Mutex;
 pub use evict::{Eviction, Policy};
 pub use hash::Hasher;
 pub use held::Held;
+pub use largest::Taken;
+pub use limits::Limit;
+pub use met::Freed;
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
 pub use table::NEVER;
@@ -90,12 +97,15 @@ pub struct Store {
     pub turn: turn::Turn,
     /// Functions, which are kept with the names.
     pub libraries: libraries::Kept,
+    /// What namespaces may hold.
+    pub limits: limits::Limits,
     garbage: Mutex<Vec<Garbage>>,
     memory: evict::Memory,
     capture: capture::State,
     slices: slice::Gauge,
     expired_pairs: AtomicU64,
     expired_names: AtomicU64,
+    lazyfreed: AtomicU64,
 }
 
 /// A stripe on cache lines of its own, with what may be read without its lock.
@@ -156,6 +166,8 @@ pub struct Stats {
     pub expired_pairs: u64,
     /// Large values waiting to be freed in the background.
     pub lazyfree_pending: usize,
+    /// Names flushed, and large values freed in the background.
+    pub lazyfreed: u64,
 }
 
 impl Store {
@@ -184,12 +196,14 @@ impl Store {
             events: Arc::default(),
             turn: turn::Turn::default(),
             libraries: libraries::Kept::default(),
+            limits: limits::Limits::default(),
             garbage: Mutex::default(),
             memory: evict::Memory::default(),
             capture: capture::State::default(),
             slices: slice::Gauge::default(),
             expired_pairs: AtomicU64::new(0),
             expired_names: AtomicU64::new(0),
+            lazyfreed: AtomicU64::new(0),
         }
     }
 
@@ -216,11 +230,14 @@ impl Store {
         self.slices.max_us()
     }
 
-    /// Forgets the counts of expired names and pairs, and the longest slice.
+    /// Forgets the counts of names and pairs that expired, were evicted or freed in the background, and
+    /// the longest slice.
     pub fn reset_stats(&self) {
         self.slices.reset();
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
+        self.lazyfreed.store(0, Relaxed);
+        self.forget_evictions();
     }
 
     /// Frees an entry: small ones at once, others later in slices.
@@ -230,6 +247,9 @@ impl Store {
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
+            if let Garbage::Name(_) = garbage {
+                self.lazyfreed.fetch_add(1, Relaxed);
+            }
             self.garbage.lock().push(garbage);
         }
     }

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use super::DATABASES;
 use super::hash::Hasher;
 use super::held::Held;
+use super::limits::Limits;
 use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
 
@@ -39,6 +40,10 @@ impl<'h, 's> Overlay<'h, 's> {
 
     pub(super) fn hasher(&self) -> Hasher {
         self.base.store.hasher
+    }
+
+    pub(super) fn limits(&self) -> &'s Limits {
+        &self.base.store.limits
     }
 
     fn place(&self, db: usize, name: Name<'_>) -> Place {

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::Freed;
 use super::boxed::Boxed;
 use super::name::{Name, NameEntry};
 use super::slice::measured;
@@ -46,16 +47,20 @@ impl Store {
             now_ms,
             hasher: self.hasher,
             effects: &mut effects,
-            pairs: 0,
-            names: 0,
+            freed: Freed::default(),
             budget: SLICE_SLOTS,
         };
         let min_deadline_ms = held.reap(&mut slice);
-        self.expired_pairs.fetch_add(slice.pairs, Relaxed);
-        self.expired_names.fetch_add(slice.names, Relaxed);
+        self.count_expired(slice.freed);
         self.stripes[stripe].min_deadline_ms.store(min_deadline_ms, Relaxed);
         held.release(&mut effects);
         min_deadline_ms
+    }
+
+    /// Counts what was freed because it had expired.
+    pub fn count_expired(&self, freed: Freed) {
+        self.expired_pairs.fetch_add(freed.pairs, Relaxed);
+        self.expired_names.fetch_add(freed.names, Relaxed);
     }
 
     /// Frees a part of what was dropped. `true` if there is more.
@@ -85,8 +90,7 @@ pub(super) struct Slice<'e> {
     now_ms: u64,
     hasher: Hasher,
     effects: &'e mut Effects,
-    pairs: u64,
-    names: u64,
+    freed: Freed,
     budget: isize,
 }
 
@@ -133,7 +137,7 @@ impl Slice<'_> {
         let hash = self.hasher.hash(entry.name());
         if entry.deadline_ms <= self.now_ms {
             let name = entry.name();
-            self.names += 1;
+            self.freed.names += 1;
             self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
             watchers.touch(db, Name { bytes: name, hash }, entry.deadline_ms);
             return true;
@@ -141,7 +145,7 @@ impl Slice<'_> {
         if entry.pairs().is_err() {
             return false;
         }
-        let (effects, count) = (&mut *self.effects, &mut self.pairs);
+        let (effects, count) = (&mut *self.effects, &mut self.freed.pairs);
         let expired_ms = entry.sweep_pairs(self.now_ms, budget, |name, key| {
             *count += 1;
             let db = db as u8;

@@ -81,6 +81,10 @@ impl Restore<'_> {
         match effect {
             // The last one counts, whatever the snapshot has seen.
             Effect::Libraries { .. } | Effect::Library { .. } => self.store.libraries.apply(effect),
+            Effect::Limit { .. } => {
+                self.store.limits.apply(effect);
+                Ok(())
+            }
             Effect::PutPair { db, name, key, value, deadline_ms } => {
                 self.pairs += 1;
                 let deadline = match deadline_ms {
@@ -198,7 +202,9 @@ impl Restore<'_> {
             Effect::Move { db, name, to_db } => ((db, name), (to_db, name), true),
             Effect::Copy { db, name, to_db, to } => ((db, name), (to_db, to), false),
             Effect::SwapDb { .. } | Effect::Flush { .. } => return true,
-            Effect::Libraries { .. } | Effect::Library { .. } => return true,
+            Effect::Libraries { .. } | Effect::Library { .. } | Effect::Limit { .. } => {
+                return true;
+            }
             Effect::PutPair { db, name, .. }
             | Effect::DeletePair { db, name, .. }
             | Effect::PairDeadline { db, name, .. }

@@ -22,6 +22,7 @@ impl Store {
         recorded.notes = notes.misses();
         for (cause, effect) in effects {
             self.libraries.apply(effect)?;
+            self.limits.apply(effect);
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),
@@ -66,7 +67,8 @@ impl Effect<'_> {
             | Effect::Move { db, .. }
             | Effect::SwapDb { a: db, .. }
             | Effect::Flush { db }
-            | Effect::Keep { db, .. } => db,
+            | Effect::Keep { db, .. }
+            | Effect::Limit { db, .. } => db,
             Effect::Libraries { .. } | Effect::Library { .. } => 0,
         })
     }
@@ -112,8 +114,10 @@ impl View<'_> {
             Effect::Keep { name, .. } => {
                 self.keep(name, cause)?;
             }
-            // They are no names: who applies effects has set them.
-            Effect::Libraries { .. } | Effect::Library { .. } => self.effects.push(cause, effect),
+            // They change no names: who applies effects has set them.
+            Effect::Libraries { .. } | Effect::Library { .. } | Effect::Limit { .. } => {
+                self.effects.push(cause, effect);
+            }
         }
         Ok(())
     }

@@ -168,6 +168,15 @@ impl<'s> Restore<'s> {
         self.store.libraries.apply(Effect::Libraries { all: body })
     }
 
+    /// Sets the limits of names.
+    ///
+    /// # Errors
+    /// As [`Restore::names`].
+    pub fn limits(&mut self, lsn: Lsn, body: &[u8]) -> Result<(), Damaged> {
+        self.begin_record(lsn, false)?;
+        self.store.limits.restore(body)
+    }
+
     /// The snapshot is complete: it has seen no effect after `end`.
     pub fn snapshot_ends(&mut self, end: Lsn) {
         self.end = end;

@@ -1,9 +1,15 @@
-//! Whose turn it is while a script takes long: everyone else waits, or is told so.
+//! Whose turn it is while a script takes long, or while clients are paused: everyone else waits, or is
+//! told so.
 //!
 //! A script that has used up its slice is *aside*: it holds no stripe while its thread looks after
 //! others, and is protected by this instead. Who has taken a stripe must look here before he touches
 //! what is in it. Several scripts can be aside at once, since each had its own stripes.
+//!
+//! A pause (CLIENT PAUSE) is looked at where commands come in, not where stripes are taken: what has
+//! begun goes on to its end. While it lasts nothing expires or is evicted, either. Scripts and pause
+//! share one word, so that a command that nobody hinders looks at nothing else.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8};
@@ -11,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 use super::{Held, Store, Stripe};
 use crate::error::Error;
@@ -28,6 +35,36 @@ pub enum State {
     /// Be told that a script is busy.
     Busy,
 }
+
+/// What a pause holds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pause {
+    /// Commands that change something, or that others would hear of.
+    Writes,
+    /// Every command.
+    All,
+}
+
+/// What has to be over before a command that waits may run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// The scripts that are aside.
+    #[default]
+    Script,
+    /// Any pause.
+    AnyPause,
+    /// A pause of everything.
+    FullPause,
+}
+
+/// Bits of the word for scripts: 0 none, 1 aside, 2 busy.
+const SCRIPT_BITS: u8 = 3;
+const ASIDE: u8 = 1;
+const BUSY: u8 = 2;
+/// Clients are paused.
+const PAUSED: u8 = 4;
+/// And so are those who only read.
+const PAUSED_ALL: u8 = 8;
 
 /// A script that takes long, as others see it.
 #[derive(Debug)]
@@ -51,31 +88,97 @@ pub struct Running {
 pub struct Turn {
     state: AtomicU8,
     aside: Mutex<Aside>,
+    pause_began: Notify,
+    pause_ended: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Aside {
     running: Vec<Arc<Running>>,
     is_busy: bool,
-    waiting: Vec<Waker>,
+    /// What is paused, and until when, in unix ms.
+    pause: Option<(Pause, u64)>,
+    /// Who waits, by the number of his client.
+    waiting: HashMap<u64, Waker>,
 }
 
 impl Turn {
-    /// What others may do now. Ask after a stripe was taken: what a script did before it let go of
-    /// that stripe is known then.
+    /// What scripts allow others to do now. Ask after a stripe was taken: what a script did before it
+    /// let go of that stripe is known then.
     #[inline]
     pub fn state(&self) -> State {
-        match self.state.load(Relaxed) {
+        match self.state.load(Relaxed) & SCRIPT_BITS {
             0 => State::Free,
-            1 => State::Aside,
+            ASIDE => State::Aside,
             _ => State::Busy,
         }
     }
 
-    /// Whether everything may be done.
+    /// Whether no script is aside.
     #[inline]
     pub fn is_free(&self) -> bool {
+        self.state.load(Relaxed) & SCRIPT_BITS == 0
+    }
+
+    /// Whether neither a script nor a pause hinders anyone.
+    #[inline]
+    pub fn is_open(&self) -> bool {
         self.state.load(Relaxed) == 0
+    }
+
+    /// Whether clients are paused: then nothing expires, and nothing is evicted.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.state.load(Relaxed) & PAUSED != 0
+    }
+
+    /// Whether this has to be waited for.
+    pub fn hinders(&self, wait: Wait) -> bool {
+        let state = self.state.load(Acquire);
+        match wait {
+            Wait::Script => state & SCRIPT_BITS == ASIDE,
+            Wait::AnyPause => state & PAUSED != 0,
+            Wait::FullPause => state & PAUSED_ALL != 0,
+        }
+    }
+
+    /// Pauses clients until a moment in unix ms. Of two pauses the longer time and the stricter kind
+    /// count.
+    pub fn pause(&self, kind: Pause, until_ms: u64) {
+        let mut aside = self.aside.lock();
+        let (old_kind, old_until_ms) = aside.pause.unwrap_or((kind, until_ms));
+        aside.pause = Some((kind.max(old_kind), until_ms.max(old_until_ms)));
+        self.publish(&aside);
+        self.pause_began.notify_one();
+    }
+
+    /// Ends the pause.
+    pub fn unpause(&self) {
+        let mut aside = self.aside.lock();
+        aside.pause = None;
+        self.publish(&aside);
+        wake(&mut aside);
+        self.pause_ended.notify_waiters();
+    }
+
+    /// Waits for the end of a pause.
+    pub async fn pause_ended(&self) {
+        self.pause_ended.notified().await;
+    }
+
+    /// Waits until a pause begins or lasts longer.
+    pub async fn pause_began(&self) {
+        self.pause_began.notified().await;
+    }
+
+    /// Ends the pause if its time is over; otherwise, how long it lasts, in ms.
+    pub fn pause_left_ms(&self, now_ms: u64) -> Option<u64> {
+        let (_, until_ms) = self.aside.lock().pause?;
+        if until_ms <= now_ms {
+            self.unpause();
+            return None;
+        }
+        Some(until_ms - now_ms)
     }
 
     /// Puts a script aside. Its stripes must be held.
@@ -115,16 +218,17 @@ impl Turn {
         self.aside.lock().running.first().cloned()
     }
 
-    /// Waits while others have to wait.
-    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.state.load(Acquire) != 1 {
+    /// Lets a client wait while this has to be waited for.
+    pub fn poll(&self, wait: Wait, client_id: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.hinders(wait) {
             return Poll::Ready(());
         }
         let mut aside = self.aside.lock();
-        if aside.running.is_empty() || aside.is_busy {
+        // The word is only changed under this lock.
+        if !self.hinders(wait) {
             return Poll::Ready(());
         }
-        aside.waiting.push(cx.waker().clone());
+        aside.waiting.insert(client_id, cx.waker().clone());
         Poll::Pending
     }
 
@@ -135,6 +239,16 @@ impl Turn {
         Error::coded(format!(
             "BUSY Redis is busy running a script. You can only call {kill} or SHUTDOWN NOSAVE."
         ))
+    }
+
+    /// What who would have to wait, and can not, is told.
+    pub fn refusal(&self, wait: Wait) -> Error {
+        match wait {
+            Wait::Script => self.busy(),
+            Wait::AnyPause | Wait::FullPause => {
+                Error::coded("PAUSED Clients are paused for now (CLIENT PAUSE). Try again later.")
+            }
+        }
     }
 
     /// SCRIPT KILL (`is_eval`) and FUNCTION KILL.
@@ -160,17 +274,22 @@ impl Turn {
     }
 
     fn publish(&self, aside: &Aside) {
-        let state = match (aside.running.is_empty(), aside.is_busy) {
+        let scripts = match (aside.running.is_empty(), aside.is_busy) {
             (true, _) => 0,
-            (false, false) => 1,
-            (false, true) => 2,
+            (false, false) => ASIDE,
+            (false, true) => BUSY,
         };
-        self.state.swap(state, AcqRel);
+        let pause = match aside.pause {
+            None => 0,
+            Some((Pause::Writes, _)) => PAUSED,
+            Some((Pause::All, _)) => PAUSED | PAUSED_ALL,
+        };
+        self.state.swap(scripts | pause, AcqRel);
     }
 }
 
 fn wake(aside: &mut Aside) {
-    aside.waiting.drain(..).for_each(Waker::wake);
+    aside.waiting.drain().for_each(|(_, waker)| waker.wake());
 }
 
 impl Store {

@@ -8,17 +8,19 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
+use super::limits::Limits;
+use super::met::{Met, meet_name};
 use super::name::{Kind, Name, NameEntry};
 use super::names::Names;
-use super::packed::PairRef;
-use super::pairs::PairsRef;
-use super::table::NEVER;
-use super::{CURSOR_BITS, Eviction, Held, Overlay, Policy, Usage};
+use super::namespace::{Walk, from_cursor};
+use super::{Eviction, Held, Overlay, Policy, Usage};
 use crate::acl::User;
 use crate::command::redis;
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
-use crate::shared::{Shared, Value};
+use crate::shared::Value;
+
+pub use super::namespace::{Pair, Pairs};
 
 /// What listing a name takes.
 const READS: redis::Access = redis::Access { read: true, write: false };
@@ -55,6 +57,8 @@ pub struct Settings {
     pub hash_max_listpack_value_bytes: usize,
     /// Bytes of a HyperLogLog up to which its layout is sparse.
     pub hll_sparse_max_bytes: usize,
+    /// Most pairs of a namespace that has no limit of its own; 0: no limit.
+    pub namespace_pairs_max: u64,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
 }
@@ -74,6 +78,7 @@ impl Settings {
         hash_max_listpack_entries: usize::MAX,
         hash_max_listpack_value_bytes: usize::MAX,
         hll_sparse_max_bytes: usize::MAX,
+        namespace_pairs_max: 0,
         eviction: Eviction { policy: Policy::NoEviction, samples: 1, usage: Usage::Recency },
     };
 
@@ -97,10 +102,16 @@ pub struct View<'a> {
     pub(super) access: Access<'a>,
     random: Cell<u64>,
     lookups: Cell<Lookups>,
+    pub(super) met: Met,
     /// Whether listeners are told of names that are not there.
     notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
     known: Option<Name<'a>>,
+    pub(super) limits: &'a Limits,
+    /// Whether anything limits what namespaces may hold.
+    pub(super) is_limited: bool,
+    /// Whether changes are made at once.
+    pub(super) is_live: bool,
 }
 
 /// What was hashed before the command runs, so that it is not hashed twice.
@@ -121,35 +132,6 @@ pub struct Lookups {
     pub misses: u32,
 }
 
-/// A pair that is alive.
-#[derive(Debug, Clone, Copy)]
-pub struct Pair<'v> {
-    /// Its key (Redis: field).
-    pub key: &'v [u8],
-    /// Its value.
-    pub value: &'v [u8],
-    /// When it expires, in unix ms.
-    pub deadline_ms: Option<u64>,
-    shared: Option<&'v Shared>,
-}
-
-impl<'v> Pair<'v> {
-    /// Its value, to be sent.
-    #[inline]
-    pub fn sendable(&self) -> Value<'v> {
-        Value { bytes: self.value, shared: self.shared }
-    }
-}
-
-/// The pairs of one namespace.
-#[derive(Clone, Copy)]
-pub struct Pairs<'v> {
-    pairs: PairsRef<'v>,
-    hasher: KeyHasher<'v>,
-    now_ms: u64,
-    entry: &'v NameEntry,
-}
-
 impl<'a> View<'a> {
     /// Over the live store, edited in place. The names must be held.
     #[inline]
@@ -160,7 +142,8 @@ impl<'a> View<'a> {
         known: Known<'a>,
     ) -> View<'a> {
         let hasher = KeyHasher { hasher: held.store.hasher, known: known.key };
-        View::new(held, effects, hasher, access, known.name)
+        let limits = &held.store.limits;
+        View::new(held, effects, hasher, access, known.name, limits)
     }
 
     /// Over an overlay, which collects changes and touches nothing.
@@ -170,7 +153,8 @@ impl<'a> View<'a> {
         access: Access<'a>,
     ) -> View<'a> {
         let hasher = KeyHasher { hasher: overlay.hasher(), known: None };
-        View::new(overlay, effects, hasher, access, None)
+        let limits = overlay.limits();
+        View { is_live: false, ..View::new(overlay, effects, hasher, access, None, limits) }
     }
 
     #[inline]
@@ -180,7 +164,11 @@ impl<'a> View<'a> {
         hasher: KeyHasher<'a>,
         access: Access<'a>,
         known: Option<Name<'a>>,
+        limits: &'a Limits,
     ) -> View<'a> {
+        // What is replayed was allowed once.
+        let is_limited = access.user.is_some()
+            && (access.settings.namespace_pairs_max > 0 || limits.are_there());
         let random = Cell::new(access.random_seed);
         View {
             names,
@@ -189,8 +177,12 @@ impl<'a> View<'a> {
             access,
             random,
             lookups: Cell::default(),
+            met: Cell::default(),
             notes_misses: false,
             known,
+            limits,
+            is_limited,
+            is_live: true,
         }
     }
 
@@ -254,6 +246,12 @@ impl<'a> View<'a> {
         self.entry(db, name).and_then(NameEntry::kind)
     }
 
+    /// Whether the name exists for Redis clients; counts as access even if the client's others do not.
+    pub fn touch(&self, name: &[u8]) -> bool {
+        let entry = self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some());
+        entry.inspect(|entry| entry.access(&self.access)).is_some()
+    }
+
     /// [`View::kind`] without counting as access.
     pub fn peek_kind(&self, name: &[u8]) -> Option<Kind> {
         self.header(name).and_then(NameEntry::kind)
@@ -293,7 +291,7 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let pairs = entry.pairs()?;
-        Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry })
+        Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry, met: &self.met })
     }
 
     /// The header of a name that exists for Redis clients, without counting as access.
@@ -345,8 +343,9 @@ impl<'a> View<'a> {
         let mut walk = Walk::new(count);
         self.names.scan(self.access.db, from_cursor(cursor), &mut |hash, entry| {
             walk.step(hash)?;
-            if !entry.is_expired(now_ms) {
-                visit(entry);
+            match entry.is_expired(now_ms) {
+                false => visit(entry),
+                true => meet_name(&self.met, entry.name()),
             }
             ControlFlow::Continue(())
         });
@@ -408,7 +407,7 @@ impl<'a> View<'a> {
             None => {
                 lookups.misses += 1;
                 if self.notes_misses {
-                    self.effects.miss(db, name);
+                    self.miss(db, name);
                 }
             }
         }
@@ -419,115 +418,12 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub(super) fn peek(&self, db: usize, name: &[u8]) -> Option<&NameEntry> {
         let entry = self.names.get(db, self.name(name))?;
-        (!entry.is_expired(self.access.now_ms)).then_some(entry)
-    }
-}
-
-impl<'v> Pairs<'v> {
-    /// The pair with this key.
-    #[inline(always)]
-    pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
-        self.alive(self.pairs.get(self.hasher, key)?)
-    }
-
-    /// Number of pairs, expired ones that were not reaped included.
-    pub fn len(&self) -> usize {
-        self.pairs.len()
-    }
-
-    /// Whether [`Pairs::len`] is 0.
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-
-    /// Bytes of the pairs and their table.
-    pub fn bytes(&self) -> usize {
-        self.pairs.bytes()
-    }
-
-    /// Whether any pair may have a deadline.
-    pub fn has_deadlines(&self) -> bool {
-        self.pairs.may_expire()
-    }
-
-    /// The header of the name.
-    pub fn header(&self) -> &'v NameEntry {
-        self.entry
-    }
-
-    /// The live pairs: few in the order they came, many in hash order.
-    pub fn iter(&self) -> impl Iterator<Item = Pair<'v>> {
-        let pairs = *self;
-        self.pairs.iter().filter_map(move |pair| pairs.alive(pair))
-    }
-
-    /// Number of live pairs. Walks them if any may have expired.
-    pub fn count(&self) -> usize {
-        if self.pairs.min_deadline_ms() > self.now_ms { self.len() } else { self.iter().count() }
-    }
-
-    /// Shows pairs as [`View::scan`] shows names.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Pair<'v>)) -> u64 {
-        let pairs = *self;
-        let (hasher, from) = (self.hasher.hasher, from_cursor(cursor));
-        let mut walk = Walk::new(count);
-        match self.pairs {
-            // They come in one call, as Redis does it with a listpack.
-            PairsRef::Few(few) => few
-                .iter()
-                .filter(|pair| from == 0 || hasher.hash(pair.key) >= from)
-                .filter_map(|pair| pairs.alive(pair))
-                .for_each(visit),
-            PairsRef::Many(table) => {
-                // The walk keeps where it stopped; how the scan ended says no more.
-                let _ = table.scan(from, hasher, |hash, pair| {
-                    walk.step(hash)?;
-                    pairs.alive(pair).into_iter().for_each(&mut visit);
-                    ControlFlow::Continue(())
-                });
-            }
+        if !entry.is_expired(self.access.now_ms) {
+            return Some(entry);
         }
-        walk.next
-    }
-
-    /// The pair with `rank` pairs before it, counting as [`Pairs::len`] does; `None` if it expired.
-    pub fn nth(&self, rank: usize) -> Option<Pair<'v>> {
-        self.alive(self.pairs.nth(rank)?)
-    }
-
-    #[inline(always)]
-    fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
-        let PairRef { key, value, deadline_ms, shared } = pair;
-        let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
-        (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline, shared })
-    }
-}
-
-/// Decides where a scan stops. A cursor is the leading bits of a hash; entries that share them come
-/// in one call.
-struct Walk {
-    left: usize,
-    last: Option<u64>,
-    next: u64,
-}
-
-impl Walk {
-    fn new(count: usize) -> Walk {
-        Walk { left: count.max(1), last: None, next: 0 }
-    }
-
-    fn step(&mut self, hash: u64) -> ControlFlow<()> {
-        let position = hash >> (64 - CURSOR_BITS);
-        if self.last != Some(position) && self.left == 0 {
-            self.next = position;
-            return ControlFlow::Break(());
+        if db == self.access.db {
+            meet_name(&self.met, name);
         }
-        self.last = Some(position);
-        self.left = self.left.saturating_sub(1);
-        ControlFlow::Continue(())
+        None
     }
-}
-
-fn from_cursor(cursor: u64) -> u64 {
-    cursor.checked_shl(64 - CURSOR_BITS).unwrap_or(0)
 }

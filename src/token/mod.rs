@@ -10,12 +10,15 @@ mod file;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use file::{File, Stamp};
+
+use crate::hex::{hex, random_word, unhex};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "tokens";
@@ -48,6 +51,17 @@ pub struct Token {
     pub expires_ms: Option<u64>,
     /// When it was last used, in unix ms, to the minute.
     pub last_used_ms: Option<u64>,
+}
+
+/// Whose a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The ACL user it acts as.
+    pub user: String,
+    /// The token's id.
+    pub id: String,
+    /// For people.
+    pub name: String,
 }
 
 /// What a new token shall be.
@@ -83,8 +97,8 @@ impl Tokens {
         Tokens { file: File::new(path), state: Mutex::default() }
     }
 
-    /// The user of a token that exists and has not ended. Compares in constant time.
-    pub fn user_of(&self, presented: &[u8], now_ms: u64) -> Option<String> {
+    /// Whose a token is, if it exists and has not ended. Compares in constant time.
+    pub fn holder_of(&self, presented: &[u8], now_ms: u64) -> Option<Holder> {
         let id = std::str::from_utf8(presented).ok().and_then(id_of)?;
         let mut state = self.state.lock();
         let token = state.tokens.get_mut(id)?;
@@ -93,9 +107,10 @@ impl Tokens {
             return None;
         }
         token.last_used_ms = Some(now_ms);
-        let user = token.user.clone();
+        let Token { id, name, user, .. } = &*token;
+        let holder = Holder { user: user.clone(), id: id.clone(), name: name.clone() };
         state.used_since_ms.get_or_insert(now_ms);
-        Some(user)
+        Some(holder)
     }
 
     /// Makes a token. Returns the word to show once, and what is kept of it.
@@ -107,7 +122,8 @@ impl Tokens {
             new.name.len() <= NAME_BYTES_MAX,
             "a token's name has at most {NAME_BYTES_MAX} bytes"
         );
-        let (id, secret) = (random_hex::<ID_BYTES>()?, random_hex::<SECRET_BYTES>()?);
+        let random = |bytes| random_word(2 * bytes).context("no random bytes");
+        let (id, secret) = (random(ID_BYTES)?, random(SECRET_BYTES)?);
         let word = format!("{PREFIX}{id}_{secret}");
         let token = Token {
             id: id.clone(),
@@ -207,7 +223,7 @@ impl Token {
             id: text("id")?,
             name: text("name")?,
             user: text("user")?,
-            hash: unhex(&text("sha256")?)?,
+            hash: unhex(text("sha256")?.as_bytes())?.try_into().ok()?,
             created_ms: value.get("created_ms")?.as_u64()?,
             expires_ms: value.get("expires_ms").and_then(Value::as_u64),
             last_used_ms: value.get("last_used_ms").and_then(Value::as_u64),
@@ -230,27 +246,6 @@ fn id_of(word: &str) -> Option<&str> {
 
 fn hash(word: &[u8]) -> [u8; 32] {
     Sha256::digest(word).into()
-}
-
-fn random_hex<const N: usize>() -> anyhow::Result<String> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    Ok(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ fn a_token_stands_for_its_user_until_it_ends() {
     let place = Place::new("ends");
     let tokens = place.tokens();
     let (word, _) = tokens.create(new("ci", Some(NOW_MS + 10)), NOW_MS).unwrap();
-    assert_eq!(tokens.user_of(word.as_bytes(), NOW_MS).as_deref(), Some("till"));
-    assert_eq!(tokens.user_of(word.as_bytes(), NOW_MS + 9).as_deref(), Some("till"));
-    assert_eq!(tokens.user_of(word.as_bytes(), NOW_MS + 10), None);
+    assert_eq!(tokens.holder_of(word.as_bytes(), NOW_MS).unwrap().user, "till");
+    assert_eq!(tokens.holder_of(word.as_bytes(), NOW_MS + 9).unwrap().user, "till");
+    assert_eq!(tokens.holder_of(word.as_bytes(), NOW_MS + 10), None);
 }
 
 #[test]
@@ -47,10 +47,10 @@ fn a_token_with_any_other_letter_is_none() {
     for at in 0..word.len() {
         let mut other = word.clone().into_bytes();
         other[at] ^= 1;
-        assert_eq!(tokens.user_of(&other, NOW_MS), None, "letter {at}");
+        assert_eq!(tokens.holder_of(&other, NOW_MS), None, "letter {at}");
     }
     for other in ["", "pt_", "pt__", &word[..word.len() - 1], &format!("{word}0")] {
-        assert_eq!(tokens.user_of(other.as_bytes(), NOW_MS), None, "{other}");
+        assert_eq!(tokens.holder_of(other.as_bytes(), NOW_MS), None, "{other}");
     }
 }
 
@@ -75,9 +75,9 @@ fn two_that_share_a_file_see_what_the_other_does() {
     let place = Place::new("two");
     let (server, tool) = (place.tokens(), place.tokens());
     let (word, token) = tool.create(new("ci", None), NOW_MS).unwrap();
-    assert_eq!(server.user_of(word.as_bytes(), NOW_MS), None);
+    assert_eq!(server.holder_of(word.as_bytes(), NOW_MS), None);
     server.refresh(NOW_MS).unwrap();
-    assert!(server.user_of(word.as_bytes(), NOW_MS).is_some());
+    assert!(server.holder_of(word.as_bytes(), NOW_MS).is_some());
     // The use is written a minute later, and a token made meanwhile is not lost by that.
     tool.create(new("second", None), NOW_MS + 1).unwrap();
     server.refresh(NOW_MS + 60_000).unwrap();
@@ -89,7 +89,7 @@ fn two_that_share_a_file_see_what_the_other_does() {
     assert!(tool.revoke(&token.id).unwrap());
     assert!(!tool.revoke(&token.id).unwrap());
     server.refresh(NOW_MS + 60_001).unwrap();
-    assert_eq!(server.user_of(word.as_bytes(), NOW_MS), None);
+    assert_eq!(server.holder_of(word.as_bytes(), NOW_MS), None);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_file_that_is_no_file_of_tokens_changes_nothing() {
     std::fs::write(&path, "{}\n").unwrap();
     let error = tokens.refresh(NOW_MS).unwrap_err().to_string();
     assert!(error.contains("line 1"), "{error}");
-    assert!(tokens.user_of(word.as_bytes(), NOW_MS).is_some());
+    assert!(tokens.holder_of(word.as_bytes(), NOW_MS).is_some());
     assert!(tokens.create(new("more", None), NOW_MS).is_err(), "it would drop what was there");
 }
 

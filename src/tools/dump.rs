@@ -94,6 +94,12 @@ fn contents(record: &RecordHead, body: &[u8], out: &mut dyn Write) -> std::io::R
             let _ = writeln!(lines, "    libraries {}", quoted(body));
             Ok(())
         }
+        Kind::Limits => {
+            for decoded in Decoder::new(body).flatten() {
+                let _ = writeln!(lines, "    {}", line(decoded.0, decoded.1));
+            }
+            Ok(())
+        }
         Kind::Continued | Kind::Closed | Kind::Void | Kind::End => Ok(()),
     };
     out.write_all(lines.as_bytes())?;
@@ -150,6 +156,9 @@ fn line(cause: Cause, effect: Effect<'_>) -> String {
         Effect::Flush { db } => format!("flush db{db}"),
         Effect::Keep { db, name } => format!("keep db{db} {}", quoted(name)),
         Effect::Library { name, code } => format!("library {} = {}", quoted(name), quoted(code)),
+        Effect::Limit { db, name, pairs, bytes } => {
+            format!("limit db{db} {} to {pairs} pairs and {bytes} bytes", quoted(name))
+        }
         Effect::Libraries { all } => format!("libraries {}", quoted(all)),
     };
     format!("{text} [{}]", cause.event())

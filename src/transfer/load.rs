@@ -66,11 +66,11 @@ impl<'s> Loader<'s> {
     fn wait_for_journal(&self) -> Result<()> {
         const STEP: Duration = Duration::from_millis(1);
         let journal = &self.store.journal;
-        while journal.is_behind() && !journal.refuses() {
+        while journal.is_behind() && !journal.is_failing() {
             journal.wake();
             std::thread::sleep(STEP);
         }
-        if journal.refuses() {
+        if journal.is_failing() {
             bail!("{}; what came before is in the store", journal.refusal());
         }
         Ok(())

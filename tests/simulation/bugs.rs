@@ -25,7 +25,7 @@ const SHOWN_BY: &[(Bug, u64)] = &[
     (Bug::SnapshotAheadOfJournal, 6),
     (Bug::CarriedContentMissed, 7),
     (Bug::AppliedTwice, 3),
-    (Bug::TornEndKept, 3),
+    (Bug::TornEndKept, 2),
     (Bug::LoadedNotFlushed, 13),
     (Bug::ChecksumIgnored, 3),
     (Bug::LengthNotCovered, 0),

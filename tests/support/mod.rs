@@ -84,8 +84,9 @@ impl Harness {
         while session.is_in_script {
             executor.go_on(session, &mut Reply::resp(&mut out, resp3));
         }
+        let waits = executor.is_parked;
         executor.finish(session);
-        out.to_vec()
+        if waits { b"+(waits)\r\n".to_vec() } else { out.to_vec() }
     }
 
     /// The bytes of what waits for `client` beside its replies.
@@ -158,6 +159,8 @@ pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
         for name in names {
             dump_name(&view, &name, &mut lines);
         }
+        let limits = store.limits.of_database(db).into_iter();
+        lines.extend(limits.map(|(name, limit)| format!("{db} {} {limit:?}", name.escape_ascii())));
     }
     lines.sort();
     lines

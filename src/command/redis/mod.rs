@@ -7,6 +7,7 @@
 mod keyed;
 mod keyless;
 
+use super::Keys;
 use super::args::is;
 use crate::resp::request::Args;
 
@@ -30,19 +31,55 @@ pub struct Known {
 pub struct Key {
     /// Redis's flags, with blanks between.
     pub flags: &'static str,
-    place: Place,
+    /// Where they are.
+    pub place: Place,
 }
 
+/// Where keys are among a command's arguments.
 #[derive(Debug)]
-enum Place {
+pub enum Place {
     /// From one argument to another; a negative one counts from the end.
-    Range { first: usize, last: i32, step: usize },
+    Range {
+        /// The first.
+        first: usize,
+        /// How far behind it the last is; or its place, counted from the end.
+        last: i32,
+        /// From one to the next.
+        step: usize,
+    },
     /// So many as the argument at this place says, right behind it.
     Counted(usize),
     /// Behind a word, which is looked for from a place on; `limit` 2: the first half of the rest.
-    After { word: &'static str, from: i32, last: i32, step: usize, limit: usize },
+    After {
+        /// The word.
+        word: &'static str,
+        /// Where it is looked for first; negative: from there on towards the beginning.
+        from: i32,
+        /// As in [`Place::Range`].
+        last: i32,
+        /// From one to the next.
+        step: usize,
+        /// Into so many parts is the rest divided, of which the first has the keys; 0: it is not.
+        limit: usize,
+    },
     /// Only the command itself knows.
     Unknown,
+}
+
+impl Place {
+    /// The names' places in a command that Redis does not have; `None` if it has none.
+    pub fn of(keys: Keys) -> Option<Place> {
+        match keys {
+            Keys::None | Keys::Every => None,
+            Keys::One(first) => Some(Place::Range { first, last: 0, step: 1 }),
+            Keys::Range { first, last, step } if last < 0 => {
+                Some(Place::Range { first, last, step })
+            }
+            Keys::Range { first, last, step } => {
+                Some(Place::Range { first, last: last - first as i32, step })
+            }
+        }
+    }
 }
 
 /// What is done with a key.
@@ -72,7 +109,7 @@ impl Known {
         let mut found = Vec::new();
         for key in self.keys.iter().filter(|key| !key.has("not_key")) {
             let access = key.access();
-            key.positions(args).for_each(|at| found.push((at, access)));
+            found.extend(key.positions(args).into_iter().flatten().map(|at| (at, access)));
         }
         match self.name {
             "set" => {
@@ -82,6 +119,7 @@ impl Known {
             "bitfield" if only_gets(args) => {
                 found.iter_mut().for_each(|(_, access)| access.write = false);
             }
+            "migrate" => found.retain(|&(at, _)| !args.get(at).is_empty()),
             "sort" => {
                 found.extend(stored_at(args).map(|at| (at, Access { read: false, write: true })))
             }
@@ -89,7 +127,41 @@ impl Known {
         }
         found
     }
+
+    /// Places of the keys in a command with these arguments, and Redis's words for what it does with
+    /// them; `None` if the arguments do not say which they are.
+    pub fn flagged_keys_in(&self, args: Args<'_>) -> Option<Vec<(usize, Vec<&'static str>)>> {
+        let mut found = Vec::new();
+        for key in self.keys.iter().filter(|key| !key.has("not_key")) {
+            let flags = match self.name {
+                "set" if !args.iter().skip(3).any(|arg| is(arg, "GET")) => "OW update",
+                "bitfield" if only_gets(args) => "RO access",
+                _ => key.flags,
+            };
+            let words = || flags.split(' ').filter(|word| !PLACE_FLAGS.contains(word)).collect();
+            found.extend(key.positions(args)?.map(|at| (at, words())));
+        }
+        found.retain(|(at, _)| self.name != "migrate" || !args.get(*at).is_empty());
+        if self.name == "sort" {
+            found.extend(stored_at(args).map(|at| (at, vec!["OW", "update"])));
+        }
+        let may_have_none = self.flags.split(' ').any(|flag| flag == "no_mandatory_keys");
+        (may_have_none || !found.is_empty()).then_some(found)
+    }
+
+    /// Whether any of its arguments can be a key.
+    pub fn has_keys(&self) -> bool {
+        self.keys.iter().any(|key| !key.has("not_key"))
+    }
+
+    /// Whether the arguments have to be read to find the keys.
+    pub fn has_movable_keys(&self) -> bool {
+        self.keys.iter().any(|key| !matches!(key.place, Place::Range { .. }))
+    }
 }
+
+/// Flags that tell of how a key is found, and not of what is done with it.
+const PLACE_FLAGS: &[&str] = &["variable_flags", "incomplete"];
 
 impl Key {
     /// What is done with these keys.
@@ -102,7 +174,8 @@ impl Key {
         self.flags.split(' ').any(|one| one == flag)
     }
 
-    fn positions(&self, args: Args<'_>) -> std::iter::StepBy<std::ops::Range<usize>> {
+    /// `None` if a count does not fit the arguments.
+    fn positions(&self, args: Args<'_>) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
         let len = args.len();
         // A place counted from the end, or from `base`.
         let place = |base: usize, last: i32| match usize::try_from(last) {
@@ -113,20 +186,23 @@ impl Key {
             Place::Range { first, last, step } => (first, place(first, last) + 1, step),
             Place::Counted(at) => {
                 let count = if at < len { crate::number::parse_i64(args.get(at)) } else { None };
-                let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-                let end = (at + 1).saturating_add(count);
-                // A count that is too large is an error of the command.
-                (at + 1, if end > len { 0 } else { end }, 1)
+                let end = (at + 1).saturating_add(usize::try_from(count?).ok()?);
+                if end > len {
+                    return None;
+                }
+                (at + 1, end, 1)
             }
             Place::After { word, from, last, step, limit } => {
-                let Some(first) = find_word(args, word, from) else { return (0..0).step_by(1) };
+                let Some(first) = find_word(args, word, from) else {
+                    return Some((0..0).step_by(1));
+                };
                 let end =
                     if limit > 1 { first + (len - first) / limit } else { place(first, last) + 1 };
                 (first, end, step)
             }
             Place::Unknown => (0, 0, 1),
         };
-        (first..end.min(len).max(first.min(len))).step_by(step)
+        Some((first..end.min(len).max(first.min(len))).step_by(step))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whose request it is: `Authorization: Basic` with a user and a password, or `Bearer` with a token or the
 //! password of the default user; `X-API-Key` with a token. Without any the request is the default user's,
-//! if that needs no password. A word that looks like a token is never taken for a password.
+//! if that needs no password, or that of its certificate. A word that looks like a token is never taken for a password.
 //!
 //! Connectors that know no headers send `Basic` with the user name `default` or none. Passwords are
 //! compared in constant time and never logged.
@@ -9,29 +9,51 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 
 use crate::acl::{Acl, DEFAULT_USER, Identity};
 use crate::base64;
-use crate::token;
+use crate::token::{self, Holder};
 
 const API_KEY: &str = "x-api-key";
 
-/// Whose request it is; `None` if that was not shown. `user_of` knows the users of tokens.
-pub(super) fn identity(
+/// Somebody who is let in.
+pub(super) struct Who {
+    pub(super) identity: Identity,
+    /// The token that he has shown.
+    pub(super) token: Option<Holder>,
+}
+
+/// Whose request it is. `holder_of` knows tokens; `certified` is the user of the client's certificate, who
+/// it is if it shows nothing else.
+///
+/// # Errors
+/// If that was not shown: as whom it was tried, if it was.
+pub(super) fn who(
     headers: &HeaderMap,
     acl: &Acl,
-    user_of: impl FnOnce(&[u8]) -> Option<String>,
-) -> Option<Identity> {
+    holder_of: impl FnOnce(&[u8]) -> Option<Holder>,
+    certified: Option<&str>,
+) -> Result<Who, Option<Vec<u8>>> {
+    let enabled = |name: &str| acl.user(name).filter(|user| user.is_enabled);
     if let Some(token) = token_of(headers) {
-        let user = acl.user(&user_of(token?)?).filter(|user| user.is_enabled)?;
-        return Some(Identity::of(acl, user));
+        let holder = token.and_then(holder_of).ok_or_else(|| Some(b"(token)".to_vec()))?;
+        let user = enabled(&holder.user).ok_or_else(|| Some(holder.user.clone().into_bytes()))?;
+        return Ok(Who { identity: Identity::of(acl, user), token: Some(holder) });
     }
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let credentials = match (values.next(), values.next()) {
         (Some(value), None) => credentials(value.as_bytes()),
         _ => None,
     };
-    let Some((user, password)) = credentials else {
-        return Some(Identity::new(acl)).filter(Identity::is_authenticated);
+    let identity = match (credentials, certified.and_then(enabled)) {
+        (Some((user, password)), _) => {
+            let found = acl.authenticate(&user, &password);
+            Identity::of(acl, found.ok_or(Some(user))?)
+        }
+        (None, Some(user)) => Identity::of(acl, user),
+        (None, None) => Identity::new(acl),
     };
-    Some(Identity::of(acl, acl.authenticate(&user, &password)?))
+    if !identity.is_authenticated() {
+        return Err(None);
+    }
+    Ok(Who { identity, token: None })
 }
 
 /// The token among the credentials, if there is one; `Some(None)` if there is more than that.
@@ -77,7 +99,7 @@ mod tests {
             headers
                 .append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        identity(&headers, &Acl::new("sécret:1"), |_| None).is_some()
+        who(&headers, &Acl::new("sécret:1"), |_| None, None).is_ok()
     }
 
     #[test]
@@ -115,7 +137,8 @@ mod tests {
             if let Some(value) = value {
                 headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            identity(&headers, &acl, |_| None).map(|identity| identity.user().name.clone())
+            let who = who(&headers, &acl, |_| None, None).ok();
+            who.map(|who| who.identity.user().name.clone())
         };
         assert_eq!(user(None).as_deref(), Some("default"));
         assert_eq!(user(Some("Bearer whatever")).as_deref(), Some("default"));
@@ -124,15 +147,17 @@ mod tests {
         assert_eq!(user(Some("Basic cm9vdDp4")), None);
         assert_eq!(user(Some("Digest x")).as_deref(), Some("default"));
     }
+
     #[test]
     fn a_token_acts_as_its_user() {
         let acl = Acl::new("");
         acl.change("ci", &[b"on", b"+@read"], false).unwrap();
         acl.change("gone", &[b"off"], false).unwrap();
-        let user_of = |token: &[u8]| match token {
-            b"pt_ci" => Some("ci".to_owned()),
-            b"pt_off" => Some("gone".to_owned()),
-            b"pt_none" => Some("nobody".to_owned()),
+        let holder = |user: &str| Holder { user: user.into(), id: "1".into(), name: "n".into() };
+        let holder_of = |token: &[u8]| match token {
+            b"pt_ci" => Some(holder("ci")),
+            b"pt_off" => Some(holder("gone")),
+            b"pt_none" => Some(holder("nobody")),
             _ => None,
         };
         let user = |shown: &[(&'static str, &'static str)]| {
@@ -140,7 +165,8 @@ mod tests {
             for (name, value) in shown {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            identity(&headers, &acl, user_of).map(|identity| identity.user().name.clone())
+            let who = who(&headers, &acl, holder_of, None).ok();
+            who.map(|who| who.identity.user().name.clone())
         };
         assert_eq!(user(&[("authorization", "bearer  pt_ci")]).as_deref(), Some("ci"));
         assert_eq!(user(&[("x-api-key", "pt_ci")]).as_deref(), Some("ci"));
@@ -152,5 +178,26 @@ mod tests {
         assert_eq!(user(&[("x-api-key", "pt_ci"), ("x-api-key", "pt_ci")]), None);
         assert_eq!(user(&[("authorization", "Bearer pt_ci"), ("x-api-key", "other")]), None);
         assert_eq!(user(&[("x-api-key", "other")]).as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn a_certificate_counts_where_nothing_else_is_shown() {
+        let acl = Acl::new("secret");
+        acl.change("till", &[b"on", b"+@read"], false).unwrap();
+        acl.change("gone", &[b"off"], false).unwrap();
+        let user = |certified: Option<&str>, authorization: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = authorization {
+                headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            let who = who(&headers, &acl, |_| None, certified);
+            who.map(|who| who.identity.user().name.clone())
+        };
+        assert_eq!(user(Some("till"), None).as_deref(), Ok("till"));
+        assert_eq!(user(Some("till"), Some("Bearer secret")).as_deref(), Ok("default"));
+        assert_eq!(user(Some("till"), Some("Bearer wrong")), Err(Some(b"default".to_vec())));
+        assert_eq!(user(Some("gone"), None), Err(None));
+        assert_eq!(user(Some("nobody"), None), Err(None));
+        assert_eq!(user(None, None), Err(None));
     }
 }

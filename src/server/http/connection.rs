@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use super::answer::{self, Answer, Object};
 use super::cors::Cors;
 use super::problem::Problem;
 use super::stall::Stall;
-use super::{auth, body, host, target, v1, v4};
+use super::{body, documentation, host, target, v1, v4};
 use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
@@ -30,11 +30,14 @@ use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::{Captured, Reply};
 use crate::resp::owned::OwnedRequest;
+use crate::server::certificate;
 use crate::server::clients::{Address, Client};
+use crate::server::routes::NO_ROUTE;
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
 use crate::server::{Server, exposition};
 use crate::session::Session;
+use crate::store::turn::Wait;
 
 /// Longest request line and headers together; hyper takes at most 100 headers.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
@@ -48,10 +51,13 @@ const METHOD_OVERRIDE: &str = "x-http-method-override";
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
+    pub(super) client: Arc<Client>,
     local: SocketAddr,
+    /// The user that its certificate names.
+    pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
-    session: Mutex<Session>,
+    pub(super) session: Mutex<Session>,
 }
 
 /// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
@@ -60,7 +66,9 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let Address::Inet(local) = client.laddr else { return };
     let config = server.config();
     let connection = Arc::new(Connection {
+        certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
+        client: client.clone(),
         local,
         session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
     });
@@ -106,7 +114,8 @@ impl Connection {
         if let Some(answer) = cors.preflight(&head.method, &head.headers) {
             return answer;
         }
-        Worker::with(|worker| worker.metrics.http_requests.add(1));
+        let began_ns = self.server.store.clock.moment().1;
+        self.session.lock().http = None;
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let answer = self.respond_v1(&config, &head, &mut body).await;
             let is_soft = || v1::asks_softly(head.uri.query().unwrap_or_default(), &head.headers);
@@ -117,7 +126,20 @@ impl Connection {
         body::discard(&head.headers, body);
         let mut answer = answer;
         cors.mark(&head.headers, &mut answer);
+        self.count_answer(answer.status(), began_ns);
         answer
+    }
+
+    /// Counts a request that is about to be answered.
+    fn count_answer(&self, status: StatusCode, began_ns: u64) {
+        let ended_ns = self.server.store.clock.moment().1;
+        let route = self.session.lock().http.as_ref().and_then(|http| http.route);
+        Worker::with(|worker| {
+            let metrics = &worker.metrics;
+            metrics.http_requests.add(1);
+            let taken_ns = ended_ns.saturating_sub(began_ns);
+            metrics.http_routes.add(route.unwrap_or(NO_ROUTE), status.as_u16(), taken_ns);
+        });
     }
 
     async fn respond(
@@ -130,8 +152,15 @@ impl Connection {
         if let Some(answer) = self.health(head) {
             return Ok(answer);
         }
-        let method = self.admit(head)?;
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
         if let Some(answer) = self.metrics(head) {
+            return Ok(answer);
+        }
+        if matches!(head.method, Method::GET | Method::HEAD)
+            && let Some(answer) = documentation::respond(head.uri.path())
+        {
+            self.takes_route("GET", "/documentation");
             return Ok(answer);
         }
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -145,6 +174,7 @@ impl Connection {
             false => None,
         };
         let query = head.uri.query().unwrap_or_default();
+        self.turn_comes(&method, config).await;
         let request = v4::Request { method: &method, target, segments: &segments, query, body };
         let answer = v4::respond(request, &mut Commands(self));
         self.passed().await?;
@@ -158,19 +188,17 @@ impl Connection {
         body: &mut Incoming,
     ) -> Result<Answer, v1::Refusal> {
         self.check(config, head)?;
-        let method = self.admit(head)?;
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
+        self.turn_comes(&method, config).await;
         let answer = v1::respond(self, config, head, &method, body).await;
         self.passed().await?;
         answer
     }
 
-    /// Lets in who has shown who it is; the method to route.
-    fn admit(&self, head: &Parts) -> Result<Method, Problem> {
-        let user_of = |token: &[u8]| self.server.tokens.user_of(token, self.now_ms());
-        let identity = auth::identity(&head.headers, &self.server.acl, user_of);
-        let identity = identity.ok_or(Error::NoAuth)?;
-        self.session.lock().become_user(identity);
-        overridden(&head.method, &head.headers)
+    /// Notes where the request leads.
+    pub(super) fn takes_route(&self, method: &'static str, path: &'static str) {
+        self.session.lock().http.get_or_insert_default().route = Some((method, path));
     }
 
     /// The clock, in unix ms.
@@ -196,7 +224,7 @@ impl Connection {
         let mut session = self.session.lock();
         Worker::with(|worker| {
             worker.run(&mut session, |executor, session, _| {
-                executor.execute(session, request.args(), &mut Reply::resp(&mut output, false));
+                executor.execute_now(session, request.args(), &mut Reply::resp(&mut output, false));
             });
         });
         append(reply, &output);
@@ -215,7 +243,7 @@ impl Connection {
                     output.clear();
                     let request = OwnedRequest::new(args.iter().copied());
                     let mut answer = Reply::resp(&mut output, false);
-                    executor.execute(session, request.args(), &mut answer);
+                    executor.execute_now(session, request.args(), &mut answer);
                     // The first refusal says more than what EXEC makes of it.
                     if reply.is_empty() && output.to_vec().starts_with(b"-") {
                         append(reply, &output);
@@ -280,13 +308,14 @@ impl Connection {
     /// password.
     fn health(&self, head: &Parts) -> Option<Answer> {
         let is_ready = self.server.is_ready.load(Relaxed);
-        let (status, text) = match head.uri.path() {
+        let (path, status, text) = match head.uri.path() {
             _ if !matches!(head.method, Method::GET | Method::HEAD) => return None,
-            "/health/live" => (StatusCode::OK, "live"),
-            "/health/ready" if is_ready => (StatusCode::OK, "ready"),
-            "/health/ready" => (StatusCode::SERVICE_UNAVAILABLE, "loading"),
+            "/health/live" => ("/health/live", StatusCode::OK, "live"),
+            "/health/ready" if is_ready => ("/health/ready", StatusCode::OK, "ready"),
+            "/health/ready" => ("/health/ready", StatusCode::SERVICE_UNAVAILABLE, "loading"),
             _ => return None,
         };
+        self.takes_route("GET", path);
         let mut body = Object::default();
         body.text("status", text);
         Some(answer::json(status, body.end()))
@@ -296,7 +325,29 @@ impl Connection {
     fn metrics(&self, head: &Parts) -> Option<Answer> {
         let is_asked =
             matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() == "/metrics";
-        is_asked.then(|| answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server)))
+        is_asked.then(|| {
+            self.takes_route("GET", "/metrics");
+            let user = self.session.lock().identity.user().clone();
+            answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server, &user))
+        })
+    }
+
+    /// Waits while a script takes long or clients are paused, so long as for a body; what can not run
+    /// even then is refused. A request that only reads does not wait for a pause of writes.
+    async fn turn_comes(&self, method: &Method, config: &Config) {
+        let turn = &self.server.store.turn;
+        if turn.is_open() {
+            return;
+        }
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let pause = if is_read { Wait::FullPause } else { Wait::AnyPause };
+        let client_id = self.session.lock().client.id;
+        let comes = std::future::poll_fn(|cx| {
+            ready!(turn.poll(Wait::Script, client_id, cx));
+            turn.poll(pause, client_id, cx)
+        });
+        let most = Duration::from_millis(config.http_body_timeout_ms);
+        let _ = tokio::time::timeout(most, comes).await;
     }
 
     /// Waits until nothing that was shown can be lost in a crash.
@@ -312,6 +363,10 @@ struct Commands<'a>(&'a Connection);
 impl v4::Commands for Commands<'_> {
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error> {
         self.0.run(args)
+    }
+
+    fn takes_route(&mut self, method: &'static str, path: &'static str) {
+        self.0.takes_route(method, path);
     }
 }
 

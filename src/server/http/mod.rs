@@ -11,6 +11,8 @@
 //! TLS hello among them, are answered without a body and closed. TE and Content-Length together are
 //! read as TE, and the connection is closed behind the answer.
 //!
+//! `documentation` shows what both say of themselves in a browser.
+//!
 //! The parser is hyper's. The routing of `v4` is by hand, because Butler's router decodes, compares and
 //! limits path segments in ways of its own; that of `v1` follows from its table of operations.
 
@@ -19,13 +21,17 @@ mod auth;
 mod body;
 mod connection;
 mod cors;
+mod documentation;
+mod gate;
 mod host;
 mod number;
+mod openapi;
 mod pair;
 mod problem;
 mod stall;
 mod target;
 mod v1;
 mod v4;
+mod v4_paths;
 
 pub use connection::serve;

@@ -20,6 +20,7 @@ pub(super) struct Problem {
     message: Cow<'static, str>,
     form: Form,
     ends_connection: bool,
+    retry_after_s: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,20 @@ impl Problem {
     /// What a handler throws.
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Problem {
         let message = message.into();
-        Problem { status, code: None, message, form: Form::Thrown, ends_connection: false }
+        let (form, ends_connection) = (Form::Thrown, false);
+        Problem { status, code: None, message, form, ends_connection, retry_after_s: None }
+    }
+
+    /// The client asks too often; in so many seconds it may ask again.
+    pub(super) fn too_many_requests(retry_after_s: u64) -> Problem {
+        let message = format!("Rate limit exceeded, retry in {retry_after_s} s");
+        let retry_after_s = Some(retry_after_s);
+        Problem { retry_after_s, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// In how many seconds the client may ask again, if it asked too often.
+    pub(super) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
     }
 
     /// What Fastify itself throws, with its code.
@@ -101,7 +115,7 @@ impl From<Error> for Problem {
 
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Answer {
-        let Problem { status, code, message, form, ends_connection } = problem;
+        let Problem { status, code, message, form, ends_connection, retry_after_s } = problem;
         let error = status.canonical_reason().unwrap_or_default();
         let mut body = Object::default();
         match form {
@@ -131,6 +145,9 @@ impl From<Problem> for Answer {
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Basic realm=\"pantry\"");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(retry_after_s) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
         }
         if ends_connection {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

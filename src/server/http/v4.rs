@@ -21,7 +21,7 @@
 //! - UTF-8 that was sent without escapes is read as such (Butler: 400).
 //! - A method that has no route at all is 404 before its body is looked at, and a body on GET is never
 //!   looked at. The target in a 404 is the one that was sent, not a normalised one.
-//! - No rate limit, no `/documentation`. `butlerVersion` is our own.
+//! - No rate limit. `/documentation` shows both APIs. `butlerVersion` is our own.
 //! - What Redis clients store need not be UTF-8: in answers each bad sequence becomes U+FFFD. Such keys
 //!   can not be asked for through `/v4`. A name that holds a string (WRONGTYPE) is 400.
 //!
@@ -46,7 +46,7 @@ use crate::reply::Captured;
 const BUTLER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Longest namespace or key in a path, in UTF-16 units: the limit of Butler's router.
-const PARAMETER_MAX_UTF16: usize = 100;
+pub(super) const PARAMETER_MAX_UTF16: usize = 100;
 
 /// Longest TTL that is stored: 4459 years, so that a deadline stays below 2^48 ms.
 pub(super) const TTL_MAX_MS: u64 = 1 << 47;
@@ -85,6 +85,9 @@ const RARE_METHODS: &[&str] = &[
 pub(super) trait Commands {
     /// One command, atomically; its reply.
     fn run(&mut self, args: &[&[u8]]) -> Result<Captured, Error>;
+
+    /// Notes where the request leads.
+    fn takes_route(&mut self, method: &'static str, path: &'static str);
 }
 
 /// What was asked for.
@@ -117,37 +120,162 @@ pub(super) fn is_known(method: &Method) -> bool {
     COMMON.contains(method) || RARE_METHODS.contains(&method.as_str())
 }
 
+/// One route. Routing and the OpenAPI description follow from the table of them.
+pub(super) struct Route {
+    pub(super) id: &'static str,
+    pub(super) method: &'static str,
+    /// Segments in braces are parameters.
+    pub(super) path: &'static str,
+    /// One sentence.
+    pub(super) about: &'static str,
+    pub(super) takes: Takes,
+    /// The status when it was done, and a JSON Schema of the body; without one there is no body.
+    pub(super) gives: (u16, Option<&'static str>),
+    run: fn(&mut Call<'_>) -> Result<Answer, Problem>,
+}
+
+/// What a route reads besides its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    Nothing,
+    /// `key` in the query.
+    Key,
+    /// A pair as JSON.
+    Pair,
+}
+
+/// All routes.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        id: "butlerPing",
+        method: "GET",
+        path: "/v4/butlerping",
+        about: "Says that the server is there.",
+        takes: Takes::Nothing,
+        gives: (200, Some(PING)),
+        run: |_| Ok(ping()),
+    },
+    Route {
+        id: "butlerNamespaces",
+        method: "GET",
+        path: "/v4/keyvaluesnamespaces",
+        about: "The names of all namespaces.",
+        takes: Takes::Nothing,
+        gives: (200, Some(NAMES)),
+        run: |call| namespaces(call.commands),
+    },
+    Route {
+        id: "butlerKeys",
+        method: "GET",
+        path: "/v4/keylist/{namespace}",
+        about: "The keys of a namespace.",
+        takes: Takes::Nothing,
+        gives: (200, Some(KEYS)),
+        run: |call| key_list(call.commands, call.params[0]),
+    },
+    Route {
+        id: "butlerGet",
+        method: "GET",
+        path: "/v4/keyvalues/{namespace}",
+        about: "A pair; 400 if there is none.",
+        takes: Takes::Key,
+        gives: (200, Some(PAIR)),
+        run: |call| get(call.commands, call.params[0], &wanted_key(call.query, call.target)?),
+    },
+    Route {
+        id: "butlerExists",
+        method: "GET",
+        path: "/v4/keyvalues/{namespace}/keyexists",
+        about: "Whether a pair exists; 400 if there is no such namespace.",
+        takes: Takes::Key,
+        gives: (200, Some(EXISTS)),
+        run: |call| {
+            key_exists(call.commands, call.params[0], &wanted_key(call.query, call.target)?)
+        },
+    },
+    Route {
+        id: "butlerSet",
+        method: "POST",
+        path: "/v4/keyvalues/{namespace}",
+        about: "Sets a pair, and makes the namespace if there is none.",
+        takes: Takes::Pair,
+        gives: (201, Some(STORED)),
+        run: |call| post(call.commands, call.params[0], call.body.take().unwrap_or(Value::Null)),
+    },
+    Route {
+        id: "butlerDeleteNamespace",
+        method: "DELETE",
+        path: "/v4/keyvalues/{namespace}",
+        about: "Deletes a namespace with all its pairs.",
+        takes: Takes::Nothing,
+        gives: (204, None),
+        run: |call| delete_namespace(call.commands, call.params[0]),
+    },
+    Route {
+        id: "butlerDelete",
+        method: "DELETE",
+        path: "/v4/keyvalues/{namespace}/{key}",
+        about: "Deletes a pair.",
+        takes: Takes::Nothing,
+        gives: (204, None),
+        run: |call| delete_pair(call.commands, call.params[0], call.params[1]),
+    },
+];
+
+const PING: &str = r#"{"type":"object","required":["response","butlerVersion"],"properties":{
+    "response":{"type":"string"},"butlerVersion":{"type":"string"}}}"#;
+const NAMES: &str = r#"{"type":"array","items":{"type":"string"}}"#;
+const KEYS: &str = r#"{"type":"object","required":["namespace","keys"],"properties":{
+    "namespace":{"type":"string"},
+    "keys":{"type":"array","items":{"type":"object","required":["key"],"properties":{"key":{"type":"string"}}}}}}"#;
+const PAIR: &str = r#"{"type":"object","required":["namespace","key","value"],"properties":{
+    "namespace":{"type":"string"},"key":{"type":"string"},"value":{"type":"string"}}}"#;
+const EXISTS: &str = r#"{"type":"object","required":["keyExists","keyValue"],"properties":{
+    "keyExists":{"type":"boolean"},
+    "keyValue":{"type":"object","properties":{
+        "namespace":{"type":"string"},"key":{"type":"string"},"value":{"type":"string"}}}}}"#;
+const STORED: &str = r#"{"type":"object","required":["namespace","key","ttl"],"properties":{
+    "namespace":{"type":"string"},"key":{"type":"string"},"value":{"type":"string"},"ttl":{"type":"number"}}}"#;
+
+/// What a route has to work with.
+struct Call<'a> {
+    commands: &'a mut dyn Commands,
+    /// What stands in the path for its parameters, in their order.
+    params: Vec<&'a str>,
+    target: &'a str,
+    query: &'a str,
+    body: Option<Value>,
+}
+
 /// Answers a request for this API or for nothing at all.
 pub(super) fn respond(
     request: Request<'_>,
-    commands: &mut impl Commands,
+    commands: &mut dyn Commands,
 ) -> Result<Answer, Problem> {
     let Request { method, target, segments, query, body } = request;
-    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-    let is_get = matches!(*method, Method::GET | Method::HEAD);
-    match *segments {
-        ["v4", "butlerping"] if is_get => Ok(ping()),
-        ["v4", "keyvaluesnamespaces"] if is_get => namespaces(commands),
-        ["v4", "keylist", namespace] if is_get && fits(namespace) => key_list(commands, namespace),
-        ["v4", "keyvalues", namespace] if is_get && fits(namespace) => {
-            get(commands, namespace, &wanted_key(query, target)?)
+    let method_name = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    let fitting = ROUTES.iter().filter(|route| route.method == method_name);
+    let found =
+        fitting.into_iter().find_map(|route| Some((route, captures(route.path, segments)?)));
+    let Some((route, params)) = found else { return Err(Problem::no_route(method, target)) };
+    commands.takes_route(route.method, route.path);
+    (route.run)(&mut Call { commands, params, target, query, body })
+}
+
+/// The parameters in a path, if it is one of the route's.
+fn captures<'a>(route: &str, path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {
+    let mut wanted = route.split('/').skip(1);
+    let mut params = Vec::with_capacity(2);
+    for sent in path {
+        match wanted.next()? {
+            parameter if parameter.starts_with('{') => {
+                params.push(Some(&**sent).filter(|sent| fits(sent))?);
+            }
+            word if word == sent => {}
+            _ => return None,
         }
-        ["v4", "keyvalues", namespace, "keyexists"] if is_get && fits(namespace) => {
-            key_exists(commands, namespace, &wanted_key(query, target)?)
-        }
-        ["v4", "keyvalues", namespace] if *method == Method::POST && fits(namespace) => {
-            post(commands, namespace, body.unwrap_or(Value::Null))
-        }
-        ["v4", "keyvalues", namespace] if *method == Method::DELETE && fits(namespace) => {
-            delete_namespace(commands, namespace)
-        }
-        ["v4", "keyvalues", namespace, key]
-            if *method == Method::DELETE && fits(namespace) && fits(key) =>
-        {
-            delete_pair(commands, namespace, key)
-        }
-        _ => Err(Problem::no_route(method, target)),
     }
+    wanted.next().is_none().then_some(params)
 }
 
 fn fits(parameter: &str) -> bool {
@@ -173,7 +301,7 @@ fn ping() -> Answer {
     answer::json(StatusCode::OK, body.end())
 }
 
-fn namespaces(commands: &mut impl Commands) -> Result<Answer, Problem> {
+fn namespaces(commands: &mut dyn Commands) -> Result<Answer, Problem> {
     let names = sorted(commands.run(&[b"NAMESPACE", b"LIST"])?);
     let mut body = Vec::new();
     answer::write_array(&mut body, names, |out, name| {
@@ -182,7 +310,7 @@ fn namespaces(commands: &mut impl Commands) -> Result<Answer, Problem> {
     Ok(answer::json(StatusCode::OK, body))
 }
 
-fn key_list(commands: &mut impl Commands, namespace: &str) -> Result<Answer, Problem> {
+fn key_list(commands: &mut dyn Commands, namespace: &str) -> Result<Answer, Problem> {
     let keys = run(commands, namespace, &[b"NAMESPACE", b"KEYS", namespace.as_bytes()])?;
     let mut body = Object::default();
     body.text("namespace", namespace);
@@ -194,12 +322,12 @@ fn key_list(commands: &mut impl Commands, namespace: &str) -> Result<Answer, Pro
     Ok(answer::json(StatusCode::OK, body.end()))
 }
 
-fn get(commands: &mut impl Commands, namespace: &str, key: &str) -> Result<Answer, Problem> {
+fn get(commands: &mut dyn Commands, namespace: &str, key: &str) -> Result<Answer, Problem> {
     let value = value(commands, namespace, key)?.ok_or_else(|| no_key(namespace, key))?;
     Ok(answer::json(StatusCode::OK, pair_object(namespace, key, &value).end()))
 }
 
-fn key_exists(commands: &mut impl Commands, namespace: &str, key: &str) -> Result<Answer, Problem> {
+fn key_exists(commands: &mut dyn Commands, namespace: &str, key: &str) -> Result<Answer, Problem> {
     let value = value(commands, namespace, key)?;
     let pair = value.as_ref().map(|value| pair_object(namespace, key, value));
     let mut body = Object::default();
@@ -208,7 +336,7 @@ fn key_exists(commands: &mut impl Commands, namespace: &str, key: &str) -> Resul
     Ok(answer::json(StatusCode::OK, body.end()))
 }
 
-fn post(commands: &mut impl Commands, namespace: &str, body: Value) -> Result<Answer, Problem> {
+fn post(commands: &mut dyn Commands, namespace: &str, body: Value) -> Result<Answer, Problem> {
     let pair = Pair::from_json(body)?;
     let Some(key) = pair.key.as_deref().filter(|key| !key.is_empty()) else {
         return Err(Problem::bad_request("Required parameter is missing"));
@@ -222,7 +350,7 @@ fn post(commands: &mut impl Commands, namespace: &str, body: Value) -> Result<An
     Ok(answer::json(StatusCode::CREATED, body.end()))
 }
 
-fn store(commands: &mut impl Commands, name: &[u8], key: &[u8], pair: &Pair) -> Result<(), Error> {
+fn store(commands: &mut dyn Commands, name: &[u8], key: &[u8], pair: &Pair) -> Result<(), Error> {
     let Some(value) = &pair.value else {
         return commands.run(&[b"NAMESPACE", b"CREATE", name]).map(drop);
     };
@@ -234,11 +362,7 @@ fn store(commands: &mut impl Commands, name: &[u8], key: &[u8], pair: &Pair) -> 
     commands.run(&[&set[..], &[b"PX", ttl_ms.as_bytes()]].concat()).map(drop)
 }
 
-fn delete_pair(
-    commands: &mut impl Commands,
-    namespace: &str,
-    key: &str,
-) -> Result<Answer, Problem> {
+fn delete_pair(commands: &mut dyn Commands, namespace: &str, key: &str) -> Result<Answer, Problem> {
     if key.is_empty() {
         return Err(Problem::bad_request("Required parameter is missing"));
     }
@@ -249,7 +373,7 @@ fn delete_pair(
     }
 }
 
-fn delete_namespace(commands: &mut impl Commands, namespace: &str) -> Result<Answer, Problem> {
+fn delete_namespace(commands: &mut dyn Commands, namespace: &str) -> Result<Answer, Problem> {
     match commands.run(&[b"NAMESPACE", b"DROP", namespace.as_bytes()])? {
         Captured::Integer(0) => Err(no_namespace(namespace)),
         _ => Ok(answer::no_content()),
@@ -257,7 +381,7 @@ fn delete_namespace(commands: &mut impl Commands, namespace: &str) -> Result<Ans
 }
 
 fn value(
-    commands: &mut impl Commands,
+    commands: &mut dyn Commands,
     namespace: &str,
     key: &str,
 ) -> Result<Option<Vec<u8>>, Problem> {
@@ -269,7 +393,7 @@ fn value(
 }
 
 /// Runs a command that needs `namespace` to exist.
-fn run(commands: &mut impl Commands, namespace: &str, args: &[&[u8]]) -> Result<Captured, Problem> {
+fn run(commands: &mut dyn Commands, namespace: &str, args: &[&[u8]]) -> Result<Captured, Problem> {
     commands.run(args).map_err(|failed| match failed {
         Error::NoSuchNamespace => no_namespace(namespace),
         failed => failed.into(),

@@ -13,8 +13,9 @@ use hyper::header::{self, HeaderMap};
 
 use super::super::target;
 use super::code::{Code, Refusal};
+use super::params::Shape;
 use super::rows::{self, Form, Row};
-use super::table::{Input, Operation, Param, Shape};
+use super::table::{Input, Operation};
 use super::when::{self, Lifetime};
 use crate::base64;
 
@@ -386,11 +387,4 @@ fn accepts(headers: &HeaderMap) -> Accepts {
         _ => None,
     });
     known.into_iter().next().unwrap_or(Accepts::Any)
-}
-
-/// For the documentation.
-impl Param {
-    pub(super) fn header(&self) -> String {
-        format!("X-KV-{}", self.name.replace('_', "-"))
-    }
 }

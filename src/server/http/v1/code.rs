@@ -54,6 +54,7 @@ codes! {
     NotFound 404 "not_found" "There is no such path.",
     NamespaceNotFound 404 "namespace_not_found" "There is no such namespace.",
     KeyNotFound 404 "key_not_found" "The namespace has no such key.",
+    TokenNotFound 404 "token_not_found" "There is no token with this id.",
     MethodNotAllowed 405 "method_not_allowed" "The path exists, but not with this method.",
     BodyTimeout 408 "body_timeout" "The body did not arrive in time.",
     WrongType 409 "wrong_type" "The name holds a string of a Redis client, not a namespace.",
@@ -65,11 +66,12 @@ codes! {
     UnsupportedMediaType 415 "unsupported_media_type" "The operation does not read bodies of this content type.",
     ExpectationFailed 417 "expectation_failed" "Only 100-continue can be expected.",
     HostNotServed 421 "host_not_served" "This host name is not served here; see http-allowed-host.",
+    RateLimited 429 "rate_limited" "More requests than http-rate-limit or http-token-rate-limit; Retry-After says when to come again.",
     Internal 500 "internal" "The server is at fault.",
     Loading 503 "loading" "The server is still loading its data.",
     DiskFailed 503 "disk_failed" "The journal can not be written; the message says what is known of the outcome.",
     OutOfMemory 507 "out_of_memory" "The memory limit is reached.",
-    LimitReached 507 "limit_reached" "The namespace has as many pairs as it may have.",
+    LimitReached 507 "limit_reached" "The namespace has as many pairs or bytes as it may have.",
 }
 
 /// Why a request is not served.
@@ -78,12 +80,14 @@ pub(in super::super) struct Refusal {
     pub(super) code: Code,
     pub(super) message: Cow<'static, str>,
     ends_connection: bool,
+    retry_after_s: Option<u64>,
 }
 
 impl Refusal {
     /// An error with a message for people.
     pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { code, message: message.into(), ends_connection: false }
+        let (ends_connection, retry_after_s) = (false, None);
+        Refusal { code, message: message.into(), ends_connection, retry_after_s }
     }
 
     /// Ends the connection behind the answer: where the next request begins is not known.
@@ -108,6 +112,9 @@ impl Refusal {
             let scheme = HeaderValue::from_static("Basic realm=\"pantry\", charset=\"UTF-8\"");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
+        if let Some(retry_after_s) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+        }
         if self.ends_connection {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -125,6 +132,7 @@ impl From<Error> for Refusal {
             Error::Loading => Code::Loading,
             Error::Misconf(_) => Code::DiskFailed,
             Error::OutOfMemory => Code::OutOfMemory,
+            Error::LimitReached { .. } => Code::LimitReached,
             _ => Code::InvalidArgument,
         };
         Refusal::new(code, failed.to_string())
@@ -141,11 +149,13 @@ impl From<Problem> for Refusal {
             413 => Code::BodyTooLarge,
             417 => Code::ExpectationFailed,
             421 => Code::HostNotServed,
+            429 => Code::RateLimited,
             503 => Code::DiskFailed,
             _ => Code::BadRequest,
         };
         let (message, ends_connection) = (problem.to_string(), problem.ends_connection());
-        Refusal { code, message: message.into(), ends_connection }
+        let retry_after_s = problem.retry_after_s();
+        Refusal { code, message: message.into(), ends_connection, retry_after_s }
     }
 }
 

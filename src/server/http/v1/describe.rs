@@ -1,4 +1,8 @@
-//! What the API says of itself: ping, and the OpenAPI description that follows from the table.
+//! What the API says of itself: ping, and the part of the OpenAPI description that follows from the table
+//! of operations.
+//!
+//! OpenAPI can not say that a parameter may stand anywhere. Described is one place for each: the path,
+//! else the query of a call without a body, else the body; the text in front says the rest.
 
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
@@ -6,140 +10,288 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use super::ask::Ask;
 use super::code::{Code, Refusal};
-use super::table::{Input, OPERATIONS, Operation, Param, Shape};
+use super::params::{EVERYWHERE, Param, Shape};
+use super::table::{Gives, Input, Operation, operations};
 use crate::server::http::answer::{self, Answer};
+use crate::server::http::openapi;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Columns of rows: what they are in JSON, and a sentence.
+const COLUMNS: &[(&str, &[&str], &str)] = &[
+    ("namespace", &["string"], "The namespace; namespace_base64 if it is no UTF-8."),
+    ("key", &["string", "null"], "The key; key_base64 if it is no UTF-8."),
+    ("value", &["string", "null"], "The value; value_base64 if it is no UTF-8."),
+    ("found", &["boolean"], "Whether the pair is there."),
+    ("exists", &["boolean"], "Whether the pair is there."),
+    ("deleted", &["boolean", "integer"], "Whether something, or how many, was deleted."),
+    ("created", &["boolean"], "Whether it was not there before."),
+    ("set", &["integer"], "How many pairs were set."),
+    ("ttl_ms", &["integer", "null"], "Milliseconds until it ends; null: it stays."),
+    ("expires_ms", &["integer", "null"], "When it ends, in unix milliseconds."),
+    ("expires_at", &["string", "null"], "The same as YYYY-MM-DD hh:mm:ss.fff in UTC."),
+    ("etag", &["string", "null"], "A hash of the value."),
+    ("bytes", &["integer"], "How many bytes it has."),
+    ("pairs", &["integer"], "How many pairs it has."),
+    ("kept", &["boolean"], "Whether it stays when it is empty."),
+    ("lock", &["string"], "The name of the lock; lock_base64 if it is no UTF-8."),
+    ("held", &["boolean"], "Whether it is held now."),
+    ("token", &["string"], "Greater each time the lock is taken; needed to renew and release it."),
+    ("owner", &["string", "null"], "Who holds the lock."),
+    ("pairs_max", &["integer"], "Most pairs it may hold; 0: no limit."),
+    ("bytes_max", &["integer"], "Most bytes it may hold; 0: no limit."),
+    ("secret", &["string"], "The token itself."),
+    ("id", &["string"], "What names the token to those who may revoke it."),
+    ("name", &["string"], "What the token is for."),
+    ("user", &["string"], "The ACL user the token acts as."),
+    ("created_at", &["string"], "When it was made, as YYYY-MM-DD hh:mm:ss.fff in UTC."),
+    ("last_used_at", &["string", "null"], "When it was last used, to the minute."),
+    ("revoked", &["boolean"], "Whether it was ended."),
+];
 
 pub(super) fn ping(_ask: &Ask, _call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let mut body = answer::Object::default();
     body.raw("ok", "true");
     body.text("name", "pantry");
-    body.text("version", VERSION);
+    body.text("version", env!("CARGO_PKG_VERSION"));
     Ok(answer::json(StatusCode::OK, body.end()))
 }
 
 pub(super) fn openapi(_ask: &Ask, _call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    Ok(answer::json(StatusCode::OK, description().to_string().into_bytes()))
+    Ok(openapi::answer())
 }
 
-/// The whole description.
-fn description() -> Value {
-    let mut paths = Map::new();
-    for operation in OPERATIONS {
+/// Adds all paths.
+pub(in super::super) fn paths(paths: &mut Map<String, Value>) {
+    for operation in operations() {
         for (number, line) in operation.routes.iter().enumerate() {
             let Some((method, path)) = line.split_once(' ') else { continue };
             let methods = paths.entry(path).or_insert_with(|| json!({}));
             methods[method.to_ascii_lowercase()] = described(operation, number, method, path);
         }
     }
+}
+
+/// How errors look.
+pub(in super::super) fn error_schema() -> Value {
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.word()).collect();
-    let meanings: Vec<String> = Code::ALL
-        .iter()
-        .map(|code| format!("- `{}` ({}): {}", code.word(), code.status(), code.about()))
-        .collect();
     json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "pantry",
-            "version": VERSION,
-            "description": format!("Error codes:\n\n{}", meanings.join("\n")),
+        "type": "object",
+        "required": ["ok", "status", "error", "message"],
+        "properties": {
+            "ok": { "const": false },
+            "status": { "type": "integer" },
+            "error": { "enum": codes },
+            "message": { "type": "string" },
         },
-        "paths": paths,
-        "components": {
-            "schemas": {
-                "Error": {
-                    "type": "object",
-                    "required": ["ok", "status", "error", "message"],
-                    "properties": {
-                        "ok": { "const": false },
-                        "status": { "type": "integer" },
-                        "error": { "enum": codes },
-                        "message": { "type": "string" },
-                    },
-                },
-            },
-            "securitySchemes": {
-                "basic": { "type": "http", "scheme": "basic" },
-                "bearer": { "type": "http", "scheme": "bearer" },
-            },
-        },
-        "security": [{}, { "basic": [] }, { "bearer": [] }],
     })
 }
 
+/// All error codes, a line each.
+pub(in super::super) fn error_codes() -> String {
+    let line = |code: &Code| format!("- `{}` ({}): {}", code.word(), code.status(), code.about());
+    Code::ALL.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the parameters of a route stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Path,
+    Query,
+    Body,
+}
+
+fn place(operation: &Operation, method: &str, path: &str, param: &Param) -> Place {
+    if path.contains(&format!("{{{}}}", param.name)) {
+        return Place::Path;
+    }
+    let has_body = !matches!(method, "GET" | "DELETE");
+    let is_own = !EVERYWHERE.contains(&param);
+    match operation.input {
+        Input::Params if has_body && is_own => Place::Body,
+        // The body is the value, the path says whose.
+        Input::Value if path.contains('{') && param.name != "value" => Place::Query,
+        Input::Value if is_own => Place::Body,
+        _ => Place::Query,
+    }
+}
+
 fn described(operation: &Operation, number: usize, method: &str, path: &str) -> Value {
-    let in_path = |param: &Param| path.contains(&format!("{{{}}}", param.name));
-    let parameters: Vec<Value> = operation
-        .all_params()
-        .map(|param| {
-            json!({
-                "name": param.name,
-                "in": if in_path(param) { "path" } else { "query" },
-                "required": in_path(param),
-                "description": format!("{} Also as header {}.", param.about, param.header()),
-                "schema": schema(param),
-            })
+    let at = |wanted: Place| {
+        operation.all_params().filter(move |param| place(operation, method, path, param) == wanted)
+    };
+    let is_needed = |param: &Param| operation.needs.contains(&param);
+    let parameter = |param: &Param, place: &str| {
+        let mut schema = schema(param, false);
+        if place == "path" {
+            schema["minLength"] = json!(1);
+        }
+        json!({
+            "name": param.name,
+            "in": place,
+            "required": place == "path" || is_needed(param),
+            "description": param.about,
+            "schema": schema,
         })
-        .collect();
+    };
+    let in_path = at(Place::Path).map(|param| parameter(param, "path"));
+    let parameters: Vec<Value> =
+        in_path.chain(at(Place::Query).map(|param| parameter(param, "query"))).collect();
     let suffix = if number == 0 { String::new() } else { format!("_{number}") };
     let mut described = json!({
         "operationId": format!("{}{suffix}", operation.id),
+        "tags": [if path.starts_with("/v1") { "v1" } else { "Upstash" }],
         "summary": operation.about,
         "parameters": parameters,
-        "responses": {
-            "2XX": { "description": "It was done." },
-            "3XX": { "description": "It is as the client knows it." },
-            "4XX": error("What was asked can not be done."),
-            "5XX": error("The server can not do it now."),
-        },
+        "responses": responses(operation),
     });
-    if method != "GET" {
-        described["requestBody"] = body(operation);
+    let in_body: Vec<&Param> = at(Place::Body).collect();
+    if !matches!(method, "GET" | "DELETE") {
+        described["requestBody"] = body(operation, &in_body);
     }
     described
 }
 
-fn error(text: &str) -> Value {
-    let schema = json!({ "$ref": "#/components/schemas/Error" });
-    json!({ "description": text, "content": { "application/json": { "schema": schema } } })
+fn responses(operation: &Operation) -> Value {
+    let error = |text: &str| {
+        let schema = json!({ "$ref": "#/components/schemas/Error" });
+        json!({ "description": text, "content": { "application/json": { "schema": schema } } })
+    };
+    let mut responses = json!({
+        "200": { "description": "It was done.", "content": content(operation.gives) },
+        "4XX": error("What was asked can not be done."),
+        "5XX": error("The server can not do it now."),
+    });
+    if matches!(operation.gives, Gives::Done(_)) {
+        responses["204"] = json!({ "description": "It was done." });
+    }
+    if operation.param("if_none_match").is_some() {
+        responses["304"] = json!({ "description": "The pair has an ETag that the client knows." });
+    }
+    responses
 }
 
-fn body(operation: &Operation) -> Value {
-    let any = json!({});
+fn content(gives: Gives) -> Value {
+    let text = json!({ "schema": { "type": "string" } });
+    let json = |schema: Value| json!({ "application/json": { "schema": schema } });
+    let rows = |columns: &str| json!({ "type": "array", "items": row(columns) });
+    match gives {
+        Gives::Row(columns) | Gives::Done(columns) => json(row(columns)),
+        Gives::Rows(columns) => json(rows(columns)),
+        Gives::Object => json(json!({ "type": "object" })),
+        Gives::Results => json(json!({ "type": ["object", "array"] })),
+        Gives::Text(media) => json!({ media: text }),
+        Gives::Export => json!({ "application/x-ndjson": text, "text/csv": text }),
+        Gives::Value(columns) => {
+            let mut content = json(row(columns));
+            content["text/plain"] = text.clone();
+            content["application/octet-stream"] = text;
+            content
+        }
+        Gives::List(columns) => {
+            let page = json!({
+                "type": "object",
+                "required": ["data", "links"],
+                "properties": {
+                    "data": rows(columns),
+                    "links": { "type": "object", "properties": { "next": {
+                        "type": "object", "properties": { "href": { "type": "string" } },
+                    } } },
+                },
+            });
+            let mut content = json(json!({ "oneOf": [rows(columns), page] }));
+            content["application/x-ndjson"] = text.clone();
+            content["text/csv"] = text;
+            content
+        }
+    }
+}
+
+fn row(columns: &str) -> Value {
+    let known =
+        COLUMNS.iter().filter(|(name, ..)| columns.split(' ').any(|column| column == *name));
+    let properties = known.map(|(name, types, about)| {
+        ((*name).to_owned(), json!({ "type": types, "description": about }))
+    });
+    json!({ "type": "object", "properties": properties.collect::<Map<_, _>>() })
+}
+
+fn body(operation: &Operation, params: &[&Param]) -> Value {
     let mut content = Map::new();
-    let mut may_be = |media: &str, schema: &Value| {
+    let mut may_be = |media: &str, schema: Value| {
         content.insert(media.to_owned(), json!({ "schema": schema }));
     };
+    let is_needed = |param: &&&Param| operation.needs.contains(*param);
+    let needed: Vec<&str> = params.iter().filter(is_needed).map(|param| param.name).collect();
     match operation.input {
         Input::Params | Input::Value => {
-            let members =
-                operation.all_params().map(|param| (param.name.to_owned(), schema(param)));
-            let object = json!({ "type": "object", "properties": members.collect::<Map<_, _>>() });
-            may_be("application/json", &object);
-            may_be("application/x-www-form-urlencoded", &object);
-            if operation.input == Input::Value {
-                may_be("text/plain", &json!({ "type": "string" }));
-                may_be("application/octet-stream", &any);
+            for (media, is_json) in
+                [("application/json", true), ("application/x-www-form-urlencoded", false)]
+            {
+                let members = params.iter().map(|it| (it.name.to_owned(), schema(it, is_json)));
+                let members = members.collect::<Map<_, _>>();
+                may_be(
+                    media,
+                    json!({
+                        "type": "object",
+                        "properties": members,
+                        "required": needed,
+                        "additionalProperties": false,
+                    }),
+                );
+            }
+            if operation.input == Input::Value && params.len() == 1 {
+                may_be("text/plain", json!({ "type": "string" }));
+                may_be("application/octet-stream", json!({ "type": "string" }));
             }
         }
         Input::Rows | Input::Stream => {
-            may_be(
-                "application/json",
-                &json!({ "type": "array", "items": { "type": ["object", "string"] } }),
-            );
-            may_be("application/x-ndjson", &any);
-            may_be("text/csv", &any);
+            let columns = row_columns(operation.id);
+            may_be("application/json", json!({ "type": "array", "items": columns }));
+            may_be("application/x-ndjson", json!({ "type": "string" }));
+            may_be("text/csv", json!({ "type": "string" }));
         }
-        Input::Commands => may_be("application/json", &json!({ "type": "array" })),
+        Input::Commands => {
+            let words = json!({
+                "type": "array", "minItems": 1,
+                "items": { "type": ["string", "number", "boolean"] },
+            });
+            let is_one = operation.id == "command";
+            let commands = json!({ "type": "array", "items": words });
+            may_be("application/json", if is_one { words } else { commands });
+        }
     }
-    json!({ "required": false, "content": content })
+    let is_required = !needed.is_empty() || !matches!(operation.input, Input::Params);
+    json!({ "required": is_required, "content": content })
 }
 
-fn schema(param: &Param) -> Value {
+/// The columns that rows of a body have.
+fn row_columns(id: &str) -> Value {
+    let text = json!({ "type": "string" });
+    let name = json!({ "type": "string", "minLength": 1 });
+    let mut columns = json!({
+        "type": "object",
+        "required": ["namespace", "key"],
+        "properties": { "namespace": name, "key": text },
+    });
+    if matches!(id, "setPairs" | "import") {
+        columns["required"] = json!(["namespace", "key", "value"]);
+        columns["properties"]["value"] = text;
+        columns["properties"]["ttl"] = schema(super::params::TTL, true);
+    }
+    columns
+}
+
+fn schema(param: &Param, is_json: bool) -> Value {
     match param.shape {
+        // A number or an object in JSON is the text that stands there.
+        Shape::Bytes if is_json && matches!(param.name, "value" | "default") => {
+            json!({ "type": ["string", "number", "boolean", "object", "array"] })
+        }
+        Shape::Bytes if matches!(param.name, "namespace" | "lock") => {
+            json!({ "type": "string", "minLength": 1 })
+        }
         Shape::Bytes | Shape::Text => json!({ "type": "string" }),
-        Shape::Number => json!({ "type": "integer", "minimum": 0 }),
+        Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Shape::Number(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Flag => json!({ "enum": ["0", "1"] }),
         Shape::OneOf(words) => json!({ "enum": words }),
     }
@@ -151,12 +303,31 @@ mod tests {
 
     #[test]
     fn every_route_is_described() {
-        let described = description();
-        for operation in OPERATIONS {
+        let mut described = Map::new();
+        paths(&mut described);
+        for operation in operations() {
             for line in operation.routes {
                 let (method, path) = line.split_once(' ').unwrap();
-                let found = &described["paths"][path][method.to_ascii_lowercase()];
+                let found = &described[path][method.to_ascii_lowercase()];
                 assert_eq!(found["summary"], operation.about, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_column_is_known() {
+        for operation in operations() {
+            let (Gives::Row(columns)
+            | Gives::Value(columns)
+            | Gives::Done(columns)
+            | Gives::Rows(columns)
+            | Gives::List(columns)) = operation.gives
+            else {
+                continue;
+            };
+            for column in columns.split(' ') {
+                let is_known = COLUMNS.iter().any(|(name, ..)| *name == column);
+                assert!(is_known, "{}: {column}", operation.id);
             }
         }
     }

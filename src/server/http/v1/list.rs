@@ -1,11 +1,13 @@
 //! Lists: the pairs of a namespace, all namespaces, everything; whole or by pages.
 //!
 //! A whole list is sent slice by slice, each the reply of one scan: memory holds one slice, no stripe is
-//! held longer than for one, and what stays is shown once whatever else comes and goes. A page is a
-//! whole answer with a link to the next.
+//! held longer than for one, after each everybody else on the thread gets his turn, and what stays is
+//! shown once whatever else comes and goes. A page is a whole answer with a link to the next.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -19,16 +21,15 @@ use super::list_rows::{Entry, Form, Look, NameRow, Writer, head, write_pairs};
 use super::resp::Parts;
 use super::{Call, link};
 use crate::error::Error;
+use crate::hex::{hex, unhex};
 use crate::journal::Seen;
 use crate::server::http::answer::{self, Answer, Source};
 use crate::server::http::connection::Connection;
 
 /// Pairs or names in a slice, at most.
 const SLICE_ROWS: u64 = 512;
-/// Slices after which others get their turn.
-const SLICES_AT_ONCE: u32 = 4;
 /// Longest page, in rows.
-const PAGE_ROWS_MAX: u64 = 10_000;
+pub(super) const PAGE_ROWS_MAX: u64 = 10_000;
 /// A header whose whole value is the link to the next page.
 const NEXT_HREF: HeaderName = HeaderName::from_static("x-kv-next-href");
 
@@ -120,7 +121,7 @@ fn whole(call: &mut Call<'_>, look: Look, what: What) -> Result<Answer, Refusal>
         slice,
         ready: None,
         seen,
-        in_row: 0,
+        is_tired: false,
         rows: 0,
         is_done: false,
     };
@@ -146,8 +147,8 @@ struct List {
     /// What is sent next, once what it shows is safe.
     ready: Option<Bytes>,
     seen: Seen,
-    /// Slices since others had their turn.
-    in_row: u32,
+    /// Others have not had their turn since the last slice.
+    is_tired: bool,
     rows: u64,
     is_done: bool,
 }
@@ -195,17 +196,23 @@ impl Source for List {
             if self.is_done {
                 return Poll::Ready(None);
             }
-            self.in_row += 1;
-            if self.in_row > SLICES_AT_ONCE {
-                self.in_row = 0;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if std::mem::take(&mut self.is_tired) {
+                return give_way(cx);
             }
+            self.is_tired = true;
             if let Err(failed) = self.advance(false) {
                 return Poll::Ready(Some(Err(io::Error::other(failed))));
             }
         }
     }
+}
+
+/// Comes back when all tasks that are ready have run, and those whose sockets became ready meanwhile. Who
+/// only wakes itself is asked again before the runtime looks at any socket.
+fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    let yielding = pin!(tokio::task::yield_now());
+    let _is_first: Poll<()> = yielding.poll(cx);
+    Poll::Pending
 }
 
 impl What {
@@ -419,7 +426,6 @@ fn page_answer(look: &Look, what: &What, rows: &[u8], href: Option<&str>) -> Ans
 }
 
 fn write_next(cursor: u64, after: Option<&[u8]>) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match after {
         None => cursor.to_string(),
         Some(after) => format!("{cursor}.{}", hex(after)),
@@ -428,19 +434,10 @@ fn write_next(cursor: u64, after: Option<&[u8]>) -> String {
 
 fn read_next(token: &str) -> Option<(u64, Option<Vec<u8>>)> {
     let (cursor, after) = token.split_once('.').map_or((token, None), |(c, a)| (c, Some(a)));
-    let unhex = |text: &str| {
-        let digits = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| {
-            let &[high, low] = pair else { return None };
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-        };
-        digits.map(byte).collect::<Option<Vec<u8>>>()
-    };
     let cursor = crate::number::parse_u64(cursor.as_bytes())?;
     match after {
         None => Some((cursor, None)),
-        Some(after) => Some((cursor, Some(unhex(after)?))),
+        Some(after) => Some((cursor, Some(unhex(after.as_bytes())?))),
     }
 }
 

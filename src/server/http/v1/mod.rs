@@ -1,11 +1,11 @@
 //! `/v1`: the HTTP API for load scripts, extensions and everyone with `curl`.
 //!
-//! - [`table`]: the operations; routing, parameters and the OpenAPI description follow from it.
+//! - [`table`]: the operations, with their [`params`]; routing and the OpenAPI description follow from it.
 //! - [`ask`]: one request's parameters, from path, query, headers or body. [`rows`]: rows in a body.
 //!   [`when`]: TTLs and times. [`code`]: errors.
-//! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`lock`], [`command`], [`watch`], [`describe`] and
+//! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`limit`], [`lock`], [`token`], [`command`], [`watch`], [`describe`] and
 //!   [`files`] are the operations. Each is one command of the table in [`crate::command`], or some.
-//! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`]: reads replies.
+//! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`] and [`reply_map`]: read replies.
 //!
 //! Answers about one thing are one flat object, about many an array of them; names are never members
 //! of JSON. A write that a browser page of another origin could send without asking is refused.
@@ -17,16 +17,21 @@ mod command;
 mod describe;
 mod files;
 mod import;
+mod limit;
 mod link;
 mod list;
 mod list_rows;
 mod lock;
 mod namespace;
 mod pair;
+mod params;
+mod reply_map;
 mod resp;
 mod rows;
 mod show;
 mod table;
+mod table_admin;
+mod token;
 mod watch;
 mod when;
 
@@ -54,6 +59,7 @@ use table::{Found, Input, Run};
 
 pub(super) use ask::asks_softly;
 pub(super) use code::Refusal;
+pub(super) use describe::{error_codes, error_schema, paths};
 
 /// What an operation that is run at once has besides what was asked.
 struct Call<'c> {
@@ -103,7 +109,10 @@ pub(super) async fn respond(
     let bad_path = |_| Refusal::new(Code::BadRequest, "A percent escape in the path means no text");
     let segments = target::segments(head.uri.path()).map_err(bad_path)?;
     let (operation, path) = match table::find(method, &segments) {
-        Found::Operation(operation, path) => (operation, path),
+        Found::Operation(operation, path, (name, template)) => {
+            connection.takes_route(name, template);
+            (operation, path)
+        }
         Found::OtherMethods(methods) => return Ok(other_methods(&methods, head)),
         Found::Nothing => return Err(Refusal::new(Code::NotFound, "There is no such path")),
     };

@@ -4,12 +4,14 @@ use hyper::StatusCode;
 
 use super::ask::Ask;
 use super::code::{Code, Refusal};
-use super::{Call, show};
+use super::{Call, limit, show};
 use crate::reply::Captured;
 use crate::server::http::answer::{self, Answer};
 
 pub(super) fn create(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let namespace = ask.name("namespace")?;
+    // First what not everybody may do.
+    limit::limit(ask, call, namespace)?;
     let created = call.run(&[b"NAMESPACE", b"CREATE", namespace])? == Captured::Integer(1);
     if !ask.wants_row() {
         return Ok(answer::no_content());
@@ -22,21 +24,15 @@ pub(super) fn create(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> 
 
 pub(super) fn describe(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let namespace = ask.name("namespace")?;
-    let Captured::Map(facts) = call.run(&[b"NAMESPACE", b"INFO", namespace])? else {
-        return Err(Refusal::new(Code::Internal, "NAMESPACE INFO gave no map"));
-    };
-    let fact = |name: &str| facts.iter().find(|(key, _)| *key == Captured::Bulk(name.into()));
-    let number = |name: &str| match fact(name) {
-        Some((_, Captured::Integer(number))) => *number,
-        _ => 0,
-    };
-    let is_kept = fact("kept").is_some_and(|(_, kept)| *kept == Captured::Boolean(true));
+    let facts = call.run(&[b"NAMESPACE", b"INFO", namespace])?.map();
+    let number = |name: &str| facts.integer(name).unwrap_or(0);
     let ttl_ms = u64::try_from(number("ttl_ms")).ok();
     let mut body = show::object(ask);
     show::bytes(&mut body, "namespace", namespace);
     body.raw("pairs", &number("pairs").to_string());
     body.raw("bytes", &number("bytes").to_string());
-    body.raw("kept", if is_kept { "true" } else { "false" });
+    body.raw("kept", if facts.is_true("kept") { "true" } else { "false" });
+    limit::members(&mut body, Some(&facts));
     show::deadline(&mut body, ttl_ms.map(|ttl_ms| ask.now_ms + ttl_ms), ask.now_ms);
     Ok(answer::json(StatusCode::OK, body.end()))
 }

@@ -10,6 +10,12 @@ use hyper::Method;
 
 use super::ask::Ask;
 use super::code::Refusal;
+use super::params::{
+    ATOMIC, BY, CHANGES_LIMIT, DEFAULT, ENCODING, EVERYWHERE, EXPIRES_AT, FORMAT, GUARD, HOLD,
+    IF_MATCH, IF_NONE_MATCH, KEY, KNOWN_TAGS, LIMIT, LOCK, MATCH, NAMESPACE, NEXT, ONLY_IF, OWNER,
+    Param, SINCE, TOKEN, TTL, VALUE, VALUES, VALUES_TOO, WAIT,
+};
+use super::table_admin::{ADMIN, BYTES_MAX, PAIRS_MAX};
 use super::{Call, Later};
 use super::{bulk, command, describe, files, import, list, lock, namespace, pair, watch};
 use crate::server::http::answer::Answer;
@@ -20,8 +26,11 @@ pub(super) struct Operation {
     pub(super) id: &'static str,
     /// One sentence.
     pub(super) about: &'static str,
+    /// Parameters that it can not do without.
+    pub(super) needs: &'static [&'static Param],
     pub(super) params: &'static [&'static Param],
     pub(super) input: Input,
+    pub(super) gives: Gives,
     pub(super) run: Run,
     /// Each is `METHOD /path`.
     pub(super) routes: &'static [&'static str],
@@ -51,223 +60,212 @@ pub(super) enum Input {
     Commands,
 }
 
-/// One parameter.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Param {
-    pub(super) name: &'static str,
-    pub(super) shape: Shape,
-    /// One sentence.
-    pub(super) about: &'static str,
-}
-
-/// What a parameter's value is.
+/// What an operation answers with when it was done. Columns stand as their names with blanks between;
+/// `describe` knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// Any bytes; also as `…_base64`.
-    Bytes,
-    Text,
-    Number,
-    Flag,
-    OneOf(&'static [&'static str]),
+pub(super) enum Gives {
+    /// A flat object with these columns.
+    Row(&'static str),
+    /// The same, or nothing but its value.
+    Value(&'static str),
+    /// Nothing, or a flat object where one is wanted.
+    Done(&'static str),
+    /// An array of flat objects.
+    Rows(&'static str),
+    /// Rows as JSON, NDJSON or CSV, all or by pages.
+    List(&'static str),
+    /// Rows as NDJSON or CSV.
+    Export,
+    /// Text of this content type.
+    Text(&'static str),
+    /// What commands reply.
+    Results,
+    /// A JSON object.
+    Object,
 }
 
-const fn param(name: &'static str, shape: Shape, about: &'static str) -> Param {
-    Param { name, shape, about }
-}
-
-const ACK: &Param =
-    &param("ack", Shape::OneOf(&["json"]), "json: a row instead of an empty answer.");
-const ATOMIC: &Param = &param(
-    "atomic",
-    Shape::Flag,
-    "0: each row for itself, with a result for each; 1 (default): all rows or none.",
-);
-const BY: &Param =
-    &param("by", Shape::Text, "What is added: an integer or a decimal number; 1 if not given.");
-const DEFAULT: &Param =
-    &param("default", Shape::Bytes, "The value to answer with if there is none.");
-const ENCODING: &Param =
-    &param("encoding", Shape::OneOf(&["utf-8", "base64"]), "How values come and go.");
-const EXPIRES_AT: &Param = &param(
-    "expires_at",
-    Shape::Text,
-    "When the pair expires: unix ms, or YYYY-MM-DD hh:mm:ss.fff in UTC.",
-);
-const FORMAT: &Param = &param(
-    "format",
-    Shape::OneOf(&["json", "ndjson", "csv", "text"]),
-    "How the answer looks; counts more than Accept.",
-);
-const GUARD: &Param = &param(
-    "guard",
-    Shape::Flag,
-    "1: a ' before CSV fields that spreadsheets would take for formulas.",
-);
-const IF_MATCH: &Param =
-    &param("if_match", Shape::Text, "Only if the pair has this ETag; * for any. Also as If-Match.");
-const IF_NONE_MATCH: &Param = &param(
-    "if_none_match",
-    Shape::Text,
-    "Only if the pair does not have this ETag; * for no pair. Also as If-None-Match.",
-);
-const KEY: &Param = &param("key", Shape::Bytes, "The key of the pair.");
-const LIMIT: &Param =
-    &param("limit", Shape::Number, "Most rows in this answer; the next link leads on.");
-const LOCK: &Param = &param("lock", Shape::Bytes, "The name of the lock.");
-const MATCH: &Param =
-    &param("match", Shape::Bytes, "Only names that match this pattern (* ? [abc]).");
-const NAMESPACE: &Param = &param("namespace", Shape::Bytes, "The namespace.");
-const NEXT: &Param = &param("next", Shape::Text, "Where to go on, from the answer before.");
-const ONLY_IF: &Param = &param(
-    "only_if",
-    Shape::OneOf(&["missing", "exists"]),
-    "Only if there is no such pair, or only if there is.",
-);
-const OWNER: &Param = &param("owner", Shape::Text, "Who holds the lock, for people to read.");
-const SINCE: &Param =
-    &param("since", Shape::Text, "The id of the last event that is known. Also as Last-Event-ID.");
-const SOFT: &Param = &param(
-    "soft",
-    Shape::Flag,
-    "1: the status is always 200, and ok, status and error say what happened. Also as X-KV-Soft-Errors.",
-);
-const TOKEN: &Param = &param("token", Shape::Text, "What the lock was acquired with.");
-const TTL: &Param =
-    &param("ttl", Shape::Text, "How long the pair lives: ms, an ISO 8601 duration, none, or keep.");
-const VALUE: &Param = &param("value", Shape::Bytes, "The value.");
-const VALUES: &Param = &param("values", Shape::Flag, "0: keys only.");
-
-const VALUES_TOO: &Param = &param("values", Shape::Flag, "1: with values.");
-const WAIT: &Param =
-    &param("wait", Shape::Text, "How long to wait if nothing happened: 30s, PT30S, 30000.");
-
-/// Parameters of every operation.
-const EVERYWHERE: &[&Param] = &[SOFT, ACK];
-
-/// All operations. Of two routes that fit, the first counts.
-pub(super) const OPERATIONS: &[Operation] = &[
+/// What everybody may do. Of two routes that fit, the first counts.
+const OPERATIONS: &[Operation] = &[
     // ---- pairs
     now("getPair", pair::get, "Returns a pair.")
-        .takes(&[NAMESPACE, KEY, DEFAULT, ENCODING, FORMAT, IF_NONE_MATCH])
+        .needs(&[NAMESPACE, KEY])
+        .takes(&[DEFAULT, ENCODING, FORMAT, KNOWN_TAGS])
+        .gives(Gives::Value("namespace key value found ttl_ms expires_ms expires_at etag"))
         .at(&["GET /v1/namespaces/{namespace}/pairs/{key}", "GET /v1/get", "POST /v1/get"]),
     now("setPair", pair::set, "Sets a pair, and makes the namespace if there is none.")
-        .takes(&[NAMESPACE, KEY, VALUE, TTL, EXPIRES_AT, ENCODING, ONLY_IF, IF_MATCH, IF_NONE_MATCH])
+        .needs(&[NAMESPACE, KEY, VALUE])
+        .takes(&[TTL, EXPIRES_AT, ENCODING, ONLY_IF, IF_MATCH, IF_NONE_MATCH])
         .reads(Input::Value)
+        .gives(Gives::Done("namespace key etag"))
         .at(&[
             "PUT /v1/namespaces/{namespace}/pairs/{key}",
             "POST /v1/namespaces/{namespace}/pairs/{key}",
             "POST /v1/set",
         ]),
     now("deletePair", pair::delete, "Deletes a pair.")
-        .takes(&[NAMESPACE, KEY, IF_MATCH, IF_NONE_MATCH])
+        .needs(&[NAMESPACE, KEY])
+        .takes(&[IF_MATCH, IF_NONE_MATCH])
+        .gives(Gives::Done("namespace key deleted"))
         .at(&["DELETE /v1/namespaces/{namespace}/pairs/{key}", "POST /v1/delete"]),
     now("pairExists", pair::exists, "Whether a pair exists; no error if it does not.")
-        .takes(&[NAMESPACE, KEY])
+        .needs(&[NAMESPACE, KEY])
+        .gives(Gives::Row("namespace key exists"))
         .at(&["GET /v1/namespaces/{namespace}/pairs/{key}/exists", "GET /v1/exists", "POST /v1/exists"]),
     now("takePair", pair::take, "Returns a pair's value and deletes the pair.")
-        .takes(&[NAMESPACE, KEY, DEFAULT, ENCODING, FORMAT])
+        .needs(&[NAMESPACE, KEY])
+        .takes(&[DEFAULT, ENCODING, FORMAT])
+        .gives(Gives::Value("namespace key value found ttl_ms expires_ms expires_at etag"))
         .at(&["POST /v1/namespaces/{namespace}/pairs/{key}/take", "POST /v1/take"]),
     now("incrementPair", pair::increment, "Adds to a number, which is 0 if there is no pair; the TTL stays.")
-        .takes(&[NAMESPACE, KEY, BY])
+        .needs(&[NAMESPACE, KEY])
+        .takes(&[BY])
+        .gives(Gives::Row("namespace key value"))
         .at(&["POST /v1/namespaces/{namespace}/pairs/{key}/increment", "POST /v1/increment"]),
     now("appendToPair", pair::append, "Appends to a value, which is empty if there is no pair; the TTL stays.")
-        .takes(&[NAMESPACE, KEY, VALUE, ENCODING])
+        .needs(&[NAMESPACE, KEY, VALUE])
+        .takes(&[ENCODING])
         .reads(Input::Value)
+        .gives(Gives::Row("namespace key bytes"))
         .at(&["POST /v1/namespaces/{namespace}/pairs/{key}/append", "POST /v1/append"]),
     now("touchPair", pair::touch, "Gives a pair another TTL, or none.")
-        .takes(&[NAMESPACE, KEY, TTL, EXPIRES_AT])
+        .needs(&[NAMESPACE, KEY])
+        .takes(&[TTL, EXPIRES_AT])
+        .gives(Gives::Row("namespace key ttl_ms expires_ms expires_at"))
         .at(&["POST /v1/namespaces/{namespace}/pairs/{key}/touch", "POST /v1/touch"]),
     // ---- whole namespaces
     now("listPairsAsCsv", list::csv, "The pairs of a namespace as CSV, all of them unless limit is given.")
-        .takes(&[NAMESPACE, MATCH, VALUES, GUARD, LIMIT, NEXT, ENCODING])
+        .needs(&[NAMESPACE])
+        .takes(&[MATCH, VALUES, GUARD, LIMIT, NEXT, ENCODING])
+        .gives(Gives::Text("text/csv"))
         .at(&["GET /v1/namespaces/{namespace}.csv"]),
     now("listPairsAsJsonLines", list::json_lines, "The pairs of a namespace, one JSON object a line.")
-        .takes(&[NAMESPACE, MATCH, VALUES, LIMIT, NEXT, ENCODING])
+        .needs(&[NAMESPACE])
+        .takes(&[MATCH, VALUES, LIMIT, NEXT, ENCODING])
+        .gives(Gives::Text("application/x-ndjson"))
         .at(&["GET /v1/namespaces/{namespace}.ndjson"]),
     now("listPairs", list::pairs, "The pairs of a namespace: all as an array of rows, or with limit a page of them.")
-        .takes(&[NAMESPACE, MATCH, VALUES, GUARD, LIMIT, NEXT, ENCODING, FORMAT])
+        .needs(&[NAMESPACE])
+        .takes(&[MATCH, VALUES, GUARD, LIMIT, NEXT, ENCODING, FORMAT])
+        .gives(Gives::List("namespace key value ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces/{namespace}/pairs", "GET /v1/list", "POST /v1/list"]),
     now("listNamespaces", list::namespaces, "All namespaces, with their pairs and bytes.")
         .takes(&[MATCH, GUARD, LIMIT, NEXT, FORMAT])
+        .gives(Gives::List("namespace pairs bytes kept ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces", "POST /v1/list-namespaces"]),
-    now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty.")
-        .takes(&[NAMESPACE])
+    now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty; limits are for administrators.")
+        .needs(&[NAMESPACE])
+        .takes(&[PAIRS_MAX, BYTES_MAX])
+        .gives(Gives::Row("namespace created"))
         .at(&["PUT /v1/namespaces/{namespace}", "POST /v1/namespaces"]),
-    now("describeNamespace", namespace::describe, "Pairs and bytes of a namespace.")
-        .takes(&[NAMESPACE])
+    now("describeNamespace", namespace::describe, "Pairs, bytes and limits of a namespace.")
+        .needs(&[NAMESPACE])
+        .gives(Gives::Row("namespace pairs bytes kept pairs_max bytes_max ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces/{namespace}", "GET /v1/describe", "POST /v1/describe"]),
     now("deleteNamespace", namespace::delete, "Deletes a namespace with all its pairs.")
-        .takes(&[NAMESPACE])
+        .needs(&[NAMESPACE])
+        .gives(Gives::Done("namespace deleted"))
         .at(&["DELETE /v1/namespaces/{namespace}", "POST /v1/delete-namespace"]),
     now("export", list::export, "All pairs of all namespaces, as NDJSON or CSV, for import.")
         .takes(&[MATCH, GUARD, FORMAT])
+        .gives(Gives::Export)
         .at(&["GET /v1/export", "POST /v1/export"]),
     later("import", import::import, "Sets pairs from NDJSON or CSV of any length, as they come; what was read before an error stays.")
         .takes(&[NAMESPACE])
         .reads(Input::Stream)
+        .gives(Gives::Row("set"))
         .at(&["POST /v1/import", "POST /v1/namespaces/{namespace}/import"]),
     // ---- many pairs
     later("setPairs", bulk::set, "Sets the pairs in the rows of the body.")
         .takes(&[NAMESPACE, ATOMIC])
         .reads(Input::Rows)
+        .gives(Gives::Row("set"))
         .at(&["POST /v1/namespaces/{namespace}/pairs", "POST /v1/set-many"]),
     later("getPairs", bulk::get, "Returns the pairs that the rows of the body name.")
         .takes(&[NAMESPACE, ENCODING])
         .reads(Input::Rows)
+        .gives(Gives::Rows("namespace key value found ttl_ms expires_ms expires_at"))
         .at(&["POST /v1/get-many"]),
     later("deletePairs", bulk::delete, "Deletes the pairs that the rows of the body name.")
         .takes(&[NAMESPACE, ATOMIC])
         .reads(Input::Rows)
+        .gives(Gives::Row("deleted"))
         .at(&["POST /v1/delete-many"]),
     // ---- locks
     now("acquireLock", lock::acquire, "Takes a lock for so long; 409 if somebody holds it.")
-        .takes(&[LOCK, NAMESPACE, TTL, OWNER])
+        .needs(&[LOCK, HOLD])
+        .takes(&[NAMESPACE, OWNER])
+        .gives(Gives::Row("lock held token ttl_ms"))
         .at(&["POST /v1/locks/{lock}/acquire", "POST /v1/lock"]),
     now("renewLock", lock::renew, "Holds a lock for so long from now on.")
-        .takes(&[LOCK, NAMESPACE, TTL, TOKEN])
+        .needs(&[LOCK, TOKEN, HOLD])
+        .takes(&[NAMESPACE])
+        .gives(Gives::Row("lock held ttl_ms"))
         .at(&["POST /v1/locks/{lock}/renew", "POST /v1/renew"]),
     now("releaseLock", lock::release, "Gives a lock back.")
-        .takes(&[LOCK, NAMESPACE, TOKEN])
+        .needs(&[LOCK, TOKEN])
+        .takes(&[NAMESPACE])
+        .gives(Gives::Row("lock held"))
         .at(&["POST /v1/locks/{lock}/release", "POST /v1/unlock"]),
     now("describeLock", lock::describe, "Who holds a lock, and for how long.")
-        .takes(&[LOCK, NAMESPACE])
+        .needs(&[LOCK])
+        .takes(&[NAMESPACE])
+        .gives(Gives::Row("lock held owner ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/locks/{lock}"]),
     // ---- what happens
     now("watch", watch::events, "Server-sent events: what happens to a key, a namespace or everything.")
         .takes(&[NAMESPACE, KEY, VALUES_TOO, SINCE, ENCODING])
+        .gives(Gives::Text("text/event-stream"))
         .at(&[
             "GET /v1/watch",
             "GET /v1/namespaces/{namespace}/watch",
             "GET /v1/namespaces/{namespace}/pairs/{key}/watch",
         ]),
     later("changes", watch::changes, "What happened since then, by long poll.")
-        .takes(&[NAMESPACE, KEY, VALUES_TOO, SINCE, WAIT, LIMIT, ENCODING])
+        .takes(&[NAMESPACE, KEY, VALUES_TOO, SINCE, WAIT, CHANGES_LIMIT, ENCODING])
+        .gives(Gives::Object)
         .at(&["GET /v1/changes", "POST /v1/changes", "GET /v1/namespaces/{namespace}/changes"]),
     // ---- any command
     now("command", command::one, "Runs one command, in the form of Upstash's REST API.")
         .reads(Input::Commands)
+        .gives(Gives::Results)
         .at(&["POST /v1/command", "POST /"]),
     now("pipeline", command::pipeline, "Runs commands one after the other, in the form of Upstash's REST API.")
         .reads(Input::Commands)
+        .gives(Gives::Results)
         .at(&["POST /v1/pipeline", "POST /pipeline"]),
     now("transaction", command::transaction, "Runs commands as one transaction, in the form of Upstash's REST API.")
         .reads(Input::Commands)
+        .gives(Gives::Results)
         .at(&["POST /v1/transaction", "POST /multi-exec"]),
     // ---- to find one's way
     now("ping", describe::ping, "Says that the server is there; changes nothing.")
+        .gives(Gives::Object)
         .at(&["GET /v1/ping", "POST /v1/ping"]),
-    now("openapi", describe::openapi, "This API, as OpenAPI 3.1.").at(&["GET /v1/openapi.json"]),
-    now("qlikSubs", files::subs, "Subs for Qlik load scripts.").at(&["GET /v1/qlik/pantry_subs.qvs"]),
-    now("javascriptModule", files::module, "The JavaScript client as an ES module.").at(&["GET /v1/client/pantry.mjs"]),
-    now("javascriptAmd", files::amd, "The JavaScript client as an AMD module.").at(&["GET /v1/client/pantry.js"]),
+    now("openapi", describe::openapi, "This API, as OpenAPI 3.1.")
+        .gives(Gives::Object)
+        .at(&["GET /v1/openapi.json"]),
+    now("qlikSubs", files::subs, "Subs for Qlik load scripts.")
+        .gives(Gives::Text("text/plain"))
+        .at(&["GET /v1/qlik/pantry_subs.qvs"]),
+    now("javascriptModule", files::module, "The JavaScript client as an ES module.")
+        .gives(Gives::Text("text/javascript"))
+        .at(&["GET /v1/client/pantry.mjs"]),
+    now("javascriptAmd", files::amd, "The JavaScript client as an AMD module.")
+        .gives(Gives::Text("text/javascript"))
+        .at(&["GET /v1/client/pantry.js"]),
 ];
 
-const fn now(
+/// All operations.
+pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(ADMIN)
+}
+
+pub(super) const fn now(
     id: &'static str,
     run: fn(&Ask, &mut Call<'_>) -> Result<Answer, Refusal>,
     about: &'static str,
 ) -> Operation {
-    Operation { id, about, params: &[], input: Input::Params, run: Run::Now(run), routes: &[] }
+    blank(id, about, Run::Now(run))
 }
 
 const fn later(
@@ -275,11 +273,26 @@ const fn later(
     run: fn(Ask, Later) -> super::Pending,
     about: &'static str,
 ) -> Operation {
-    Operation { id, about, params: &[], input: Input::Params, run: Run::Later(run), routes: &[] }
+    blank(id, about, Run::Later(run))
+}
+
+const fn blank(id: &'static str, about: &'static str, run: Run) -> Operation {
+    let (needs, params, routes) = (&[], &[], &[]);
+    Operation { id, about, needs, params, input: Input::Params, gives: Gives::Object, run, routes }
 }
 
 impl Operation {
-    const fn takes(mut self, params: &'static [&'static Param]) -> Operation {
+    pub(super) const fn needs(mut self, params: &'static [&'static Param]) -> Operation {
+        self.needs = params;
+        self
+    }
+
+    pub(super) const fn gives(mut self, gives: Gives) -> Operation {
+        self.gives = gives;
+        self
+    }
+
+    pub(super) const fn takes(mut self, params: &'static [&'static Param]) -> Operation {
         self.params = params;
         self
     }
@@ -289,14 +302,14 @@ impl Operation {
         self
     }
 
-    const fn at(mut self, routes: &'static [&'static str]) -> Operation {
+    pub(super) const fn at(mut self, routes: &'static [&'static str]) -> Operation {
         self.routes = routes;
         self
     }
 
     /// Its parameters, those that every operation has included.
     pub(super) fn all_params(&self) -> impl Iterator<Item = &'static Param> {
-        self.params.iter().chain(EVERYWHERE).copied()
+        self.needs.iter().chain(self.params).chain(EVERYWHERE).copied()
     }
 
     /// The parameter of this name.
@@ -313,6 +326,8 @@ impl Operation {
 /// A route, taken apart.
 #[derive(Debug)]
 struct Route {
+    /// Method and path as they stand in the table.
+    name: (&'static str, &'static str),
     method: Method,
     segments: Vec<Segment>,
     operation: &'static Operation,
@@ -326,7 +341,8 @@ enum Segment {
 
 /// What a request leads to.
 pub(super) enum Found<'a> {
-    Operation(&'static Operation, Vec<(&'static str, &'a str)>),
+    /// With what the path captured, and the route as it stands in the table.
+    Operation(&'static Operation, Vec<(&'static str, &'a str)>, (&'static str, &'static str)),
     /// The path is there, with these methods.
     OtherMethods(Vec<&'static str>),
     Nothing,
@@ -335,15 +351,15 @@ pub(super) enum Found<'a> {
 /// Routes by their number of segments.
 static ROUTES: LazyLock<Vec<Vec<Route>>> = LazyLock::new(|| {
     let mut routes: Vec<Vec<Route>> = Vec::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         for line in operation.routes {
-            let (method, path) = line.split_once(" /").unwrap_or((line, ""));
-            let segments: Vec<Segment> = path.split('/').map(segment).collect();
-            let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+            let name = line.split_once(' ').unwrap_or((line, ""));
+            let segments: Vec<Segment> = name.1.split('/').skip(1).map(segment).collect();
+            let method = Method::from_bytes(name.0.as_bytes()).unwrap_or(Method::GET);
             if routes.len() <= segments.len() {
                 routes.resize_with(segments.len() + 1, Vec::new);
             }
-            routes[segments.len()].push(Route { method, segments, operation });
+            routes[segments.len()].push(Route { name, method, segments, operation });
         }
     }
     routes
@@ -366,7 +382,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a [impl AsRef<str>]) -> Found<'a
             continue;
         }
         if route.method == *method {
-            return Found::Operation(route.operation, route.captures(path));
+            return Found::Operation(route.operation, route.captures(path), route.name);
         }
         others.push(name_of(&route.method));
     }
@@ -412,14 +428,14 @@ mod tests {
     #[test]
     fn rows_say_what_they_are() {
         let (mut ids, mut routes) = (BTreeSet::new(), BTreeSet::new());
-        for operation in OPERATIONS {
+        for operation in operations() {
             assert!(ids.insert(operation.id), "{} is there twice", operation.id);
             assert!(
                 operation.about.ends_with('.') && !operation.routes.is_empty(),
                 "{}",
                 operation.id
             );
-            assert!(operation.params.iter().all(|param| param.about.ends_with('.')));
+            assert!(operation.all_params().all(|param| param.about.ends_with('.')));
             for line in operation.routes {
                 assert!(routes.insert(line), "{line} is there twice");
                 let (method, path) = line.split_once(" /").unwrap();
@@ -442,7 +458,9 @@ mod tests {
         let led = |method: Method, path: &str| {
             let path: Vec<&str> = path[1..].split('/').collect();
             match find(&method, &path) {
-                Found::Operation(operation, captures) => format!("{} {captures:?}", operation.id),
+                Found::Operation(operation, captures, _) => {
+                    format!("{} {captures:?}", operation.id)
+                }
                 Found::OtherMethods(methods) => methods.join(", "),
                 Found::Nothing => String::new(),
             }

@@ -33,7 +33,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// Longest wait of a long poll.
 const WAIT_MS_MAX: u64 = 300_000;
 /// Most changes in one answer to a long poll.
-const CHANGES_MAX: u64 = 1000;
+pub(super) const CHANGES_MAX: u64 = 1000;
 
 /// Server-sent events.
 pub(super) fn events(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {

@@ -1,0 +1,86 @@
+//! Which stripes are held while a command runs, and for how long.
+//!
+//! How they are taken without threads waiting for each other in a circle is [`crate::store::Held`]'s matter.
+
+use super::Executor;
+use crate::command::Keys;
+use crate::error::Result;
+use crate::resp::request::Args;
+use crate::store::Name;
+use crate::store::turn::Wait;
+
+/// Commands that may run under one acquisition of a stripe, so that others get their turn.
+const COMMANDS_PER_LOCK_MAX: usize = 16;
+
+impl Executor<'_> {
+    /// Takes the stripes a command needs, unless they are held. Returns the one name if it is one.
+    #[inline]
+    pub(super) fn lock<'a>(
+        &mut self,
+        keys: Keys,
+        args: Args<'a>,
+        known: Option<Name<'a>>,
+    ) -> Result<Option<Name<'a>>> {
+        let store = &self.server.store;
+        match keys {
+            Keys::One(at) => {
+                let name = known.unwrap_or_else(|| store.name(args.get(at)));
+                if !self.is_in_exec {
+                    self.under_lock += 1;
+                    if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
+                        self.release();
+                        self.held.lock(name);
+                        self.check_turn()?;
+                        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+                        self.under_lock = 1;
+                    }
+                }
+                return Ok(Some(name));
+            }
+            _ if self.is_in_exec => {}
+            Keys::None => self.release(),
+            Keys::Every => {
+                self.release();
+                self.held.lock_all();
+                self.check_turn()?;
+                self.now_ms = self.held.settle_now_ms(self.clock_ms);
+            }
+            Keys::Range { .. } => {
+                self.release();
+                let positions = keys.positions(args.len());
+                self.held.lock_names(positions.map(|at| store.name(args.get(at))));
+                self.check_turn()?;
+                self.now_ms = self.held.settle_now_ms(self.clock_ms);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets all stripes go, unless a transaction needs them.
+    pub fn let_others(&mut self) {
+        if !self.is_in_exec {
+            self.release();
+        }
+    }
+
+    #[inline]
+    pub(super) fn release(&mut self) {
+        self.seen = self.seen.max(self.held.release(&mut self.effects));
+    }
+
+    /// Stripes were just taken: if a script is aside, they are let go, and the command waits.
+    #[inline]
+    pub(super) fn check_turn(&mut self) -> Result {
+        if self.server.store.turn.is_free() {
+            return Ok(());
+        }
+        self.park()
+    }
+
+    #[cold]
+    pub(super) fn park(&mut self) -> Result {
+        self.release();
+        (self.is_parked, self.waits_for) = (true, Wait::Script);
+        Err(self.server.store.turn.busy())
+    }
+}
