@@ -15,16 +15,15 @@ pub struct Clock(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    System { start: Instant, start_us: u64, offset_us: AtomicI64 },
+    System { start_ns: u64, start_us: u64, offset_us: AtomicI64 },
     Manual { now_ms: AtomicU64 },
 }
 
 impl Clock {
     /// The system's time.
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
     pub fn system() -> Clock {
         Clock(Kind::System {
-            start: Instant::now(),
+            start_ns: monotonic_ns(),
             start_us: wall_us(),
             offset_us: AtomicI64::new(0),
         })
@@ -43,11 +42,10 @@ impl Clock {
 
     /// Unix time in µs.
     #[inline]
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
     pub fn now_us(&self) -> u64 {
         match &self.0 {
-            Kind::System { start, start_us, offset_us } => {
-                let since_us = start.elapsed().as_micros() as u64;
+            Kind::System { start_ns, start_us, offset_us } => {
+                let since_us = monotonic_ns().saturating_sub(*start_ns) / 1000;
                 (start_us + since_us).saturating_add_signed(offset_us.load(Relaxed))
             }
             Kind::Manual { now_ms } => now_ms.load(Relaxed) * 1000,
@@ -56,10 +54,9 @@ impl Clock {
 
     /// Time that only runs on, in ns since the clock was made.
     #[inline]
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
     pub fn monotonic_ns(&self) -> u64 {
         match &self.0 {
-            Kind::System { start, .. } => start.elapsed().as_nanos() as u64,
+            Kind::System { start_ns, .. } => monotonic_ns().saturating_sub(*start_ns),
             Kind::Manual { now_ms } => now_ms.load(Relaxed) * 1_000_000,
         }
     }
@@ -119,6 +116,21 @@ pub fn thread_cpu_ns() -> u64 {
     }
     #[cfg(not(unix))]
     0
+}
+
+/// The time of a clock that only runs on, in ns since some moment before the process began.
+#[inline]
+fn monotonic_ns() -> u64 {
+    #[cfg(unix)]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+    }
+    #[cfg(not(unix))]
+    {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(instant);
+        START.elapsed().as_nanos() as u64
+    }
 }
 
 /// Now, to measure how long something takes.

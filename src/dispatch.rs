@@ -8,6 +8,7 @@ pub mod audit;
 mod check;
 mod overlay;
 mod pause;
+mod plain;
 mod plan;
 pub mod redact;
 mod rights;
@@ -56,6 +57,8 @@ pub struct Executor<'s> {
     /// Stripes were taken for a whole transaction and stay until it ends.
     is_in_exec: bool,
     over_overlay: bool,
+    /// Brief commands need no closer look, see [`plain`].
+    is_plain: bool,
     seen: Seen,
     /// Whether somebody is shown all commands, and what is to be shown.
     is_monitored: bool,
@@ -118,6 +121,7 @@ impl<'s> Executor<'s> {
             under_lock: 0,
             is_in_exec: false,
             over_overlay: false,
+            is_plain: false,
             seen: Seen::default(),
             is_monitored: server.monitors.are_there(),
             monitored: String::new(),
@@ -132,10 +136,9 @@ impl<'s> Executor<'s> {
     }
 
     /// Says whose commands these are.
-    #[must_use]
-    pub fn of_client(mut self, id: u64) -> Self {
+    #[inline]
+    pub fn set_client(&mut self, id: u64) {
         self.effects.notes.set_client(id);
-        self
     }
 
     /// Runs commands over an overlay and then replays their effects, instead of editing in place.
@@ -145,7 +148,8 @@ impl<'s> Executor<'s> {
     }
 
     /// Ends the batch: stripes are let go, and the session knows what its replies depend on.
-    pub fn finish(mut self, session: &mut Session) -> Effects {
+    pub fn finish(&mut self, session: &mut Session) -> Effects {
+        self.count_group();
         self.release();
         if self.may_have_changed {
             // That nothing was there to be changed is as much of an answer as a change.
@@ -153,7 +157,7 @@ impl<'s> Executor<'s> {
         }
         session.seen = session.seen.max(self.seen);
         self.send_outbox(session);
-        self.effects
+        std::mem::take(&mut self.effects)
     }
 
     /// Whether a transaction's or a script's commands are run.
@@ -220,6 +224,21 @@ impl<'s> Executor<'s> {
         plan: &Plan<'_>,
         reply: &mut Reply<'_>,
     ) {
+        if let Some(spec) = self.plain(args, plan) {
+            return self.call_plain(session, spec, args, plan, reply);
+        }
+        self.execute_closely(session, args, plan, reply);
+        self.is_plain = self.finds_plain(session);
+    }
+
+    /// Runs a request that may be of any kind, from any client.
+    fn execute_closely(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        plan: &Plan<'_>,
+        reply: &mut Reply<'_>,
+    ) {
         let mark = reply.mark();
         if !self.outbox.is_empty() && !plan.is_publish() {
             self.send(session);
@@ -270,8 +289,6 @@ impl<'s> Executor<'s> {
         known: Known<'_>,
         reply: &mut Reply<'_>,
     ) {
-        self.metrics.total_commands_processed.add(1);
-        self.metrics.calls[spec.index].add(1);
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
         // A script's own commands are shown behind it.
@@ -280,7 +297,7 @@ impl<'s> Executor<'s> {
             false => None,
         };
         let is_grouped = self.stopwatch.groups(spec);
-        let began_ns = if is_grouped { 0 } else { self.begin_timed() };
+        let began_ns = if is_grouped { 0 } else { self.begin_timed(spec) };
         let result = self.run(session, spec, args, known, reply);
         if let Err(error) = &result {
             if self.is_parked {
@@ -289,10 +306,7 @@ impl<'s> Executor<'s> {
                 }
                 return;
             }
-            reply.rewind(mark);
-            reply.error(error);
-            self.metrics.failed[spec.index].add(1);
-            self.metrics.count_error(error.code());
+            self.fail(spec, error, mark, reply);
         }
         if is_grouped {
             self.ran_in_group(spec);
@@ -339,13 +353,13 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(spec.keys, args, known.name)?, ..known };
+        let known = Known { name: self.lock(session.db, spec, args, known)?, ..known };
         let access = self.access(session, session.db);
         match spec.command.run {
             Run::Read(handler) => {
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
-                if !spec.is_subcommand() {
-                    view = view.noting_misses();
+                if !spec.is_subcommand {
+                    view.note_misses();
                 }
                 let result = handler(&view, args, reply);
                 let Lookups { hits, misses } = view.lookups();

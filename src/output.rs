@@ -178,7 +178,9 @@ impl Output {
     pub fn to_vec(&self) -> Vec<u8> {
         let mut slices = vec![IoSlice::new(&[]); 2 * self.values.len() + 1];
         let count = self.slices(0, &mut slices);
-        slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect()
+        let mut whole = Vec::with_capacity(self.len());
+        slices[..count].iter().for_each(|slice| whole.extend_from_slice(slice));
+        whole
     }
 
     #[cold]

@@ -4,6 +4,10 @@
 //! A reply is written straight into the connection's output buffer; [`Reply::mark`] and
 //! [`Reply::rewind`] take back what a handler wrote before it failed.
 
+mod bulk;
+
+use bulk::{SHORT_BULK_MAX, bulk, two_bulks};
+
 use crate::error::Error;
 use crate::output::{self, Output};
 use crate::shared::Value;
@@ -211,6 +215,22 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// [`Reply::bulk`] and then [`Reply::value`].
+    #[inline]
+    pub fn bulk_and_value(&mut self, bytes: &[u8], value: Value<'_>) {
+        match &mut self.sink {
+            Sink::Resp2(out) | Sink::Resp3(out)
+                if bytes.len() <= SHORT_BULK_MAX && value.bytes.len() <= SHORT_BULK_MAX =>
+            {
+                two_bulks(out, bytes, value.bytes);
+            }
+            _ => {
+                self.bulk(bytes);
+                self.value(value);
+            }
+        }
+    }
+
     /// The same, or null.
     #[inline]
     pub fn value_or_null(&mut self, value: Option<Value<'_>>) {
@@ -387,61 +407,6 @@ fn as_map(items: Vec<Captured>) -> Captured {
     Captured::Map(pairs)
 }
 
-/// `$<len>` with its line end, for lengths of one and two digits.
-static BULK_HEADERS: [[u8; BULK_HEADER_BYTES]; 100] = {
-    let mut headers = [*b"$00\r\n"; 100];
-    let mut len = 0;
-    while len < 100 {
-        headers[len] = match len {
-            0..10 => [b'$', b'0' + len as u8, b'\r', b'\n', 0],
-            _ => [b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n'],
-        };
-        len += 1;
-    }
-    headers
-};
-
-const BULK_HEADER_BYTES: usize = 5;
-/// Longest bulk that is written as a block of this size.
-const SHORT_BULK_MAX: usize = 64;
-const SHORT_BULK_BYTES: usize = BULK_HEADER_BYTES + SHORT_BULK_MAX + 2;
-
-#[inline]
-fn bulk(out: &mut Output, bytes: &[u8]) {
-    let len = bytes.len();
-    if len > SHORT_BULK_MAX {
-        return long_bulk(out, bytes);
-    }
-    let room = out.room::<SHORT_BULK_BYTES>();
-    room[..BULK_HEADER_BYTES].copy_from_slice(&BULK_HEADERS[len]);
-    let at = if len < 10 { BULK_HEADER_BYTES - 1 } else { BULK_HEADER_BYTES };
-    match len {
-        33..=SHORT_BULK_MAX => halves::<32>(&mut room[at..at + len], bytes),
-        16..=32 => halves::<16>(&mut room[at..at + len], bytes),
-        8..=15 => halves::<8>(&mut room[at..at + len], bytes),
-        _ => room[at..at + len].copy_from_slice(bytes),
-    }
-    room[at + len..at + len + 2].copy_from_slice(b"\r\n");
-    out.commit(at + len + 2);
-}
-
-/// Copies `N` to `2 * N` bytes as two halves that may overlap, which is cheaper than a call.
-#[inline(always)]
-fn halves<const N: usize>(to: &mut [u8], from: &[u8]) {
-    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-        *to = *from;
-    }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
-        *to = *from;
-    }
-}
-
-fn long_bulk(out: &mut Output, bytes: &[u8]) {
-    header(out, b'$', bytes.len() as i64);
-    out.extend_from_slice(bytes);
-    out.extend_from_slice(b"\r\n");
-}
-
 /// One line; breaks in it become blanks.
 fn line(out: &mut Output, kind: u8, text: &[u8]) {
     out.push(kind);
@@ -449,25 +414,9 @@ fn line(out: &mut Output, kind: u8, text: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A type byte, a number and the line end.
 fn header(out: &mut Output, kind: u8, n: i64) {
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bulks_of_every_short_length_are_what_they_should_be() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for len in 0..=200 {
-            let mut out = Output::new();
-            out.extend_from_slice(b"before");
-            Reply::resp(&mut out, false).bulk(&bytes[..len]);
-            let head = format!("before${len}\r\n");
-            assert_eq!(out.to_vec(), [head.as_bytes(), &bytes[..len], b"\r\n"].concat(), "{len}");
-        }
-    }
 }

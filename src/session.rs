@@ -50,6 +50,8 @@ pub struct Session {
     pub tracking: Option<Box<Mode>>,
     /// Whether it is a script's.
     pub is_script: bool,
+    /// What TIME says in a script, once it was asked.
+    pub script_time_us: Option<u64>,
     /// Of the HTTP door: the request whose commands these are.
     pub http: Option<HttpRequest>,
     /// What it has subscribed to.
@@ -146,6 +148,7 @@ impl Session {
             is_listening: false,
             tracking: None,
             is_script: false,
+            script_time_us: None,
             http: None,
             subscriptions: Subscriptions::default(),
             transaction: None,

@@ -315,7 +315,7 @@ fn the_replies_that_show_all_commands_agree() {
     let top_level: BTreeSet<String> = table()
         .specs
         .iter()
-        .filter(|spec| !spec.is_subcommand())
+        .filter(|spec| !spec.is_subcommand)
         .map(|spec| spec.full_name.clone())
         .collect();
     assert_eq!(ask("COMMAND COUNT"), Value::Integer(top_level.len() as i64));

@@ -42,6 +42,17 @@ check_field_ttl() {
     same 'the field ran out, and the hash with it' $'\n0' "$(cli HGET ns b; sleep 0.2; cli EXISTS ns)"
 }
 
+check_hints() {
+    local hint=(timeout -k 2 "$COMMAND_TIMEOUT_S" python3 ./hint.py "$COMPAT_PORT")
+    same 'a hint while typing' 'HGET key field' "$("${hint[@]}" 'HGET ')"
+    same 'what was typed is no part of it' 'HGET ns field' "$("${hint[@]}" 'HGET ns ')"
+    like 'choices and repetitions' '^SET key value \[NX ?\| ?XX\]' "$("${hint[@]}" 'SET ')"
+    same 'a subcommand' 'CONFIG GET parameter [parameter ...]' "$("${hint[@]}" 'CONFIG GET ')"
+    if ! lacks redis-8; then
+        like 'a command of Redis 8' '^HSETEX key .*FIELDS numfields field value \[field value \.\.\.\]' "$("${hint[@]}" 'HSETEX ')"
+    fi
+}
+
 check_generic() {
     cli FLUSHALL >/dev/null
     cli MSET a 1 b 2 >/dev/null
@@ -132,6 +143,7 @@ check_auth() {
 
 check_hashes_and_strings
 check_field_ttl
+check_hints
 check_generic
 check_piped_input
 check_modes

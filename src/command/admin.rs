@@ -68,7 +68,12 @@ fn shutdown(context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_
 }
 
 fn time(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let now_us = context.executor.server.store.clock.now_us();
+    let now_us = || context.executor.server.store.clock.now_us();
+    // In a script time stands still.
+    let now_us = match context.session.is_script {
+        true => *context.session.script_time_us.get_or_insert_with(now_us),
+        false => now_us(),
+    };
     reply.array(2);
     reply.bulk((now_us / 1_000_000).to_string().as_bytes());
     reply.bulk((now_us % 1_000_000).to_string().as_bytes());

@@ -182,7 +182,7 @@ fn error(_context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_>)
 fn listpack(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let (db, name) = (context.session.db, args.get(2));
     context.executor.view(db, context.session, |view| {
-        let header = view.header(name).ok_or(Error::NoSuchKey)?;
+        let header = view.unreaped(name).ok_or(Error::NoSuchKey)?;
         if !encoding(view, header).starts_with("listpack") {
             return Err(Error::plain("Not a listpack encoded object."));
         }
@@ -206,7 +206,7 @@ fn object(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
     let (db, name) = (context.session.db, args.get(2));
     let now_ms = context.executor.now_ms();
     let shown = context.executor.view(db, context.session, |view| {
-        let entry = view.header(name).ok_or(Error::NoSuchKey)?;
+        let entry = view.unreaped(name).ok_or(Error::NoSuchKey)?;
         let idle_s = entry.idle_s(view.settings().eviction.usage, now_ms);
         let len = dump_name(view, name)?.map_or(0, |payload| payload.len());
         let (lru, encoding) = ((now_ms / 1000).saturating_sub(idle_s), encoding(view, entry));

@@ -98,10 +98,7 @@ fn hgetall(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     check_all_fit(view, &pairs, |pair| bulk_bytes(pair.key) + bulk_bytes(pair.value))?;
 
     reply.map(pairs.count());
-    pairs.iter().for_each(|pair| {
-        reply.bulk(pair.key);
-        reply.value(pair.sendable());
-    });
+    pairs.each(|pair| reply.bulk_and_value(pair.key, pair.sendable()));
     Ok(())
 }
 
@@ -304,7 +301,7 @@ fn one_of_each(
     check_all_fit(view, &pairs, |pair| bulk_bytes(part(pair).bytes))?;
 
     reply.array(pairs.count());
-    pairs.iter().for_each(|pair| reply.value(part(pair)));
+    pairs.each(|pair| reply.value(part(pair)));
     Ok(())
 }
 

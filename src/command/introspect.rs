@@ -136,7 +136,7 @@ fn list(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn top_level() -> impl Iterator<Item = &'static Spec> {
-    table().specs.iter().filter(|spec| !spec.is_subcommand())
+    table().specs.iter().filter(|spec| !spec.is_subcommand)
 }
 
 /// Places of the keys of the command that stands in the arguments from the third on, and words for what

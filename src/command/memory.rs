@@ -108,7 +108,7 @@ fn usage(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     options.finish()?;
 
     match view.header(args.get(2)) {
-        Some(entry) => reply.count(entry.bytes()),
+        Some(entry) => reply.count(view.bytes(entry)),
         None => reply.null(),
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 use anyhow::bail;
 
 use super::redis::{self, Known};
-use super::{Command, FAMILIES, Family, Flags, Keys, Run, Touches, scripting, syntax};
+use super::{Command, FAMILIES, Family, Flags, Keys, PairKeys, Run, Touches, scripting, syntax};
 
 /// A row with what was derived from it.
 #[derive(Debug)]
@@ -22,8 +22,14 @@ pub struct Spec {
     pub keys: Keys,
     /// Where the key of a pair is, if it stands right behind the one name.
     pub pair_at: Option<usize>,
+    /// Where the keys of all pairs are that it names.
+    pub pair_keys: PairKeys,
+    /// Whether it makes the namespace one that is kept, or needs one.
+    pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether it stands under a container.
+    pub is_subcommand: bool,
     /// Whether scripts may not call it.
     pub is_refused_in_scripts: bool,
     /// Whether it runs while a script is busy.
@@ -58,11 +64,6 @@ impl Spec {
     /// Whether a pause of writes holds it up.
     pub fn may_replicate(&self) -> bool {
         self.is_write() || self.command.flags.may_replicate
-    }
-
-    /// Whether it stands under a container.
-    pub fn is_subcommand(&self) -> bool {
-        self.command.name.contains(' ')
     }
 
     /// Redis's names for its flags.
@@ -182,7 +183,10 @@ impl Table {
                     arity: syntax::arity(command),
                     keys,
                     pair_at,
+                    pair_keys: syntax::pair_keys(command),
+                    keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),
                     index,

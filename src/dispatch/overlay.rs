@@ -28,8 +28,8 @@ impl Executor<'_> {
         effects.notes.begin(self.effects.notes.are_taken());
         let mut overlay = Overlay::new(&self.held);
         let mut view = View::overlay(&mut overlay, &mut effects, access);
-        if matches!(spec.command.run, Run::Read(_)) && !spec.is_subcommand() {
-            view = view.noting_misses();
+        if matches!(spec.command.run, Run::Read(_)) && !spec.is_subcommand {
+            view.note_misses();
         }
         let result = match spec.command.run {
             Run::Read(handler) => handler(&view, args, reply),

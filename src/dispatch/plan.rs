@@ -24,10 +24,14 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// Nothing is known.
+    pub const UNKNOWN: Plan<'static> =
+        Plan { word: &[], spec: None, known: Known { name: None, key: None } };
+
     /// Looks a request up and hashes what it names.
     #[inline]
     pub fn new(store: &Store, args: Args<'a>) -> Plan<'a> {
-        Plan::after(&Plan::default(), store, args)
+        Plan::after(&Plan::UNKNOWN, store, args)
     }
 
     /// The same for the request behind another one, with which it often shares command and name.
@@ -77,6 +81,7 @@ impl Executor<'_> {
     /// Looks at requests that will be run next: takes the stripes of the first ones, and brings what
     /// they need into the processor's cache.
     pub fn look_ahead(&mut self, session: &Session, plans: &[Plan<'_>]) {
+        self.is_plain = self.finds_plain(session);
         if session.transaction.is_some() || self.over_overlay {
             return;
         }
@@ -87,14 +92,19 @@ impl Executor<'_> {
         self.release();
         // So that others find few stripes taken, however many threads do this.
         let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
-        let names = plans.iter().filter_map(|plan| plan.known.name);
-        let locked = self.held.lock_group(names, stripes_max);
-        if !self.server.store.turn.is_free() {
+        let store = &self.server.store;
+        let stripe = |plan: &Plan<'_>| {
+            let key = plan.known.key.map(|(_, hash)| hash);
+            store.stripe_for(plan.known.name, key)
+        };
+        let locked = self.held.lock_group(plans.iter().map(stripe), stripes_max);
+        if !store.turn.is_free() {
             self.release();
             return;
         }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
-        self.held.touch(session.db, plans[..locked].iter().map(|plan| plan.known));
+        let touched = plans[..locked].iter().map(|plan| (stripe(plan), plan.known));
+        self.held.touch(session.db, touched);
     }
 }

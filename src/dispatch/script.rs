@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use mlua::Value;
 
+use super::stripes::COMMANDS_PER_LOCK_MAX;
 use super::{Context, Executor};
 use crate::command::{self, Spec};
 use crate::error::{Error, Result};
@@ -288,7 +289,17 @@ impl Executor<'_> {
             }
             (false, 0) => self.release(),
             (false, 1) => {
-                self.lock(command::Keys::One(3), call.args, None)?;
+                let name = store.name(call.args.get(3));
+                self.under_lock += 1;
+                if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
+                    self.release();
+                    self.held.lock(name);
+                    self.under_lock = 1;
+                }
+                if !self.held.holds(name) {
+                    self.release();
+                    self.held.lock_names(std::iter::once(name));
+                }
             }
             (false, keys) => {
                 self.release();

@@ -1,7 +1,7 @@
 //! How long commands take: for commandstats, latency histograms, the slow log and the latency monitor.
 //!
 //! Reading a clock costs a few per cent of what a short command costs. So commands that are brief by
-//! nature are timed together, at most [`GROUP_MAX`] that were sent together, and each counts as its
+//! nature are counted and timed together, at most [`GROUP_MAX`] that were sent together, and each counts as its
 //! share; all others are timed one by one. When a group is slow, the one of it with the longest
 //! request stands for it, and for the next second every command is timed by itself, as it is when
 //! `slowlog-log-slower-than` is below [`GROUPS_FROM_NS`].
@@ -84,6 +84,11 @@ impl Stopwatch {
         }
     }
 
+    /// Whether every command is timed by itself.
+    pub(super) fn times_each(&self) -> bool {
+        self.times_each
+    }
+
     /// Whether a command is timed with those next to it.
     #[inline]
     pub(super) fn groups(&self, spec: &Spec) -> bool {
@@ -115,13 +120,21 @@ impl<'s> Executor<'s> {
         }
     }
 
-    /// Begins a command that is timed by itself; returns when.
+    /// Begins a command that is counted and timed by itself; returns when.
     #[inline]
-    pub(super) fn begin_timed(&mut self) -> u64 {
+    pub(super) fn begin_timed(&mut self, spec: &Spec) -> u64 {
+        self.count_group();
+        self.metrics.total_commands_processed.add(1);
+        self.metrics.calls[spec.index].add(1);
+        self.stopwatch.at_ns
+    }
+
+    /// Counts those of a group that have run so far.
+    #[inline]
+    pub(super) fn count_group(&mut self) {
         if self.stopwatch.len > 0 {
             self.end_group();
         }
-        self.stopwatch.at_ns
     }
 
     /// Ends it.
@@ -141,15 +154,17 @@ impl<'s> Executor<'s> {
         }
     }
 
-    /// Reads the clock, and gives each command of the group its share. Returns their time.
+    /// Reads the clock, counts the commands of the group, and gives each its share. Returns their time.
     fn end_group(&mut self) -> u64 {
         let now_ns = self.server.store.clock.monotonic_ns();
         let Stopwatch { at_ns, group, len, in_histogram, .. } = &mut self.stopwatch;
         let took_ns = now_ns.saturating_sub(*at_ns);
         let each_ns = took_ns / (*len).max(1) as u64;
+        self.metrics.total_commands_processed.add(*len as u64);
         for same in group[..*len].chunk_by(|a, b| a == b) {
-            let times = &self.metrics.times[usize::from(same[0])];
-            times.add(each_ns, same.len() as u64, *in_histogram);
+            let (index, count) = (usize::from(same[0]), same.len() as u64);
+            self.metrics.calls[index].add(count);
+            self.metrics.times[index].add(each_ns, count, *in_histogram);
         }
         (*at_ns, *len) = (now_ns, 0);
         took_ns

@@ -269,8 +269,9 @@ impl Effects {
         const SHORT_LEN_MAX: usize = 0x7f;
         if deadline_ms == NEVER && fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
             self.bytes.reserve(3 + N + N * SHORT_LEN_MAX);
-            self.bytes.extend_from_slice(&[kind, cause, db]);
-            self.bytes.extend_from_slice(&fields.map(|field| field.len() as u8));
+            let mut front = [kind, cause, db, 0, 0, 0];
+            front[3..3 + N].copy_from_slice(&fields.map(|field| field.len() as u8));
+            self.bytes.extend_from_slice(&front[..3 + N]);
             fields.iter().for_each(|field| append(&mut self.bytes, field));
             return;
         }

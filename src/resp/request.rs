@@ -25,7 +25,7 @@ const HEADER_LINE_MAX_BYTES: usize = 64 * 1024;
 /// No header line that is a number is longer: type byte, sign, 19 digits, CR.
 const HEADER_LINE_USUAL_BYTES: usize = 22;
 /// No bulk that is read the fast way is longer.
-const SHORT_BULK_MAX_BYTES: usize = 99;
+pub(super) const SHORT_BULK_MAX_BYTES: usize = 99;
 /// A span's fields are 32 bits wide; the parser looks at no byte beyond.
 const POSITION_MAX: usize = u32::MAX as usize;
 /// Spans and inline bytes whose memory an idle parser may keep.
@@ -42,11 +42,13 @@ pub struct Span {
 
 impl Span {
     /// Both numbers must be at most `POSITION_MAX`, as every position in a clipped buffer is.
+    #[inline]
     pub(super) fn new(start: usize, len: usize) -> Span {
         Span { start: start as u32, len: len as u32 }
     }
 
-    fn range(self) -> Range<usize> {
+    #[inline]
+    pub(super) fn range(self) -> Range<usize> {
         let start = self.start as usize;
         start..start + self.len as usize
     }
@@ -60,6 +62,7 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
+    #[inline]
     pub(super) fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
         Args { bytes, spans }
     }
@@ -69,6 +72,7 @@ impl<'a> Args<'a> {
     }
 
     /// The number of arguments; never 0 after [`Parsed::Request`].
+    #[inline]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
@@ -188,6 +192,12 @@ impl RequestParser {
     #[inline]
     pub fn is_inline(&self) -> bool {
         self.is_inline
+    }
+
+    /// Whether no request is begun.
+    #[inline]
+    pub fn is_at_rest(&self) -> bool {
+        self.args_left == 0 && self.scanned == 0
     }
 
     /// Of an incomplete request, which is all of `buf`: the bytes of its whole arguments, and of the
@@ -435,17 +445,23 @@ impl RequestParser {
     }
 }
 
-/// A complete bulk whose length has one or two digits, the case that must be fast; all others are `bulk_header`'s.
+/// A complete bulk whose length has one or two digits, the case that must be fast; all others are `bulk_header`'s, and
+/// so is the last one of a buffer if it is the shortest that there can be.
 #[inline(always)]
-fn short_bulk(buf: &[u8], at: usize) -> Option<Span> {
-    let digit = |byte: u8| usize::from(byte - b'0');
-    let (start, len) = match *buf.get(at..)?.first_chunk()? {
-        // No digit may follow a leading zero.
-        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n'] => {
-            (at + 5, digit(tens) * 10 + digit(ones))
-        }
-        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', _] => (at + 4, digit(ones)),
-        _ => return None,
+pub(super) fn short_bulk(buf: &[u8], at: usize) -> Option<Span> {
+    /// `$`, then one digit or two, CR and LF; the bytes from the lowest of a word on.
+    const ONE_DIGIT: [u64; 2] = [0x0a0d_0024, 0xffff_00ff];
+    const TWO_DIGITS: [u64; 2] = [0x0a_0d00_0024, 0xff_ff00_00ff];
+    let head = u64::from_le_bytes(*buf.get(at..)?.first_chunk()?);
+    let digit = |at: u32| ((head >> (8 * at)) as u8).wrapping_sub(b'0');
+    let (start, len) = if head & ONE_DIGIT[1] == ONE_DIGIT[0] && digit(1) <= 9 {
+        (at + 4, usize::from(digit(1)))
+    // No digit may follow a leading zero.
+    } else if head & TWO_DIGITS[1] == TWO_DIGITS[0] && (1..=9).contains(&digit(1)) && digit(2) <= 9
+    {
+        (at + 5, usize::from(digit(1)) * 10 + usize::from(digit(2)))
+    } else {
+        return None;
     };
     let end = buf.get(start + len..)?.first_chunk()?;
     (end == b"\r\n").then(|| Span::new(start, len))

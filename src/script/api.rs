@@ -212,7 +212,11 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
         return Err(ended());
     }
     let _unlimited = Unlimited::new(lua);
-    convert::from_reply(lua, &host.reply.borrow().to_vec())
+    let reply = host.reply.borrow();
+    match reply.without_values() {
+        Some(bytes) => convert::from_reply(lua, bytes),
+        None => convert::from_reply(lua, &reply.to_vec()),
+    }
 }
 
 /// Whether the script's client may run a command.

@@ -76,6 +76,11 @@ impl<'r> Reader<'r> {
                 None => Ok(Value::Boolean(false)),
             },
             b'%' => self.map(length(line).unwrap_or(0)),
+            // Attributes say something about the value behind them.
+            b'|' => {
+                self.map(length(line).unwrap_or(0))?;
+                self.value()
+            }
             b'~' => self.set(length(line).unwrap_or(0)),
             b'#' => Ok(Value::Boolean(line == b"t")),
             b',' => self.single("double", double(line)),

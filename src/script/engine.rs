@@ -11,7 +11,7 @@ use std::time::Duration;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use mlua::chunk::ChunkMode;
-use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::api::message;
 use super::flags::Flags;
@@ -55,9 +55,6 @@ pub struct Engine {
     /// See [`Scripts::forgotten`]: what was forgotten before is not here any more.
     forgotten: u64,
     run: Function,
-    globals: Table,
-    keys: LuaString,
-    argv: LuaString,
     /// Libraries that are loaded here, and their functions.
     pub libraries: Libraries,
     /// Lets code see what libraries find while they are loaded, or not.
@@ -112,12 +109,10 @@ impl Engine {
         let host = Rc::new(Host::new(&lua).map_err(anyhow_of)?);
         let build = || {
             let loading = library::redis(&lua, &host)?;
-            sandbox::build(&lua, api::redis(&lua, &host)?, loading)
+            sandbox::build(&lua, api::redis(&lua, &host)?, loading, host.functions.table())
         };
         let sandbox = build().map_err(anyhow_of)?;
         set_hook(&lua, &host).map_err(anyhow_of)?;
-        let names = [lua.create_string("KEYS"), lua.create_string("ARGV")];
-        let [keys, argv] = names.map(|name| name.map_err(anyhow_of));
         let stack = DefaultStack::new(STACK_BYTES)?;
         Ok(Engine {
             stack: Coroutine::with_stack(stack, stack_of(lua.clone(), host.clone())),
@@ -127,9 +122,6 @@ impl Engine {
             by_sha: HashMap::default(),
             forgotten: 0,
             run: sandbox.run,
-            globals: sandbox.globals,
-            keys: keys?,
-            argv: argv?,
             libraries: Libraries::default(),
             set_loading: sandbox.set_loading,
         })
@@ -215,16 +207,8 @@ impl Engine {
         let prepared = || -> mlua::Result<Vec<Value>> {
             let lists = [list(&self.lua, keys)?, list(&self.lua, args)?];
             let [keys, args] = lists.map(Value::Table);
-            let function = Value::Function(compiled.function.get()?);
-            if compiled.script.is_some() {
-                self.globals.raw_set(&self.keys, keys)?;
-                self.globals.raw_set(&self.argv, args)?;
-                return Ok(vec![function]);
-            }
-            // Functions get them as arguments, and must not see those of the last script.
-            self.globals.raw_set(&self.keys, Value::Nil)?;
-            self.globals.raw_set(&self.argv, Value::Nil)?;
-            Ok(vec![function, keys, args])
+            let place = Value::Number(compiled.function.place() as f64);
+            Ok(vec![place, keys, args, Value::Boolean(compiled.script.is_some())])
         };
         let args = prepared().map_err(|error| Error::plain(message(&error)))?;
         self.begin(args);
@@ -377,7 +361,11 @@ fn set_hook(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
 fn list<'a>(lua: &Lua, items: impl ExactSizeIterator<Item = &'a [u8]>) -> mlua::Result<Table> {
     let table = lua.create_table_with_capacity(items.len(), 0)?;
     for item in items {
-        table.raw_push(lua.create_string(item)?)?;
+        // Text goes to Lua without a reference to it on the way.
+        match std::str::from_utf8(item) {
+            Ok(text) => table.raw_push(text)?,
+            Err(_) => table.raw_push(lua.create_string(item)?)?,
+        }
     }
     Ok(table)
 }

@@ -94,6 +94,11 @@ impl Functions {
         Ok(Functions(Rc::new((lua.create_table()?, RefCell::default()))))
     }
 
+    /// The table that they are in.
+    pub fn table(&self) -> &Table {
+        &self.0.0
+    }
+
     /// Keeps a function.
     ///
     /// # Errors
@@ -113,12 +118,9 @@ impl Functions {
 }
 
 impl Stored {
-    /// The function.
-    ///
-    /// # Errors
-    /// When memory is used up.
-    pub fn get(&self) -> mlua::Result<Function> {
-        self.functions.0.0.raw_get(self.place)
+    /// Where it is in the table.
+    pub fn place(&self) -> usize {
+        self.place
     }
 }
 

@@ -221,14 +221,19 @@ end
 
 local handler = native.handler
 
--- Runs a function; returns whether all went well, and its value or the error as a table.
-local function run(f, keys, args)
-  if keys == nil then
+-- Runs a function, or the one that is kept at this place. Scripts find keys and arguments as globals;
+-- functions get them, and must not see those of the last script. Returns whether all went well, and a
+-- value or the error as a table.
+local function run(f, keys, args, is_script)
+  f = native.functions[f] or f
+  if is_script then
+    globals.KEYS, globals.ARGV = keys, args
     return xpcall(f, handler)
   end
+  globals.KEYS, globals.ARGV = nil, nil
   return xpcall(function()
     return f(keys, args)
   end, handler)
 end
 
-return run, globals, set_loading
+return run, set_loading

@@ -12,11 +12,9 @@ use super::{bit, cjson, cmsgpack, pack};
 
 /// What a new Lua is run with.
 pub struct Sandbox {
-    /// Runs a function: `run(f)` or `run(f, keys, arguments)`. Returns whether all went well, and a
-    /// value or an error table.
+    /// Runs a function, given as such or by its place among those that are kept: `run(f, keys, arguments,
+    /// is_script)`. Returns whether all went well, and a value or an error table.
     pub run: Function,
-    /// The table behind the globals, which scripts can not reach.
-    pub globals: Table,
     /// `set_loading(true)` until `set_loading(false)`: code sees only what libraries find while they
     /// are loaded.
     pub set_loading: Function,
@@ -26,8 +24,8 @@ pub struct Sandbox {
 const PRELUDE: &str = "=prelude";
 
 /// Builds the sandbox. `redis` is the table of that name, `loading` the one that libraries find while
-/// they are loaded.
-pub fn build(lua: &Lua, redis: Table, loading: Table) -> mlua::Result<Sandbox> {
+/// they are loaded, `functions` those that are kept.
+pub fn build(lua: &Lua, redis: Table, loading: Table, functions: &Table) -> mlua::Result<Sandbox> {
     let globals = lua.globals();
     globals.raw_set("redis", redis)?;
     globals.raw_set("bit", bit::library(lua)?)?;
@@ -39,9 +37,10 @@ pub fn build(lua: &Lua, redis: Table, loading: Table) -> mlua::Result<Sandbox> {
     native.raw_set("handler", lua.create_function(explain)?)?;
     native.raw_set("math", math(lua)?)?;
     native.raw_set("loading", loading)?;
+    native.raw_set("functions", functions)?;
     let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
-    let (run, globals, set_loading) = prelude.into_function()?.call((globals, native))?;
-    Ok(Sandbox { run, globals, set_loading })
+    let (run, set_loading) = prelude.into_function()?.call((globals, native))?;
+    Ok(Sandbox { run, set_loading })
 }
 
 /// An error as scripts see it: those that Rust raised become a string or a table.

@@ -6,6 +6,7 @@
 //! replies then gather behind those that wait, until there are too many. It knows frames and sockets;
 //! commands, sessions and stripes are the executor's matter.
 
+mod batch;
 mod hold;
 mod send;
 
@@ -19,17 +20,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use batch::Batch;
+
 use super::Server;
 use super::certificate;
 use super::clients::{Client, Flag};
 use super::stream::Stream;
 use super::worker::{INPUT_BYTES, Worker};
-use crate::dispatch::{Executor, Plan};
-use crate::error::Error;
 use crate::output::Output;
 use crate::reply::Reply;
-use crate::resp::ahead::{AHEAD_MAX, Ahead};
-use crate::resp::request::{Limits, Parsed, ProtocolError, RequestParser};
+use crate::resp::request::RequestParser;
 use crate::session::Session;
 use crate::store::turn::Wait;
 
@@ -293,164 +293,5 @@ impl Connection {
                 self.output = output;
             }
         });
-    }
-}
-
-/// What has arrived on a connection, and what it takes to run it.
-struct Batch<'b, 's> {
-    executor: &'b mut Executor<'s>,
-    session: &'b mut Session,
-    parser: &'b mut RequestParser,
-    ahead: &'b mut Ahead,
-    limits: &'b Limits,
-    input: &'b [u8],
-    output: &'b mut Output,
-    /// Bytes of `output` after which no more is run.
-    output_max: usize,
-    replies: &'b mut usize,
-    /// Bytes that are still to come of the last request, at least.
-    missing: &'b mut usize,
-    pushed: &'b mut Vec<Range<usize>>,
-}
-
-/// Why looking ahead ended.
-enum Found {
-    /// There may be more requests.
-    More,
-    /// An inline request stands at this place and takes so many bytes. The parser has its arguments.
-    Inline(usize, usize),
-    /// No complete request is left; what begins at this place may be one when more arrives.
-    Rest(usize),
-    /// These bytes are no request.
-    Wrong(ProtocolError),
-}
-
-impl Batch<'_, '_> {
-    /// Runs requests until the input holds no complete one or enough output has gathered. Returns
-    /// the bytes used, and whether a complete request may be left.
-    fn run(mut self) -> (usize, bool) {
-        let mut used = 0;
-        while !self.is_held_up() {
-            if self.output.len() >= self.output_max {
-                return (used, true);
-            }
-            let found = self.find(used);
-            let is_done = self.run_ahead(&mut used);
-            let requests = self.ahead.iter(self.input).map(|(args, _)| args);
-            self.executor.lap(self.session, requests);
-            if self.session.should_close {
-                break;
-            }
-            if !is_done || self.is_held_up() {
-                // What was found behind `used` will be looked for again.
-                self.parser.forget();
-                *self.missing = 0;
-                return (used, true);
-            }
-            match found {
-                Found::More => {}
-                Found::Inline(at, len) => {
-                    let args = self.parser.args(&self.input[at..]);
-                    let reply = &mut Reply::resp(self.output, self.session.resp3);
-                    let before = reply.mark();
-                    self.executor.execute(self.session, args, reply);
-                    *self.replies += usize::from(reply.mark() != before);
-                    if !self.executor.is_parked {
-                        used = at + len;
-                    }
-                    Self::collect_mail(self.executor, self.session, self.output, self.pushed);
-                }
-                Found::Rest(at) => return (at, false),
-                Found::Wrong(error) => {
-                    if error == ProtocolError::TooBigRequest {
-                        self.executor.server.clients.too_large_queries.fetch_add(1, Relaxed);
-                    }
-                    if let Some(text) = error.reply() {
-                        let error = Error::plain(text);
-                        Reply::resp(self.output, self.session.resp3).error(&error);
-                        *self.replies += 1;
-                    }
-                    self.session.should_close = true;
-                }
-            }
-        }
-        match self.session.should_close {
-            true => (self.input.len(), false),
-            false => (used, true),
-        }
-    }
-
-    /// Whether nothing more may run now: the session ends, or waits for a script.
-    fn is_held_up(&self) -> bool {
-        self.session.should_close || self.session.is_in_script || self.executor.is_parked
-    }
-
-    /// Finds the next requests.
-    fn find(&mut self, mut at: usize) -> Found {
-        self.ahead.clear();
-        // AUTH changes the limits of the request behind it.
-        let (limits, most) = if self.session.identity.is_authenticated() {
-            (self.limits, AHEAD_MAX)
-        } else {
-            (&Limits::UNAUTHENTICATED, 1)
-        };
-        while self.ahead.len() < most {
-            let input = &self.input[at..];
-            match self.parser.parse(input, limits) {
-                Ok(Parsed::Request { consumed }) if self.parser.is_inline() => {
-                    return Found::Inline(at, consumed);
-                }
-                Ok(Parsed::Request { consumed }) => {
-                    self.ahead.push(self.parser.args(input), at, at + consumed);
-                    at += consumed;
-                }
-                Ok(Parsed::Incomplete { consumed, need_at_least }) => {
-                    *self.missing = need_at_least;
-                    return Found::Rest(at + consumed);
-                }
-                Err(error) => return Found::Wrong(error),
-            }
-        }
-        Found::More
-    }
-
-    /// Runs what was found; `false` if output or the session's end stopped it before the last.
-    fn run_ahead(&mut self, used: &mut usize) -> bool {
-        let mut plans = [Plan::default(); AHEAD_MAX];
-        let mut last = Plan::default();
-        for ((args, _), plan) in self.ahead.iter(self.input).zip(&mut plans) {
-            last = Plan::after(&last, &self.executor.server.store, args);
-            *plan = last;
-        }
-        self.executor.look_ahead(self.session, &plans[..self.ahead.len()]);
-        for ((args, end), plan) in self.ahead.iter(self.input).zip(&plans) {
-            if self.is_held_up() || self.output.len() >= self.output_max {
-                return false;
-            }
-            let reply = &mut Reply::resp(self.output, self.session.resp3);
-            let before = reply.mark();
-            self.executor.execute_planned(self.session, args, plan, reply);
-            *self.replies += usize::from(reply.mark() != before);
-            if self.executor.is_parked {
-                return false;
-            }
-            *used = end;
-            Self::collect_mail(self.executor, self.session, self.output, self.pushed);
-        }
-        true
-    }
-
-    /// What a command has sent to its own client follows its reply.
-    #[inline]
-    fn collect_mail(
-        executor: &mut Executor<'_>,
-        session: &mut Session,
-        output: &mut Output,
-        pushed: &mut Vec<Range<usize>>,
-    ) {
-        if session.is_listening {
-            executor.send(session);
-            session.collect_mail(output, pushed);
-        }
     }
 }

@@ -121,13 +121,16 @@ impl Worker {
         self.refresh();
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let effects = std::mem::take(&mut self.effects);
-        let mut executor =
-            Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random)
-                .of_client(session.client.id);
-        session.client.active_ms.store(executor.now_ms(), Relaxed);
-        let result = batch(&mut executor, session, &self.limits);
         let before = session.seen.wrote;
-        self.effects = executor.finish(session);
+        let result = {
+            let mut executor =
+                Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random);
+            executor.set_client(session.client.id);
+            session.client.active_ms.store(executor.now_ms(), Relaxed);
+            let result = batch(&mut executor, session, &self.limits);
+            self.effects = executor.finish(session);
+            result
+        };
         if session.seen.wrote != before && self.server.store.journal.keeps() {
             self.call_writer();
         }

@@ -23,6 +23,7 @@ use super::captured::Body;
 use super::name::NameEntry;
 use super::pairs::PairsRef;
 use super::slice::measured;
+use super::spread::{first_hash_after, part_of};
 use super::{DATABASES, Hasher, Held, STRIPES, Store, Stripe, stripe_of};
 use crate::journal::Lsn;
 use crate::journal::effect::{Decoder, Effect};
@@ -74,8 +75,8 @@ pub(super) struct State {
 }
 
 /// A stripe that was void so often is captured in one slice. After so many namespaces that were void, nobody
-/// changes the next ones until they are captured: who copies large namespaces over one another all the time
-/// holds up others by that as long as by this.
+/// changes the next ones until they are captured, if one lock is enough for that: who copies large
+/// namespaces over one another all the time holds up others by that as long as by this.
 const VOIDS_MAX: usize = 3;
 
 type Place = (usize, Box<[u8]>);
@@ -220,6 +221,9 @@ impl<'s> Capture<'s> {
         let name = store.name(bytes);
         let stripe = store.lock_in_turn(stripe_of(name.hash));
         let lsn = stripe.lsn;
+        let is_spread = stripe.entry(*db, name).is_some_and(NameEntry::is_spread);
+        let len_of_parts = if is_spread { store.len_of_parts(*db, name) } else { 0 };
+        // Those who hold parts take this, too: it comes last.
         let mut progress = store.capture.progress.lock();
         // It may have got another name before its stripe was taken.
         if !progress.pending.remove(&place) {
@@ -234,11 +238,12 @@ impl<'s> Capture<'s> {
             }
             Some(entry) if self.is_large(entry) => {
                 to.push_header(*db, entry);
-                to.push_number(entry.pairs().map_or(0, |pairs| pairs.len()) as u64);
+                let len = entry.pairs().map_or(0, |pairs| pairs.len()) + len_of_parts;
+                to.push_number(len as u64);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;
-                if self.voids >= VOIDS_MAX {
+                if self.voids >= VOIDS_MAX && !is_spread {
                     self.holding = Some(stripe);
                     return Some((Piece::LateNamespace, lsn));
                 }
@@ -255,17 +260,29 @@ impl<'s> Capture<'s> {
     fn is_large(&self, entry: &NameEntry) -> bool {
         match entry.pairs() {
             Ok(PairsRef::Many(table)) => table.bytes() > self.slices.whole_bytes_max,
-            _ => false,
+            _ => entry.is_spread(),
         }
     }
 
     /// Some pairs of the current namespace.
     fn pairs_slice(&mut self, place: Place, to: &mut Body) -> (Piece, Lsn) {
         let store = self.store;
-        let name = store.name(&place.1);
+        let (db, name) = (place.0, store.name(&place.1));
+        let mut number = stripe_of(name.hash);
         let held = self.holding.take();
         let is_held = held.is_some();
-        let stripe = held.unwrap_or_else(|| store.lock_in_turn(stripe_of(name.hash)));
+        let mut stripe = held.unwrap_or_else(|| store.lock_in_turn(number));
+        while stripe.entry(db, name).is_some_and(NameEntry::is_spread) {
+            drop(stripe);
+            number = part_of(self.pairs_from);
+            stripe = store.lock_in_turn(number);
+            if stripe.entry(db, name).is_none() {
+                // It was put together, or is gone.
+                drop(stripe);
+                number = stripe_of(name.hash);
+                stripe = store.lock_in_turn(number);
+            }
+        }
         let lsn = stripe.lsn;
         let mut progress = store.capture.progress.lock();
         if progress.current.as_ref() != Some(&place) {
@@ -278,8 +295,7 @@ impl<'s> Capture<'s> {
             self.voids += 1;
             return (Piece::VoidNamespace, lsn);
         }
-        let entry = stripe.dbs[place.0].names.get(name.hash, name.bytes);
-        let pairs = entry.and_then(|entry| entry.pairs().ok());
+        let pairs = stripe.entry(db, name).and_then(|entry| entry.pairs().ok());
         let scanned = match pairs {
             Some(PairsRef::Many(table)) => {
                 let mut last = None;
@@ -297,10 +313,13 @@ impl<'s> Capture<'s> {
                 few.iter().for_each(|pair| to.push_pair(&pair));
                 ControlFlow::Continue(())
             }
-            None => ControlFlow::Continue(()),
+            Some(PairsRef::Parts(_)) | None => ControlFlow::Continue(()),
         };
         if scanned.is_continue() {
-            progress.current = None;
+            match first_hash_after(number) {
+                Some(hash) if number >= STRIPES => self.pairs_from = hash,
+                _ => progress.current = None,
+            }
         } else if is_held {
             self.holding = Some(stripe);
         }

@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 use super::usage::Usage;
 use super::view::{Known, View};
 use super::{
-    Access, DATABASES, Db, Held, NEVER, NameEntry, Padded, STRIPES, Settings, Store, Stripe,
-    stripe_of,
+    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe, stripe_of,
 };
 use crate::journal::effect::Effects;
 
@@ -24,7 +23,8 @@ const POOL_LEN_MAX: usize = 16;
 /// Names looked at for each one that is sampled, once there is a candidate at all.
 const LOOKS_PER_SAMPLE: usize = 16;
 /// What the stripes take when nothing is in them.
-pub(super) const EMPTY_BYTES: usize = STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+pub(super) const EMPTY_BYTES: usize =
+    (STRIPES + PARTS) * size_of::<Padded>() + STRIPES * DATABASES * size_of::<Db>();
 
 /// Which names go when memory is short (maxmemory-policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +193,9 @@ impl Store {
                 let before = sampled.len();
                 for from in [begin | within, begin] {
                     let looks = self.look(names, eviction, from, &mut |entry| {
+                        if entry.is_spread() {
+                            self.gather_use(db, entry, eviction.usage, now_ms);
+                        }
                         sampled.push(Candidate {
                             score: eviction.policy.score(entry, eviction.usage, now_ms),
                             db,
@@ -239,21 +242,13 @@ impl Store {
     fn evict(&self, policy: Policy, candidate: &Candidate, now_ms: u64) -> bool {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
-        held.lock(name);
+        held.lock_whole(name);
         if !self.turn.is_free() {
             return false;
         }
         let now_ms = held.settle_now_ms(now_ms);
         let mut effects = Effects::default();
-        let access = Access {
-            db: candidate.db,
-            now_ms,
-            random_seed: 0,
-            touch: false,
-            used_ms: now_ms,
-            settings: &Settings::NONE,
-            user: None,
-        };
+        let access = Access::of(candidate.db, now_ms);
         let known = Known { name: Some(name), key: None };
         let mut view = View::live(&mut held, &mut effects, access, known);
         let is_there = view.header(&candidate.name).is_some_and(|entry| policy.allows(entry));
@@ -274,7 +269,7 @@ impl Memory {
 
     /// Counts what a stripe takes now.
     pub fn account(&self, stripe: &mut Stripe) {
-        let bytes: usize = stripe.dbs.iter().map(|db| db.names.bytes()).sum();
+        let bytes = stripe.bytes();
         let grown = bytes as isize - stripe.counted_bytes as isize;
         stripe.counted_bytes = bytes;
         self.used_bytes.fetch_add(grown, Relaxed);

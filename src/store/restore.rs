@@ -83,7 +83,7 @@ impl<'s> Restore<'s> {
             if self.held.get(db, name).is_some() {
                 return Err(Damaged);
             }
-            self.held.insert(db, name, entry);
+            self.held.insert(db, name, entry.into());
         }
         self.end_turn(len);
         Ok(())
@@ -243,7 +243,7 @@ impl<'s> Restore<'s> {
                 self.clear(db, &name);
                 if let Some(mut entry) = entry {
                     entry.end_of_pairs();
-                    self.held.insert(db, self.store.name(&name), entry);
+                    self.held.insert(db, self.store.name(&name), entry.into());
                 }
             }
         }

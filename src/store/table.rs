@@ -38,15 +38,15 @@ pub trait Rehash: Copy {
 #[derive(Debug)]
 pub struct Table<H> {
     /// Leading hash bits that are the same for every entry, because they chose this table.
-    skip_bits: u8,
+    pub(super) skip_bits: u8,
     /// `log2` of the directory's length.
-    depth: u8,
-    len: usize,
+    pub(super) depth: u8,
+    pub(super) len: usize,
     /// Bytes of the segments' slots and heaps.
-    segment_bytes: usize,
-    min_deadline_ms: u64,
-    directory: Vec<u32>,
-    segments: Blocks<Segment<H>>,
+    pub(super) segment_bytes: usize,
+    pub(super) min_deadline_ms: u64,
+    pub(super) directory: Vec<u32>,
+    pub(super) segments: Blocks<Segment<H>>,
     free: Vec<u32>,
 }
 
@@ -267,7 +267,7 @@ impl<H: Heap> Table<H> {
     }
 
     /// Segments in hash order, each once.
-    fn ordered(&self) -> impl Iterator<Item = &Segment<H>> {
+    pub(super) fn ordered(&self) -> impl Iterator<Item = &Segment<H>> {
         let directory = &self.directory;
         (0..directory.len())
             .filter(move |&i| i == 0 || directory[i] != directory[i - 1])

@@ -35,7 +35,7 @@ pub fn decode(rest: &mut &[u8]) -> Value {
     let line = String::from_utf8_lossy(line).into_owned();
     let count = || line.parse::<i64>().expect("a number");
     match kind {
-        b'+' => Value::Simple(line),
+        b'(' | b'+' => Value::Simple(line),
         b'-' => Value::Error(line),
         b':' => Value::Integer(count()),
         b'_' => Value::Null,
