@@ -49,14 +49,15 @@ fn bitfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     let old_len = old.map_or(0, <[u8]>::len);
     let mut bits = old.unwrap_or_default().to_vec();
     bits.resize(old_len.max(end_bits.div_ceil(8)), 0);
-    let mut has_changed = bits.len() > old_len;
+    let (has_grown, mut has_changed) = (bits.len() > old_len, false);
     let answers: Vec<Option<i64>> =
-        operations.iter().map(|of| of.run(&mut bits, &mut has_changed)).collect();
-    if has_changed {
+        operations.iter().map(|of| of.run(&mut bits, has_grown, &mut has_changed)).collect();
+    if has_changed || has_grown {
         let written = operations.iter().filter(|of| of.action.writes());
         let first = written.map(Operation::first_byte).min().unwrap_or(0);
         let changed = &bits[first..end_bits.div_ceil(8)];
-        view.patch_string(name, first, changed, Cause::Setbit);
+        let cause = if has_changed { Cause::Setbit } else { Cause::Grown };
+        view.patch_string(name, first, changed, cause);
     }
     reply.array(answers.len());
     for answer in answers {
@@ -225,7 +226,7 @@ impl Operation {
     }
 
     /// Its answer; `None` if the number does not fit and that is to fail.
-    fn run(&self, bits: &mut [u8], has_changed: &mut bool) -> Option<i64> {
+    fn run(&self, bits: &mut [u8], has_grown: bool, has_changed: &mut bool) -> Option<i64> {
         let old = self.read(bits);
         let wanted = match self.action {
             Action::Get => return Some(old),
@@ -244,7 +245,7 @@ impl Operation {
             Overflow::Fail => return None,
         };
         self.write(bits, new);
-        *has_changed |= new != old;
+        *has_changed |= has_grown || new != old;
         Some(if matches!(self.action, Action::Set(_)) { old } else { new })
     }
 }

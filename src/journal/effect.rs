@@ -128,12 +128,14 @@ causes! {
     Emptied = "del",
     /// NAMESPACE LIMIT. Nobody is notified.
     Limited = "limited",
+    /// BITFIELD made a string longer, but what it was to write did not fit. Nobody is notified, as in Redis.
+    Grown = "grown",
 }
 
 impl Cause {
     /// Whether it edits a string's bytes where they are, after which Redis calls it `raw`.
     pub fn edits_bytes(self) -> bool {
-        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd)
+        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd | Cause::Grown)
     }
 }
 

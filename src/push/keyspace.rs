@@ -304,6 +304,7 @@ fn class_of(cause: Cause) -> Option<Class> {
         | Cause::Flush
         | Cause::Function
         | Cause::Limited
+        | Cause::Grown
         | Cause::Kept => return None,
     })
 }

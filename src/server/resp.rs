@@ -240,6 +240,11 @@ impl Connection {
 
     /// Runs requests at the start of `input`; returns the bytes that are done with.
     fn run(&mut self, worker: &mut Worker, input: &[u8]) -> usize {
+        // What was sent to this client before these requests were read stands before their replies: who had a
+        // reply of the sender's, and then asks here, must find it.
+        if self.session.client.mailbox.has_mail() {
+            self.session.collect_mail(&mut worker.output, &mut self.pushed);
+        }
         let mut output = std::mem::take(&mut worker.output);
         let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;
