@@ -213,6 +213,7 @@ impl Restore<'_> {
             | Effect::DeletePair { db, name, .. }
             | Effect::PairDeadline { db, name, .. }
             | Effect::PutString { db, name, .. }
+            | Effect::PatchString { db, name, .. }
             | Effect::DropName { db, name }
             | Effect::NameDeadline { db, name, .. }
             | Effect::Keep { db, name } => {
