@@ -11,7 +11,7 @@ use crate::journal::effect::Cause;
 use crate::number::parse_i64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
-use crate::store::{NewDeadline, Settings, View};
+use crate::store::{Settings, View};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "bitmap", category: "bitmap", commands: COMMANDS };
@@ -52,10 +52,12 @@ fn bitfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     let (has_grown, mut has_changed) = (bits.len() > old_len, false);
     let answers: Vec<Option<i64>> =
         operations.iter().map(|of| of.run(&mut bits, has_grown, &mut has_changed)).collect();
-    if has_changed {
-        view.put_string(name, &bits, NewDeadline::Keep, Cause::Setbit);
-    } else if has_grown {
-        view.put_string(name, &bits, NewDeadline::Keep, Cause::Grown);
+    if has_changed || has_grown {
+        let written = operations.iter().filter(|of| of.action.writes());
+        let first = written.map(Operation::first_byte).min().unwrap_or(0);
+        let changed = &bits[first..end_bits.div_ceil(8)];
+        let cause = if has_changed { Cause::Setbit } else { Cause::Grown };
+        view.patch_string(name, first, changed, cause);
     }
     reply.array(answers.len());
     for answer in answers {
@@ -192,6 +194,10 @@ impl Width {
 impl Operation {
     fn end_bits(&self) -> usize {
         self.offset + self.width.bits as usize
+    }
+
+    fn first_byte(&self) -> usize {
+        self.offset / 8
     }
 
     fn read(&self, bits: &[u8]) -> i64 {

@@ -206,7 +206,9 @@ impl Publications {
                     self.add_cause(cause, db, name);
                 }
             }
-            Effect::Keep { db, name } => self.add_cause(cause, db, name),
+            Effect::Keep { db, name } | Effect::PatchString { db, name, .. } => {
+                self.add_cause(cause, db, name);
+            }
             Effect::Rename { db, name, to } if name != to => {
                 self.add(Class::New, "new", db, to);
                 self.add(Class::Generic, "rename_from", db, name);

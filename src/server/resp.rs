@@ -140,7 +140,10 @@ impl Connection {
             if !self.output.is_empty() && !self.has_passed {
                 // All that are ready now are read and run before the first of them is answered: a
                 // client that waits for several answers then wakes up once, and sending to it costs
-                // less while it is awake.
+                // less while it is awake. If the answer has to wait anyway, it waits at the gate.
+                if Worker::with(|worker| worker.must_wait(self.session.seen)) {
+                    continue;
+                }
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
