@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
 use super::limits::Limits;
-use super::met::{Met, meet_name};
+use super::met::meet_name;
 use super::name::{Kind, Name, NameEntry};
 use super::names::Names;
 use super::namespace::{Walk, from_cursor};
@@ -102,7 +102,6 @@ pub struct View<'a> {
     pub(super) access: Access<'a>,
     random: Cell<u64>,
     lookups: Cell<Lookups>,
-    pub(super) met: Met,
     /// Whether listeners are told of names that are not there.
     notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
@@ -177,7 +176,6 @@ impl<'a> View<'a> {
             access,
             random,
             lookups: Cell::default(),
-            met: Cell::default(),
             notes_misses: false,
             known,
             limits,
@@ -290,7 +288,13 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
         let pairs = entry.pairs()?;
-        Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry, met: &self.met })
+        Ok(Pairs {
+            pairs,
+            hasher: self.hasher,
+            now_ms: self.access.now_ms,
+            entry,
+            met: &self.effects.met,
+        })
     }
 
     /// The header of a name that exists for Redis clients, without counting as access.
@@ -349,7 +353,7 @@ impl<'a> View<'a> {
             walk.step(hash)?;
             match entry.is_expired(now_ms) {
                 false => visit(entry),
-                true => meet_name(&self.met, entry.name()),
+                true => meet_name(&self.effects.met, entry.name()),
             }
             ControlFlow::Continue(())
         });
@@ -426,7 +430,7 @@ impl<'a> View<'a> {
             return Some(entry);
         }
         if db == self.access.db {
-            meet_name(&self.met, name);
+            meet_name(&self.effects.met, name);
         }
         None
     }
