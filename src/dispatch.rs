@@ -358,7 +358,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(spec.keys, args, known.name)?, ..known };
+        let known = Known { name: self.lock(session.db, spec, args, known)?, ..known };
         let access = self.access(session, session.db);
         match spec.command.run {
             Run::Read(handler) => {

@@ -113,6 +113,10 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
         tracing::warn!("appendonly is no: all data is in memory and ends with the process");
         (Store::new(journal, clock), None)
     };
+    let mut store = store;
+    if threads == 1 {
+        store.spread_above = usize::MAX;
+    }
     let mut server = Server::new(config, store, threads);
     server.load_users()?;
     server.config_file = file;

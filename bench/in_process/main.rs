@@ -1,38 +1,37 @@
 //! pantry without sockets: HGET and HSET on one namespace from one thread and from two, through the library's dispatch.
 //!
 //! Shows what locks and shared cache lines cost when two threads want the same namespace. It is not a measure of the server, whose
-//! sockets take most of its time.
+//! sockets take most of its time. Beside it stand two floors: the same work by two threads that share no table, and arithmetic, which
+//! shares nothing at all. What they lack of 2.0 is the machine's.
 
-use anyhow::{Result, anyhow, ensure};
+mod thread;
+
+use anyhow::{Result, ensure};
 use clap::Parser;
 use pantry::clock::Clock;
 use pantry::config::Config;
-use pantry::dispatch::Executor;
 use pantry::journal::Journal;
-use pantry::journal::effect::Effects;
-use pantry::output::Output;
-use pantry::reply::Reply;
 use pantry::resp::owned::OwnedRequest;
 use pantry::server::Server;
-use pantry::server::clients::Client;
-use pantry::session::Session;
-use pantry::store::{Settings, Store};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use pantry::store::Store;
+use std::hint::black_box;
+use std::time::Duration;
+
+use thread::{Rate, Thread, window};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rendered requests of a thread.
 const RENDERED: usize = 1 << 16;
 const VALUE: &str = "0123456789abcdef0123456789abcdef";
+/// Steps of arithmetic that count as one operation.
+const STEPS: u64 = 100;
 
 #[derive(Parser)]
 #[command(about = "Operations on one namespace, from one thread and from two")]
 struct Options {
-    /// Pairs in the namespace
+    /// Pairs in the namespace; where each thread has its own, in both together
     #[arg(long, default_value_t = 1_000_000)]
     pairs: u64,
     /// Requests in a batch, as of one pipeline
@@ -41,60 +40,120 @@ struct Options {
     /// Length of a window
     #[arg(long, default_value_t = 300)]
     window_ms: u64,
-    /// Windows of one thread and of two, in turns
+    /// Windows of each kind, in turns
     #[arg(long, default_value_t = 11)]
     windows: usize,
+    /// Pairs above which a namespace is spread over several locks; the server's choice if not given
+    #[arg(long)]
+    spread_above: Option<usize>,
+    /// Run the requests of a batch one by one, not looked at ahead as the server does
+    #[arg(long)]
+    no_ahead: bool,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    ensure!(options.pairs > 0 && options.windows > 0, "--pairs and --windows must be above 0");
+    ensure!(options.pairs > 1 && options.windows > 0, "--pairs must be above 1, --windows above 0");
     ensure!((1..=RENDERED).contains(&options.batch), "--batch must be 1 to {RENDERED}");
-    let store = Store::new(Journal::discarding(), Clock::system());
-    let server = Server::new(Config::default(), store, 2);
-    let all: Vec<u64> = (0..options.pairs).collect();
-    for chunk in all.chunks(RENDERED) {
-        let requests: Vec<_> = chunk.iter().map(|&index| hset(index)).collect();
-        let mut thread = Thread::new(&server, 0);
-        for batch in requests.chunks(options.batch) {
-            thread.run(batch)?;
-        }
-    }
+    let shared = filled(&options, options.pairs)?;
+    let own = [filled(&options, options.pairs / 2)?, filled(&options, options.pairs / 2)?];
     for (name, request) in [("hget", hget as fn(u64) -> OwnedRequest), ("hset", hset)] {
-        let requests = [1, 2].map(|seed| rendered(request, options.pairs, seed));
-        let mut rates = [Vec::new(), Vec::new()];
-        for _ in 0..options.windows {
-            for threads in [1, 2] {
-                let rate = window(&server, &requests[..threads], &options)?;
-                rates[threads - 1].push(rate);
-            }
-        }
-        // Neighbouring windows are compared, so that what slows both drops out.
-        let ratios = rates[1].iter().zip(&rates[0]).map(|(two, one)| two / one).collect();
-        println!(
-            "{}",
-            serde_json::json!({
-                "operation": name,
-                "pairs": options.pairs,
-                "one_thread_per_s": median(rates[0].clone()),
-                "two_threads_per_s": median(rates[1].clone()),
-                "ratio": median(ratios),
-            })
-        );
+        let requests = |pairs| [1, 2].map(|seed| rendered(request, pairs, seed));
+        let (of_shared, of_own) = (requests(options.pairs), requests(options.pairs / 2));
+        let shared_rates = turns(&options, |number| {
+            let mut thread = Thread::new(&shared, number, !options.no_ahead);
+            let mut batches = of_shared[number].chunks(options.batch).cycle();
+            move || batches.next().map_or(Ok(0), |batch| thread.run(batch))
+        })?;
+        let own_rates = turns(&options, |number| {
+            let mut thread = Thread::new(&own[number], 0, !options.no_ahead);
+            let mut batches = of_own[number].chunks(options.batch).cycle();
+            move || batches.next().map_or(Ok(0), |batch| thread.run(batch))
+        })?;
+        report(name, "one namespace", &options, &shared_rates);
+        report(name, "two tables", &options, &own_rates);
     }
+    let rates = turns(&options, |number| {
+        let mut state = number as u64;
+        move || {
+            (0..STEPS * options.batch as u64).for_each(|_| _ = black_box(random(&mut state)));
+            Ok(options.batch as u64)
+        }
+    })?;
+    report("arithmetic", "nothing", &options, &rates);
     Ok(())
 }
 
-fn rendered(request: fn(u64) -> OwnedRequest, pairs: u64, seed: u64) -> Vec<OwnedRequest> {
-    // splitmix64
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+/// A server with one namespace.
+fn filled(options: &Options, pairs: u64) -> Result<Server> {
+    let mut store = Store::new(Journal::discarding(), Clock::system());
+    store.spread_above = options.spread_above.unwrap_or(store.spread_above);
+    let server = Server::new(Config::default(), store, 2);
+    let mut thread = Thread::new(&server, 0, true);
+    let all: Vec<u64> = (0..pairs).collect();
+    for chunk in all.chunks(options.batch) {
+        let requests: Vec<_> = chunk.iter().map(|&index| hset(index)).collect();
+        thread.run(&requests)?;
+    }
+    drop(thread);
+    Ok(server)
+}
+
+/// Rates of one thread and of two, in turns. `make` makes the work of a thread by its number.
+fn turns<W: FnMut() -> Result<u64>>(
+    options: &Options,
+    make: impl Fn(usize) -> W + Sync,
+) -> Result<[Vec<Rate>; 2]> {
+    let mut rates = [Vec::new(), Vec::new()];
+    let length = Duration::from_millis(options.window_ms);
+    for _ in 0..options.windows {
+        for threads in [1, 2] {
+            rates[threads - 1].push(window(threads, length, &make)?);
+        }
+    }
+    Ok(rates)
+}
+
+/// One line of JSON.
+fn report(operation: &str, shares: &str, options: &Options, rates: &[Vec<Rate>; 2]) {
+    let [one, two] = rates;
+    let wall = |rates: &[Rate]| rates.iter().map(|rate| rate.per_s).collect::<Vec<_>>();
+    let cpu = |rates: &[Rate]| rates.iter().map(|rate| rate.per_cpu_s).collect::<Vec<_>>();
+    let best = |rates: Vec<f64>| rates.into_iter().fold(0.0, f64::max);
+    // Neighbouring windows are compared, so that what slows both drops out.
+    let ratio = |one: Vec<f64>, two: Vec<f64>| {
+        median(two.iter().zip(&one).map(|(two, one)| two / one).collect())
     };
-    (0..RENDERED).map(|_| request(next() % pairs)).collect()
+    println!(
+        "{}",
+        serde_json::json!({
+            "operation": operation,
+            "shares": shares,
+            "pairs": options.pairs,
+            "one_thread_per_s": median(wall(one)),
+            "two_threads_per_s": median(wall(two)),
+            "ratio": ratio(wall(one), wall(two)),
+            // On a machine that others use too, the best windows are those they left alone.
+            "ratio_of_best": best(wall(two)) / best(wall(one)),
+            // What others take of the machine drops out; so does time spent asleep at a lock.
+            "ratio_by_cpu_time": 2.0 * ratio(cpu(one), cpu(two)),
+            "cpu_ns_one": 1e9 / median(cpu(one)),
+            "cpu_ns_two": 1e9 / median(cpu(two)),
+        })
+    );
+}
+
+fn rendered(request: fn(u64) -> OwnedRequest, pairs: u64, seed: u64) -> Vec<OwnedRequest> {
+    let mut state = seed;
+    (0..RENDERED).map(|_| request(random(&mut state) % pairs)).collect()
+}
+
+/// splitmix64
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn hget(index: u64) -> OwnedRequest {
@@ -111,79 +170,7 @@ fn key(index: u64) -> String {
     format!("key-{index:012}")
 }
 
-/// Operations per second of as many threads as there are lists of requests.
-fn window(server: &Server, requests: &[Vec<OwnedRequest>], options: &Options) -> Result<f64> {
-    let stop = AtomicBool::new(false);
-    let start = Instant::now();
-    let done: u64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = requests
-            .iter()
-            .enumerate()
-            .map(|(number, requests)| {
-                let stop = &stop;
-                scope.spawn(move || -> Result<u64> {
-                    let mut thread = Thread::new(server, number);
-                    let mut done = 0;
-                    for batch in requests.chunks(options.batch).cycle() {
-                        if stop.load(Relaxed) {
-                            break;
-                        }
-                        thread.run(batch)?;
-                        done += batch.len() as u64;
-                    }
-                    Ok(done)
-                })
-            })
-            .collect();
-        std::thread::sleep(Duration::from_millis(options.window_ms));
-        stop.store(true, Relaxed);
-        threads
-            .into_iter()
-            .map(|one| one.join().map_err(|_| anyhow!("a thread panicked"))?)
-            .sum::<Result<u64>>()
-    })?;
-    Ok(done as f64 / start.elapsed().as_secs_f64())
-}
-
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// What a worker thread runs batches with.
-struct Thread<'s> {
-    server: &'s Server,
-    number: usize,
-    session: Session,
-    effects: Effects,
-    output: Output,
-    random: u64,
-}
-
-impl<'s> Thread<'s> {
-    fn new(server: &'s Server, number: usize) -> Self {
-        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let client = Client::new(1, (nowhere, nowhere), 2, server.store.clock.now_ms());
-        let session = Session::new(Arc::new(client), true);
-        Self { server, number, session, effects: Effects::default(), output: Output::new(), random: 0 }
-    }
-
-    fn run(&mut self, batch: &[OwnedRequest]) -> Result<()> {
-        self.random += 1;
-        let effects = std::mem::take(&mut self.effects);
-        let metrics = &self.server.metrics[self.number];
-        let mut executor =
-            Executor::new(self.server, metrics, &Settings::NONE, effects, self.random);
-        self.output.clear();
-        for request in batch {
-            let mut reply = Reply::resp(&mut self.output, false);
-            executor.execute(&mut self.session, request.args(), &mut reply);
-        }
-        self.effects = executor.finish(&mut self.session);
-        // Replies are integers or values; a null or an error is neither, and shows in the first byte or the second.
-        let bytes = self.output.without_values().unwrap_or_default();
-        let is_right = matches!(bytes, [b':', ..] | [b'$', b'0'..=b'9', ..]);
-        ensure!(is_right, "the first reply: {}", bytes[..bytes.len().min(80)].escape_ascii());
-        Ok(())
-    }
 }

@@ -52,7 +52,7 @@ mod transaction;
 
 pub use client::client_line;
 pub use row::{Command, Family, Flags, Run, Touches};
-pub use syntax::Keys;
+pub use syntax::{Keys, PairKeys};
 pub use table::{Spec, Table, rename, table};
 
 /// All families. A new family adds a line.

@@ -5,7 +5,9 @@
 //! a mistake in the table; its brackets are closed at its end. What a command does with its arguments
 //! is not known here.
 
+use super::args::is;
 use super::{Command, Run};
+use crate::resp::request::Args;
 
 /// Where names stand among a command's arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +139,75 @@ pub fn keys(command: &Command) -> Keys {
         };
     }
     Keys::None
+}
+
+/// Where keys of pairs are among the arguments of a command with one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairKeys {
+    /// Not at known places, or nowhere.
+    None,
+    /// At one place.
+    One(usize),
+    /// From `first` to the last argument in steps of `step`.
+    From {
+        /// The first.
+        first: usize,
+        /// Distance from one to the next.
+        step: usize,
+    },
+    /// Behind FIELDS and their number, in steps of `step`.
+    Fields {
+        /// Distance from one to the next.
+        step: usize,
+    },
+}
+
+impl PairKeys {
+    /// Whether there is one place, and it is known without a look at the arguments, of which there are
+    /// `len`.
+    #[inline]
+    pub fn are_one(self, len: usize) -> bool {
+        match self {
+            PairKeys::None | PairKeys::Fields { .. } => false,
+            PairKeys::One(at) => at < len,
+            PairKeys::From { first, step } => first < len && first + step >= len,
+        }
+    }
+
+    /// The keys' places in `args`; nothing if they are not there.
+    pub fn positions(self, args: Args<'_>) -> impl Iterator<Item = usize> {
+        let (first, last, step) = match self {
+            PairKeys::None => (1, 0, 1),
+            PairKeys::One(at) => (at, at, 1),
+            PairKeys::From { first, step } => (first, args.len().saturating_sub(1), step),
+            PairKeys::Fields { step } => {
+                let at = (2..args.len()).find(|&at| is(args.get(at), "FIELDS"));
+                at.map_or((1, 0, 1), |at| (at + 2, args.len() - 1, step))
+            }
+        };
+        (first..=last).step_by(step).filter(move |&at| at < args.len())
+    }
+}
+
+/// Where a command's keys of pairs are, if it touches no other pairs of its namespace.
+pub fn pair_keys(command: &Command) -> PairKeys {
+    if command.flags.whole {
+        return PairKeys::None;
+    }
+    let items = parse(command.syntax);
+    let step = |item: &Item| item.is_multiple.then(|| item.len().0.max(1));
+    if let Some(at) = items.iter().position(|item| item.token == Some("FIELDS")) {
+        let behind = items.get(at + 1).and_then(step);
+        return behind.map_or(PairKeys::None, |step| PairKeys::Fields { step });
+    }
+    let words = command.name.split(' ').count();
+    match pair_at(command) {
+        None => PairKeys::None,
+        Some(first) => match items.get(first - words).and_then(step) {
+            Some(step) => PairKeys::From { first, step },
+            None => PairKeys::One(first),
+        },
+    }
 }
 
 /// Where a command's first key of a pair is, if it stands right behind its one name.

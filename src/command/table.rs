@@ -7,7 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 use anyhow::bail;
 
 use super::redis::{self, Known};
-use super::{Command, FAMILIES, Family, Flags, Keys, Run, Touches, scripting, syntax};
+use super::{Command, FAMILIES, Family, Flags, Keys, PairKeys, Run, Touches, scripting, syntax};
 
 /// A row with what was derived from it.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub struct Spec {
     pub keys: Keys,
     /// Where the key of a pair is, if it stands right behind the one name.
     pub pair_at: Option<usize>,
+    /// Where the keys of all pairs are that it names.
+    pub pair_keys: PairKeys,
+    /// Whether it makes the namespace one that is kept, or needs one.
+    pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
     /// Whether it stands under a container.
@@ -179,6 +183,8 @@ impl Table {
                     arity: syntax::arity(command),
                     keys,
                     pair_at,
+                    pair_keys: syntax::pair_keys(command),
+                    keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
                     is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),

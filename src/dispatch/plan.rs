@@ -92,14 +92,19 @@ impl Executor<'_> {
         self.release();
         // So that others find few stripes taken, however many threads do this.
         let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
-        let names = plans.iter().filter_map(|plan| plan.known.name);
-        let locked = self.held.lock_group(names, stripes_max);
-        if !self.server.store.turn.is_free() {
+        let store = &self.server.store;
+        let stripe = |plan: &Plan<'_>| {
+            let key = plan.known.key.map(|(_, hash)| hash);
+            store.stripe_for(plan.known.name, key)
+        };
+        let locked = self.held.lock_group(plans.iter().map(stripe), stripes_max);
+        if !store.turn.is_free() {
             self.release();
             return;
         }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
-        self.held.touch(session.db, plans[..locked].iter().map(|plan| plan.known));
+        let touched = plans[..locked].iter().map(|plan| (stripe(plan), plan.known));
+        self.held.touch(session.db, touched);
     }
 }

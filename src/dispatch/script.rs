@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use mlua::Value;
 
+use super::stripes::COMMANDS_PER_LOCK_MAX;
 use super::{Context, Executor};
 use crate::command::{self, Spec};
 use crate::error::{Error, Result};
@@ -288,7 +289,17 @@ impl Executor<'_> {
             }
             (false, 0) => self.release(),
             (false, 1) => {
-                self.lock(command::Keys::One(3), call.args, None)?;
+                let name = store.name(call.args.get(3));
+                self.under_lock += 1;
+                if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
+                    self.release();
+                    self.held.lock(name);
+                    self.under_lock = 1;
+                }
+                if !self.held.holds(name) {
+                    self.release();
+                    self.held.lock_names(std::iter::once(name));
+                }
             }
             (false, keys) => {
                 self.release();
@@ -393,12 +404,11 @@ impl Call<'_> {
 /// What a client is told of the error that ended a script.
 fn explain(error: &Value, name: &str) -> String {
     let Some(table) = error.as_table() else {
-        let text = error.to_string().unwrap_or_default();
-        return convert::error_text(&text);
+        return convert::error_text(&lossy(error).unwrap_or_default());
     };
     let text = |field: &str| match table.raw_get::<Value>(field) {
         Ok(Value::Nil) | Err(_) => None,
-        Ok(value) => value.to_string().ok(),
+        Ok(value) => lossy(&value),
     };
     let error = text("err").unwrap_or_else(|| "ERR unknown error".to_owned());
     match (text("source"), text("line")) {
@@ -406,6 +416,14 @@ fn explain(error: &Value, name: &str) -> String {
             format!("{error} script: {name}, on {source}:{line}.")
         }
         _ => error,
+    }
+}
+
+/// A value as text; what is no UTF-8 in it is replaced.
+fn lossy(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(String::from_utf8_lossy(&text.as_bytes()).into_owned()),
+        other => other.to_string().ok(),
     }
 }
 

@@ -4,6 +4,10 @@
 use super::inline;
 use super::request::{Args, Span};
 
+/// Room for a request that is no larger than most.
+const USUAL_BYTES: usize = 128;
+const USUAL_ARGS: usize = 8;
+
 /// One request with its own memory.
 #[derive(Debug, Clone, Default)]
 pub struct OwnedRequest {
@@ -14,11 +18,11 @@ pub struct OwnedRequest {
 impl OwnedRequest {
     /// A copy of arguments, the command's name first.
     pub fn new<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> OwnedRequest {
-        let mut request = OwnedRequest::default();
-        for arg in args {
-            request.spans.push(Span::new(request.bytes.len(), arg.len()));
-            request.bytes.extend_from_slice(arg);
-        }
+        let mut request = OwnedRequest {
+            bytes: Vec::with_capacity(USUAL_BYTES),
+            spans: Vec::with_capacity(USUAL_ARGS),
+        };
+        args.into_iter().for_each(|arg| request.push(arg));
         request
     }
 

@@ -2,7 +2,7 @@
 //! edit takes.
 
 use super::view::{Known, View};
-use super::{Access, CURSOR_BITS, Held, STRIPE_BITS, Settings, Store};
+use super::{Access, CURSOR_BITS, Held, STRIPE_BITS, Store};
 use crate::journal::Lsn;
 use crate::journal::effect::Effects;
 
@@ -11,6 +11,9 @@ impl Store {
     pub fn look_at<R>(&self, stripe: usize, db: usize, look: impl FnOnce(&View<'_>) -> R) -> R {
         let mut held = Held::new(self);
         held.lock_number(stripe);
+        if held.has_spread() {
+            held.add_parts();
+        }
         self.with_view(held, db, |view| look(view)).0
     }
 
@@ -23,7 +26,7 @@ impl Store {
         edit: impl FnOnce(&mut View<'_>) -> R,
     ) -> (R, Lsn) {
         let mut held = Held::new(self);
-        held.lock(self.name(name));
+        held.lock_whole(self.name(name));
         self.with_view(held, db, edit)
     }
 
@@ -41,15 +44,7 @@ impl Store {
         let now_ms = held.settle_now_ms(self.clock.now_ms());
         let mut effects = Effects::default();
         effects.notes.begin(self.events.is_heard());
-        let access = Access {
-            db,
-            now_ms,
-            random_seed: 0,
-            touch: false,
-            used_ms: now_ms,
-            settings: &Settings::NONE,
-            user: None,
-        };
+        let access = Access::of(db, now_ms);
         let mut view = View::live(&mut held, &mut effects, access, Known::default());
         let result = run(&mut view);
         (result, held.release(&mut effects).wrote)

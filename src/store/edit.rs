@@ -6,10 +6,16 @@
 
 use super::PAIR_DEADLINE_MS_MAX;
 use super::name::{Name, NameEntry, NewDeadline};
+use super::names::Whole;
 use super::table::NEVER;
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
+
+/// A shorter string is journaled whole when a part of it changes, and so is one when a larger part than one
+/// of so many does.
+const PATCHED_BYTES_MIN: usize = 1024;
+const PATCHED_PARTS_MIN: usize = 4;
 
 /// What putting something did.
 struct Put {
@@ -78,12 +84,13 @@ impl View<'_> {
     ) -> Result<Put> {
         let now_ms = self.now_ms();
         let (hasher, access) = (self.hasher, self.access);
-        let put = self.update(name, |entry| {
+        let put = self.update(name, Some(key), |entry| {
             if access.touch {
                 entry.access(&access);
             }
+            entry.pairs()?;
             // To Redis clients an empty namespace does not exist, so what begins now has no deadline.
-            let is_new = entry.pairs()?.is_empty();
+            let is_new = entry.kind().is_none();
             if is_new {
                 entry.deadline_ms = NEVER;
             }
@@ -105,17 +112,20 @@ impl View<'_> {
     pub fn delete_pair(&mut self, name: &[u8], key: &[u8], cause: Cause) -> Result<bool> {
         let now_ms = self.now_ms();
         let hasher = self.hasher;
-        let deleted = self.update(name, |entry| {
+        let deleted = self.update(name, Some(key), |entry| {
             entry.pairs()?;
             let deadline_ms = entry.remove_pair(hasher, key);
-            let is_last = entry.kind().is_none();
-            let is_over = is_last && !entry.kept;
-            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_last, is_over)))
+            let is_last_here = entry.pairs()?.len() == 0;
+            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_last_here, entry.kept)))
         });
-        let Some((deadline_ms, is_last, is_over)) = deleted.transpose()?.flatten() else {
+        let Some((deadline_ms, is_last_here, is_kept)) = deleted.transpose()?.flatten() else {
             return Ok(false);
         };
-        if is_over {
+        let is_last = is_last_here && {
+            let name = self.name(name);
+            self.names.is_emptied(self.access.db, name)
+        };
+        if is_last && !is_kept {
             let name = self.name(name);
             self.names.remove(self.access.db, name);
         }
@@ -143,7 +153,7 @@ impl View<'_> {
         }
         let deadline_ms = deadline_ms.map_or(NEVER, |at| at.min(PAIR_DEADLINE_MS_MAX));
         let hasher = self.hasher;
-        let set = self.update(name, |entry| {
+        let set = self.update(name, Some(key), |entry| {
             entry.pairs()?;
             Ok::<_, Error>(entry.set_pair_deadline(hasher, key, deadline_ms, now_ms))
         });
@@ -179,6 +189,57 @@ impl View<'_> {
         self.touched(self.db(), name, NEVER);
     }
 
+    /// Writes bytes over a part of a string, from `at` on; behind its end it becomes longer, and zeros fill
+    /// a gap. Makes the string if there is none. Its deadline stays.
+    pub fn patch_string(&mut self, name: &[u8], at: usize, bytes: &[u8], cause: Cause) {
+        let old = self.peek_string(name).unwrap_or_default();
+        let gap = at.saturating_sub(old.len());
+        let is_small = old.len() >= PATCHED_BYTES_MIN
+            && gap.saturating_add(bytes.len()) <= old.len() / PATCHED_PARTS_MIN;
+        let is_patched = is_small && self.patch_in_place(name, at, bytes, cause);
+        if !is_patched {
+            let old = self.peek_string(name).unwrap_or_default();
+            let end = at + bytes.len();
+            let mut whole = Vec::with_capacity(old.len().max(end));
+            whole.extend_from_slice(old);
+            whole.resize(old.len().max(end), 0);
+            whole[at..end].copy_from_slice(bytes);
+            if !is_small {
+                return self.put_string(name, &whole, NewDeadline::Keep, cause);
+            }
+            self.put_new_string(name, &whole, NewDeadline::Keep, cause);
+        }
+        let zeros_and_bytes;
+        let bytes = match gap {
+            0 => bytes,
+            gap => {
+                zeros_and_bytes = [&vec![0; gap][..], bytes].concat();
+                &zeros_and_bytes
+            }
+        };
+        let (db, at) = (self.db() as u8, (at - gap) as u64);
+        self.record(name, cause, Effect::PatchString { db, name, at, bytes });
+    }
+
+    pub(super) fn peek_string(&self, name: &[u8]) -> Option<&[u8]> {
+        self.peek(self.db(), name).and_then(NameEntry::string)
+    }
+
+    /// `false` if nothing was changed.
+    fn patch_in_place(&mut self, name: &[u8], at: usize, bytes: &[u8], cause: Cause) -> bool {
+        let access = self.access;
+        self.overwrite(name, |entry| {
+            let is_patched = entry.patch_string(at, bytes);
+            if is_patched {
+                entry.raw = cause == Cause::Append || cause.edits_bytes();
+                if access.touch {
+                    entry.access(&access);
+                }
+            }
+            is_patched
+        })
+    }
+
     /// Puts a string wherever there is room.
     fn put_new_string(
         &mut self,
@@ -190,7 +251,7 @@ impl View<'_> {
         let access = self.access;
         let mut freed = None;
         let mut existed = false;
-        let put = self.update(name, |entry| {
+        let put = self.update(name, None, |entry| {
             existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
             entry.raw = is_longer_now || cause.edits_bytes();
@@ -209,7 +270,7 @@ impl View<'_> {
         if let Some(pairs) = freed {
             let mut entry = NameEntry::new(name, access.first_use());
             entry.many = Some(pairs);
-            self.names.discard(Box::new(entry));
+            self.names.discard(Box::new(entry).into());
         }
         let deadline_ms = put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));
@@ -229,11 +290,12 @@ impl View<'_> {
     pub fn drop_name(&mut self, name: &[u8], cause: Cause) -> bool {
         let now_ms = self.now_ms();
         let hashed = self.name(name);
-        let Some(entry) = self.names.remove(self.access.db, hashed) else { return false };
+        let Some(whole) = self.names.remove(self.access.db, hashed) else { return false };
+        let entry = &whole.entry;
         let is_expired = entry.is_expired(now_ms) || cause == Cause::Expired;
         let existed = entry.kind().is_some() && !is_expired;
         let expired_ms = if is_expired { entry.deadline_ms } else { NEVER };
-        self.names.discard(entry);
+        self.names.discard(whole);
         let cause = match (is_expired, existed) {
             (true, _) => Cause::Expired,
             (false, true) => cause,
@@ -268,7 +330,7 @@ impl View<'_> {
             return self.drop_name(name, Cause::Del);
         }
         let deadline_ms = deadline_ms.unwrap_or(NEVER);
-        self.update(name, |entry| entry.deadline_ms = deadline_ms);
+        self.update(name, None, |entry| entry.deadline_ms = deadline_ms);
         let db = self.db() as u8;
         self.record(name, cause, Effect::NameDeadline { db, name, deadline_ms });
         true
@@ -326,7 +388,7 @@ impl View<'_> {
         let Some(entry) = self.peek(self.db(), name).filter(|entry| entry.kind().is_some()) else {
             return false;
         };
-        let copy = entry.copied(to, self.access.first_use());
+        let copy = self.names.copied(self.db(), entry, to, self.access.first_use());
         self.clear_place(to_db, to);
         self.insert(to_db, to, copy);
         let effect = Effect::Copy { db: self.db() as u8, name, to_db: to_db as u8, to };
@@ -351,7 +413,7 @@ impl View<'_> {
     /// not there before, not even empty.
     pub fn keep(&mut self, name: &[u8], cause: Cause) -> Result<bool> {
         let access = self.access;
-        let kept = self.update(name, |entry| {
+        let kept = self.update(name, None, |entry| {
             entry.pairs()?;
             Ok::<_, Error>(std::mem::replace(&mut entry.kept, true))
         });
@@ -370,7 +432,7 @@ impl View<'_> {
 
     fn set_used(&mut self, name: &[u8], used: Option<u32>) {
         if let Some(used) = used {
-            self.update(name, |entry| entry.set_used(used));
+            self.update(name, None, |entry| entry.set_used(used));
         }
     }
 
@@ -384,14 +446,21 @@ impl View<'_> {
         })
     }
 
-    /// Changes a live entry; an expired one is removed first.
-    fn update<R>(&mut self, name: &[u8], change: impl FnOnce(&mut NameEntry) -> R) -> Option<R> {
+    /// Changes a live entry; an expired one is removed first. If one pair of it is all that changes,
+    /// that is the one with the key `pair`.
+    fn update<R>(
+        &mut self,
+        name: &[u8],
+        pair: Option<&[u8]>,
+        change: impl FnOnce(&mut NameEntry) -> R,
+    ) -> Option<R> {
         let now_ms = self.now_ms();
         let hashed = self.name(name);
         let mut change = Some(change);
         let mut result = None;
         let mut is_expired = false;
-        self.names.update(self.access.db, hashed, &mut |entry| {
+        let pair = pair.map(|key| (self.hasher, key));
+        self.names.update(self.access.db, hashed, pair, &mut |entry| {
             is_expired = entry.is_expired(now_ms);
             if !is_expired {
                 result = change.take().map(|change| change(entry));
@@ -403,20 +472,20 @@ impl View<'_> {
         result
     }
 
-    fn insert(&mut self, db: usize, name: &[u8], entry: Box<NameEntry>) {
+    fn insert(&mut self, db: usize, name: &[u8], whole: impl Into<Whole>) {
         let name = self.name(name);
-        self.names.insert(db, name, entry);
+        self.names.insert(db, name, whole.into());
     }
 
     /// Takes an entry from one place and puts it at another, over what is there.
     fn displace(&mut self, db: usize, to_db: usize, name: &[u8], to: &[u8]) {
         self.clear_place(to_db, to);
         let hashed = self.name(name);
-        if let Some(mut entry) = self.names.remove(db, hashed) {
+        if let Some(mut whole) = self.names.remove(db, hashed) {
             if name != to {
-                entry.rename(to);
+                whole.entry.rename(to);
             }
-            self.insert(to_db, to, entry);
+            self.insert(to_db, to, whole);
         }
     }
 

@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 use super::usage::Usage;
 use super::view::{Known, View};
 use super::{
-    Access, DATABASES, Db, Held, NEVER, NameEntry, Padded, STRIPES, Settings, Store, Stripe,
-    stripe_of,
+    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe, stripe_of,
 };
 use crate::journal::effect::Effects;
 
@@ -24,7 +23,8 @@ const POOL_LEN_MAX: usize = 16;
 /// Names looked at for each one that is sampled, once there is a candidate at all.
 const LOOKS_PER_SAMPLE: usize = 16;
 /// What the stripes take when nothing is in them.
-pub(super) const EMPTY_BYTES: usize = STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
+pub(super) const EMPTY_BYTES: usize =
+    (STRIPES + PARTS) * size_of::<Padded>() + STRIPES * DATABASES * size_of::<Db>();
 
 /// Which names go when memory is short (maxmemory-policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,11 @@ impl Policy {
     /// Whether use is counted, instead of when it was last.
     pub fn counts_use(self) -> bool {
         matches!(self, Policy::AllkeysLfu | Policy::VolatileLfu)
+    }
+
+    /// Whether it looks at how names are used.
+    pub fn needs_use(self) -> bool {
+        self.counts_use() || matches!(self, Policy::AllkeysLru | Policy::VolatileLru)
     }
 
     fn spares_lasting(self) -> bool {
@@ -117,6 +122,9 @@ struct Candidate {
 }
 
 impl Store {
+    /// What an empty store takes.
+    pub const EMPTY_BYTES: usize = EMPTY_BYTES;
+
     /// Sets the limit of memory in bytes; 0: none.
     pub fn limit_memory(&self, bytes: usize) {
         self.memory.limit_bytes.store(bytes, Relaxed);
@@ -149,8 +157,13 @@ impl Store {
     /// Evicts names until the limit is kept, or some that this call may evict are gone; none while
     /// clients are paused. `false` if nothing may be evicted. No stripe may be held.
     pub fn make_room(&self, eviction: &Eviction, mut random: u64) -> bool {
+        // What others take meanwhile, such as messages about evicted names, is not made up for here.
+        let limit_bytes = self.memory.limit_bytes.load(Relaxed);
+        let surplus_bytes = self.memory.used().saturating_sub(limit_bytes);
+        let goal_bytes = self.memory.data().saturating_sub(surplus_bytes);
         for _ in 0..EVICTIONS_AT_ONCE_MAX {
-            if !self.is_over_limit() || self.turn.is_paused() {
+            let is_enough = !self.is_over_limit() || self.memory.data() <= goal_bytes;
+            if is_enough || self.turn.is_paused() {
                 break;
             }
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x9e37_79b9);
@@ -193,6 +206,9 @@ impl Store {
                 let before = sampled.len();
                 for from in [begin | within, begin] {
                     let looks = self.look(names, eviction, from, &mut |entry| {
+                        if entry.is_spread() {
+                            self.gather_use(db, entry, eviction.usage, now_ms);
+                        }
                         sampled.push(Candidate {
                             score: eviction.policy.score(entry, eviction.usage, now_ms),
                             db,
@@ -239,21 +255,13 @@ impl Store {
     fn evict(&self, policy: Policy, candidate: &Candidate, now_ms: u64) -> bool {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
-        held.lock(name);
+        held.lock_whole(name);
         if !self.turn.is_free() {
             return false;
         }
         let now_ms = held.settle_now_ms(now_ms);
         let mut effects = Effects::default();
-        let access = Access {
-            db: candidate.db,
-            now_ms,
-            random_seed: 0,
-            touch: false,
-            used_ms: now_ms,
-            settings: &Settings::NONE,
-            user: None,
-        };
+        let access = Access::of(candidate.db, now_ms);
         let known = Known { name: Some(name), key: None };
         let mut view = View::live(&mut held, &mut effects, access, known);
         let is_there = view.header(&candidate.name).is_some_and(|entry| policy.allows(entry));
@@ -274,15 +282,18 @@ impl Memory {
 
     /// Counts what a stripe takes now.
     pub fn account(&self, stripe: &mut Stripe) {
-        let bytes: usize = stripe.dbs.iter().map(|db| db.names.bytes()).sum();
+        let bytes = stripe.bytes();
         let grown = bytes as isize - stripe.counted_bytes as isize;
         stripe.counted_bytes = bytes;
         self.used_bytes.fetch_add(grown, Relaxed);
     }
 
     fn used(&self) -> usize {
-        let data = EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed));
-        data.saturating_add(self.others_bytes.load(Relaxed))
+        self.data().saturating_add(self.others_bytes.load(Relaxed))
+    }
+
+    fn data(&self) -> usize {
+        EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed))
     }
 }
 

@@ -64,8 +64,18 @@ impl<'s> Group<'s> {
         self.numbers.iter().zip(guards).map(|(&number, guard)| (usize::from(number), &**guard))
     }
 
-    pub fn each(&mut self, visit: impl FnMut(&mut Stripe)) {
-        self.guards[..self.len].iter_mut().flatten().map(|guard| &mut **guard).for_each(visit);
+    pub fn each(&mut self, mut visit: impl FnMut(usize, &mut Stripe)) {
+        let guards = self.guards[..self.len].iter_mut().flatten();
+        let numbered = self.numbers.iter().zip(guards);
+        numbered.for_each(|(&number, guard)| visit(usize::from(number), guard));
+    }
+
+    /// Ascending by stripe number.
+    pub fn into_sorted(self) -> Vec<(usize, MutexGuard<'s, Stripe>)> {
+        let guards = self.guards.into_iter().flatten();
+        let mut sorted: Vec<_> = self.numbers.into_iter().map(usize::from).zip(guards).collect();
+        sorted.sort_by_key(|(number, _)| *number);
+        sorted
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! The stripes a thread holds, and through them the live store as [`Names`].
+//! The stripes a thread holds. What is seen through them is in [`super::live`].
 //!
 //! Stripes are taken in ascending order, or without waiting, so threads can not wait for each other in
 //! a circle. When they are let go, the effects that happened under them get their LSN first: the
@@ -8,12 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::MutexGuard;
 
-use super::boxed::Entry;
 use super::group::{GROUP_MAX, Group};
 use super::name::{Name, NameEntry};
-use super::names::{Names, Visit};
+use super::names::Names as _;
 use super::watch::Watched;
-use super::{DATABASES, Db, DbStats, Garbage, STRIPES, Stats, Store, Stripe, stripe_of};
+use super::{DATABASES, DbStats, PARTS, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::effect::{Decoder, Effects};
 use crate::journal::{Lsn, Seen};
 use crate::sabotage::{self, Bug};
@@ -21,12 +20,15 @@ use crate::sabotage::{self, Bug};
 /// Locked stripes of a store.
 pub struct Held<'s> {
     pub(super) store: &'s Store,
-    guards: Guards<'s>,
+    pub(super) guards: Guards<'s>,
+    /// The stripe that was turned to. If it is one of parts, a name that is asked for is meant by what
+    /// is there.
+    pub(super) at: usize,
     /// What a transaction flushes is not counted among what is freed in the background, as in Redis.
     pub is_in_transaction: bool,
 }
 
-enum Guards<'s> {
+pub(super) enum Guards<'s> {
     None,
     One(usize, MutexGuard<'s, Stripe>),
     /// The stripes of a few requests, in the order of those.
@@ -38,43 +40,49 @@ enum Guards<'s> {
 impl<'s> Held<'s> {
     /// Holds nothing yet.
     pub fn new(store: &'s Store) -> Self {
-        Held { store, guards: Guards::None, is_in_transaction: false }
+        Held { store, guards: Guards::None, at: 0, is_in_transaction: false }
     }
 
     /// Whether the stripe of `name` is held, alone or for a group of requests. What is asked for next
     /// will be that name.
     #[inline]
     pub fn turn_to(&mut self, name: Name<'_>) -> bool {
-        let wanted = stripe_of(name.hash);
-        match &mut self.guards {
+        self.turn_to_stripe(stripe_of(name.hash))
+    }
+
+    #[inline]
+    pub(super) fn turn_to_stripe(&mut self, wanted: usize) -> bool {
+        let is_held = match &mut self.guards {
             Guards::One(held, _) => *held == wanted,
             Guards::Group(group) => group.turn_to(wanted),
             Guards::None | Guards::Many(_) => false,
+        };
+        if is_held {
+            self.at = wanted;
         }
+        is_held
     }
 
     /// Takes the stripe of one name. Nothing may be held.
     #[inline]
     pub fn lock(&mut self, name: Name<'_>) {
-        debug_assert!(matches!(self.guards, Guards::None));
-        let stripe = stripe_of(name.hash);
-        self.guards = Guards::One(stripe, self.store.stripes[stripe].stripe.lock());
+        self.lock_number(stripe_of(name.hash));
     }
 
-    /// Takes the stripes of as many of `names` as can be had without waiting for any but the first,
-    /// and without holding more than `stripes_max`. Returns how many names that are. Nothing may be
-    /// held.
+    /// Takes as many of the stripes as can be had without waiting for any but the first, and without
+    /// holding more than `stripes_max`. Returns how many of those that were asked for that are.
+    /// Nothing may be held.
     #[inline]
-    pub fn lock_group<'n>(
+    pub fn lock_group(
         &mut self,
-        mut names: impl Iterator<Item = Name<'n>>,
+        mut stripes: impl Iterator<Item = usize>,
         stripes_max: usize,
     ) -> usize {
-        let Some(first) = names.next() else { return 0 };
-        self.lock(first);
+        let Some(first) = stripes.next() else { return 0 };
+        self.lock_number(first);
         let mut locked = 1;
-        for name in names {
-            if !self.turn_to(name) && !self.add_to_group(stripe_of(name.hash), stripes_max) {
+        for stripe in stripes {
+            if !self.turn_to_stripe(stripe) && !self.add_to_group(stripe, stripes_max) {
                 break;
             }
             locked += 1;
@@ -82,9 +90,9 @@ impl<'s> Held<'s> {
         locked
     }
 
-    /// Takes one more stripe, if that needs no waiting: who waits while holding a higher stripe could
-    /// wait for ever.
-    fn add_to_group(&mut self, stripe: usize, stripes_max: usize) -> bool {
+    /// Takes one more stripe and turns to it, if that needs no waiting: who waits while holding a
+    /// higher stripe could wait for ever.
+    pub(super) fn add_to_group(&mut self, stripe: usize, stripes_max: usize) -> bool {
         if let Guards::One(..) = self.guards
             && stripes_max > 1
             && let Guards::One(number, first) = std::mem::replace(&mut self.guards, Guards::None)
@@ -96,33 +104,42 @@ impl<'s> Held<'s> {
             return false;
         }
         let guard = self.store.stripes[stripe].stripe.try_lock();
-        guard.is_some_and(|guard| group.push(stripe, guard))
+        let is_added = guard.is_some_and(|guard| group.push(stripe, guard));
+        if is_added {
+            self.turn_to_stripe(stripe);
+        }
+        is_added
     }
 
-    /// Takes the stripes of several names. Nothing may be held.
+    /// Takes several names with all they hold. Nothing may be held.
     pub fn lock_names<'n>(&mut self, names: impl Iterator<Item = Name<'n>>) {
-        debug_assert!(matches!(self.guards, Guards::None));
-        let mut stripes: Vec<usize> = names.map(|name| stripe_of(name.hash)).collect();
+        let hashes: Vec<u64> = names.map(|name| name.hash).collect();
+        let mut stripes: Vec<usize> = hashes.iter().map(|hash| stripe_of(*hash)).collect();
         stripes.sort_unstable();
         stripes.dedup();
         self.lock_stripes(stripes.into_iter());
+        let is_spread = |hash: &u64| self.stripe(*hash).spread.iter().any(|(_, it)| it == hash);
+        if hashes.iter().any(is_spread) {
+            self.add_parts();
+        }
     }
 
     /// Takes all stripes. Nothing may be held.
     pub fn lock_all(&mut self) {
-        debug_assert!(matches!(self.guards, Guards::None));
-        self.lock_stripes(0..STRIPES);
+        self.lock_stripes(0..STRIPES + PARTS);
     }
 
-    /// Whether the stripe of `name` is held.
+    /// Whether `name` is held with all it holds.
     pub fn holds(&self, name: Name<'_>) -> bool {
-        let wanted = stripe_of(name.hash);
-        self.numbered_stripes().any(|(number, _)| number == wanted)
+        let holds = |wanted| self.numbered_stripes().any(|(number, _)| number == wanted);
+        let number = stripe_of(name.hash);
+        let is_spread = || self.stripe_at(number).spread.iter().any(|(_, it)| *it == name.hash);
+        holds(number) && (!is_spread() || holds(STRIPES))
     }
 
     /// Whether all stripes are held.
     pub fn holds_all(&self) -> bool {
-        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES)
+        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES + PARTS)
     }
 
     /// Numbers of the held stripes, to take the same ones later with [`Held::lock_again`].
@@ -142,11 +159,14 @@ impl<'s> Held<'s> {
     pub fn stats(&self) -> Stats {
         let store = self.store;
         let mut stats = Stats { dbs: vec![DbStats::default(); DATABASES], ..Stats::default() };
-        for stripe in self.stripes() {
+        for (_, stripe) in self.numbered_stripes() {
             for (db, sum) in stripe.dbs.iter().zip(&mut stats.dbs) {
                 sum.add(db.counts);
-                stats.bytes += db.names.bytes();
             }
+            stats.bytes += stripe.bytes();
+        }
+        for (db, sum) in stats.dbs.iter_mut().enumerate() {
+            sum.with_pair_deadlines += self.spread_with_deadlines(db);
         }
         stats.bytes += super::evict::EMPTY_BYTES;
         stats.expired_names = store.expired_names.load(Relaxed);
@@ -157,32 +177,42 @@ impl<'s> Held<'s> {
     }
 
     /// Pairs of all namespaces in the held stripes, expired ones that were not reaped included.
-    pub fn pairs(&self) -> usize {
-        let dbs = self.stripes().flat_map(|stripe| &stripe.dbs);
-        let entries = dbs.flat_map(|db| db.names.iter());
-        entries.filter_map(|entry| entry.pairs().ok()).map(|pairs| pairs.len()).sum()
+    pub fn count_pairs(&self) -> usize {
+        let mut sum = 0;
+        for db in 0..DATABASES {
+            self.each_entry(db, |entry| sum += entry.pairs().map_or(0, |pairs| pairs.len()));
+        }
+        sum
     }
 
     /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
     /// held.
     pub fn has_expired(&self, db: usize, name: Name<'_>, since_ms: u64, now_ms: u64) -> bool {
-        self.get(db, name).is_some_and(|entry| entry.has_expired(since_ms, now_ms))
+        self.get(db, name).is_some_and(|entry| {
+            let has_expired = |entry: &NameEntry| entry.has_expired(since_ms, now_ms);
+            has_expired(entry) || (entry.is_spread() && self.parts_of(db, name).any(has_expired))
+        })
     }
 
     /// Whether any stripe is held.
-    pub(super) fn holds_any(&self) -> bool {
+    pub fn holds_any(&self) -> bool {
         !matches!(self.guards, Guards::None)
     }
 
-    /// Shows every entry of a database in the held stripes.
+    /// Shows every entry of a database in the held stripes, and parts.
     pub(super) fn each_entry(&self, db: usize, mut visit: impl FnMut(&NameEntry)) {
-        let names = self.stripes().flat_map(|stripe| stripe.dbs[db].names.iter());
-        names.for_each(|entry| visit(entry));
+        for (_, stripe) in self.numbered_stripes() {
+            stripe.dbs.get(db).iter().for_each(|db| db.names.iter().for_each(|it| visit(it)));
+            stripe.parts.of_db(db).for_each(&mut visit);
+        }
     }
 
     /// Takes one stripe by its number. Nothing may be held.
+    #[inline]
     pub(super) fn lock_number(&mut self, stripe: usize) {
-        self.lock_stripes(stripe..stripe + 1);
+        debug_assert!(matches!(self.guards, Guards::None));
+        self.guards = Guards::One(stripe, self.store.stripes[stripe].stripe.lock());
+        self.at = stripe;
     }
 
     /// Reaps the one stripe that is held.
@@ -249,41 +279,56 @@ impl<'s> Held<'s> {
     pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {
         let mut now_ms = clock_ms;
         self.each(|stripe| now_ms = now_ms.max(stripe.now_ms));
-        self.each(|stripe| stripe.now_ms = now_ms);
+        self.each(|stripe| {
+            if stripe.now_ms != now_ms {
+                stripe.now_ms = now_ms;
+            }
+        });
         now_ms
     }
 
     /// Marks `mark` when `name` changes from what it was at `since_ms`, which is now. The name's stripe
     /// must be held.
     pub fn watch(&mut self, db: usize, name: Name<'_>, since_ms: u64, mark: &Watched) {
-        self.stripe_mut(name.hash).watchers.add(db, name, since_ms, mark);
+        self.store.watchers(name).add(db, name, since_ms, mark);
     }
 
     /// Ends [`Held::watch`].
     pub fn unwatch(&mut self, name: Name<'_>, mark: &Watched) {
-        self.stripe_mut(name.hash).watchers.remove(name, mark);
+        self.store.watchers(name).remove(name, mark);
     }
 
-    fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
+    pub(super) fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        self.at = 0;
         let lock = |stripe: usize| (stripe, self.store.stripes[stripe].stripe.lock());
         self.guards = Guards::Many(stripes.map(lock).collect());
     }
 
     #[inline]
-    fn each(&mut self, mut visit: impl FnMut(&mut Stripe)) {
+    pub(super) fn each(&mut self, mut visit: impl FnMut(&mut Stripe)) {
+        self.each_numbered(|_, stripe| visit(stripe));
+    }
+
+    #[inline]
+    pub(super) fn each_numbered(&mut self, mut visit: impl FnMut(usize, &mut Stripe)) {
         match &mut self.guards {
             Guards::None => {}
-            Guards::One(_, stripe) => visit(stripe),
+            Guards::One(number, stripe) => visit(*number, stripe),
             Guards::Group(group) => group.each(visit),
-            Guards::Many(stripes) => stripes.iter_mut().for_each(|(_, stripe)| visit(stripe)),
+            Guards::Many(stripes) => {
+                stripes.iter_mut().for_each(|(number, stripe)| visit(*number, stripe));
+            }
         }
     }
 
-    fn stripes(&self) -> impl Iterator<Item = &Stripe> {
-        self.numbered_stripes().map(|(_, stripe)| stripe)
+    /// The held stripes of names.
+    pub(super) fn stripes(&self) -> impl Iterator<Item = &Stripe> {
+        let names = self.numbered_stripes().filter(|(number, _)| *number < STRIPES);
+        names.map(|(_, stripe)| stripe)
     }
 
-    fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
+    pub(super) fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
         let (one, group, many) = match &self.guards {
             Guards::None => (None, None, &[][..]),
             Guards::One(number, stripe) => (Some((*number, &**stripe)), None, &[][..]),
@@ -298,7 +343,17 @@ impl<'s> Held<'s> {
     /// row; it must not read or change anything unlocked.
     #[inline(always)]
     pub(super) fn stripe(&self, hash: u64) -> &Stripe {
-        let wanted = stripe_of(hash);
+        self.stripe_at(self.number_of(hash))
+    }
+
+    /// The number of the stripe that is meant by a name's hash.
+    #[inline]
+    pub(super) fn number_of(&self, hash: u64) -> usize {
+        if self.at < STRIPES { stripe_of(hash) } else { self.at }
+    }
+
+    #[inline]
+    pub(super) fn stripe_at(&self, wanted: usize) -> &Stripe {
         match &self.guards {
             Guards::One(held, stripe) if *held == wanted => stripe,
             Guards::Group(group) => match group.get(wanted) {
@@ -314,8 +369,7 @@ impl<'s> Held<'s> {
     }
 
     #[inline(always)]
-    fn stripe_mut(&mut self, hash: u64) -> &mut Stripe {
-        let wanted = stripe_of(hash);
+    pub(super) fn stripe_at_mut(&mut self, wanted: usize) -> &mut Stripe {
         match &mut self.guards {
             Guards::One(held, stripe) if *held == wanted => stripe,
             Guards::Group(group) => match group.get_mut(wanted) {
@@ -330,120 +384,12 @@ impl<'s> Held<'s> {
         }
     }
 
-    /// Lets the reaper know that something of this stripe expires at `deadline_ms`.
+    /// Lets the reaper know that something of this stripe, which is held, expires at `deadline_ms`.
     #[inline]
-    fn note_deadline(&self, hash: u64, deadline_ms: u64) {
-        let hint = &self.store.stripes[stripe_of(hash)].min_deadline_ms;
+    pub(super) fn note_deadline(&self, stripe: usize, deadline_ms: u64) {
+        let hint = &self.store.stripes[stripe].min_deadline_ms;
         if deadline_ms < hint.load(Relaxed) {
             hint.store(deadline_ms, Relaxed);
         }
-    }
-}
-
-impl Names for Held<'_> {
-    #[inline]
-    fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
-        self.stripe(name.hash).dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
-    }
-
-    #[inline]
-    fn overwrite(
-        &mut self,
-        db: usize,
-        name: Name<'_>,
-        change: &mut dyn FnMut(&mut NameEntry) -> bool,
-    ) -> bool {
-        let names = &mut self.stripe_mut(name.hash).dbs[db].names;
-        names.get_mut(name.hash, name.bytes).is_some_and(|entry| change(entry))
-    }
-
-    #[inline]
-    fn update(
-        &mut self,
-        db: usize,
-        name: Name<'_>,
-        change: &mut dyn FnMut(&mut NameEntry),
-    ) -> bool {
-        let db = &mut self.stripe_mut(name.hash).dbs[db];
-        let found = db.update(name, change);
-        let deadline_ms = db.names.min_deadline_ms();
-        self.note_deadline(name.hash, deadline_ms);
-        found
-    }
-
-    fn insert(&mut self, db: usize, name: Name<'_>, entry: Box<NameEntry>) {
-        let deadline_ms = Entry::deadline_ms(&entry);
-        let hasher = self.store.hasher;
-        self.stripe_mut(name.hash).dbs[db].insert(name, entry, hasher);
-        self.note_deadline(name.hash, deadline_ms);
-    }
-
-    fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Box<NameEntry>> {
-        self.stripe_mut(name.hash).dbs[db].remove(name)
-    }
-
-    fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) {
-        let first = stripe_of(from);
-        for (number, stripe) in self.numbered_stripes().filter(|(number, _)| *number >= first) {
-            let from = if number == first { from } else { 0 };
-            let table = &stripe.dbs[db].names;
-            if table.scan(from, self.store.hasher, |hash, entry| visit(hash, entry)).is_break() {
-                return;
-            }
-        }
-    }
-
-    fn visible(&self, db: usize) -> usize {
-        self.stripes().map(|stripe| stripe.dbs[db].counts.names).sum()
-    }
-
-    fn entries(&self, db: usize) -> usize {
-        self.stripes().map(|stripe| stripe.dbs[db].names.len()).sum()
-    }
-
-    fn nth(&self, db: usize, mut rank: usize) -> Option<&NameEntry> {
-        for stripe in self.stripes() {
-            let names = &stripe.dbs[db].names;
-            if rank < names.len() {
-                return names.nth(rank).map(|entry| &**entry);
-            }
-            rank -= names.len();
-        }
-        None
-    }
-
-    fn flush(&mut self, db: usize) {
-        let store = self.store;
-        let mut names = 0;
-        self.each(|stripe| {
-            stripe.watchers.touch_those(db, |name, since_ms| stripe.dbs[db].shows(name, since_ms));
-            let old = std::mem::replace(&mut stripe.dbs[db], Db::new());
-            names += old.counts.names as u64;
-            store.discard(Garbage::Names(old.names));
-        });
-        if !self.is_in_transaction {
-            store.lazyfreed.fetch_add(names, Relaxed);
-        }
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        self.each(|stripe| {
-            for (from, to) in [(a, b), (b, a)] {
-                stripe.watchers.touch_those(from, |name, since_ms| {
-                    stripe.dbs[from].shows(name, since_ms)
-                        || stripe.dbs[to].shows(name, stripe.now_ms)
-                });
-            }
-            stripe.dbs.swap(a, b);
-        });
-    }
-
-    #[inline]
-    fn touched(&mut self, db: usize, name: Name<'_>, expired_ms: u64) {
-        self.stripe(name.hash).watchers.touch(db, name, expired_ms);
-    }
-
-    fn discard(&mut self, entry: Box<NameEntry>) {
-        self.store.discard(Garbage::Name(entry));
     }
 }

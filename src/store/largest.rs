@@ -44,6 +44,9 @@ impl Store {
         for stripe in 0..STRIPES {
             let (mut held, mut effects) = (Held::new(self), Effects::default());
             held.lock_number(stripe);
+            if held.has_spread() {
+                held.add_parts();
+            }
             let view = View::live(&mut held, &mut effects, access, Known::default());
             view.each_name(|entry| {
                 let Ok(pairs) = view.pairs(entry) else { return };

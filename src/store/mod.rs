@@ -8,7 +8,9 @@
 mod blocks;
 mod boxed;
 pub mod capture;
+pub mod captured;
 mod direct;
+mod divide;
 mod edit;
 mod evict;
 mod group;
@@ -19,6 +21,7 @@ mod largest;
 mod layout;
 pub mod libraries;
 pub mod limits;
+mod live;
 mod met;
 mod name;
 mod names;
@@ -31,7 +34,9 @@ mod redo;
 mod replay;
 pub mod restore;
 mod segment;
+mod shelf;
 mod slice;
+mod spread;
 mod table;
 mod touch;
 pub mod turn;
@@ -52,6 +57,7 @@ pub use limits::Limit;
 pub use met::{Freed, Met};
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
+pub use spread::Need;
 pub use table::NEVER;
 pub use usage::Usage;
 pub use view::{Access, Settings, View};
@@ -61,7 +67,10 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
+use hash::KeyHasher;
+use packed::Packed;
 use pairs::PairsRef;
+use spread::part_of;
 use table::Table;
 use watch::Watchers;
 
@@ -71,6 +80,13 @@ pub const DATABASES: usize = 16;
 /// `log2` of the number of stripes: leading hash bits that choose one.
 const STRIPE_BITS: u8 = 8;
 const STRIPES: usize = 1 << STRIPE_BITS;
+
+/// `log2` of the number of parts that a large namespace is spread over.
+const PART_BITS: u8 = 6;
+const PARTS: usize = 1 << PART_BITS;
+
+/// Pairs above which a namespace is spread, unless [`Store::spread_above`] is changed: none is.
+const SPREAD_ABOVE: usize = usize::MAX;
 
 /// The latest deadline of a pair, in unix ms: the year 10889. It is kept in six bytes.
 pub const PAIR_DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
@@ -85,7 +101,12 @@ const FREE_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     hasher: Hasher,
+    /// Those of names, and behind them those of parts of large namespaces.
     stripes: Box<[Padded]>,
+    /// A namespace with more pairs than this is spread over several locks. With one thread that
+    /// gains nothing.
+    pub spread_above: usize,
+    spread: spread::Hints,
     /// Orders and remembers what happens here.
     pub journal: Journal,
     /// The time all deadlines are compared with.
@@ -113,14 +134,19 @@ pub struct Store {
 struct Padded {
     /// Nothing in the stripe expires earlier; may be too early, never too late.
     min_deadline_ms: AtomicU64,
+    watchers: Watchers,
     stripe: Mutex<Stripe>,
 }
 
-/// The names of all databases whose hash begins with the stripe's number.
+/// The names of all databases whose hash begins with the stripe's number; or, of each namespace that
+/// is spread, the part with the stripe's number, see [`spread`].
 #[derive(Debug)]
 struct Stripe {
+    /// None in a stripe of parts.
     dbs: Vec<Db>,
-    watchers: Watchers,
+    parts: shelf::Shelf,
+    /// Database and hash of every name here that is spread.
+    spread: Vec<(usize, u64)>,
     /// LSN of the last effect on anything here.
     lsn: Lsn,
     /// Time never runs backwards for what lives here.
@@ -138,6 +164,7 @@ struct Db {
 #[derive(Debug)]
 enum Garbage {
     Name(Box<NameEntry>),
+    Parts(Vec<Table<Packed>>),
     Names(Table<Boxed<Box<NameEntry>>>),
 }
 
@@ -177,11 +204,16 @@ impl Store {
 
     /// An empty store that hashes as another did.
     pub fn seeded(journal: Journal, clock: Clock, hasher: Hasher) -> Store {
-        let stripe = |_| Padded {
+        let stripe = |number| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
+            watchers: Watchers::default(),
             stripe: Mutex::new(Stripe {
-                dbs: (0..DATABASES).map(|_| Db::new()).collect(),
-                watchers: Watchers::default(),
+                dbs: match number < STRIPES {
+                    true => (0..DATABASES).map(|_| Db::new()).collect(),
+                    false => Vec::new(),
+                },
+                parts: shelf::Shelf::default(),
+                spread: Vec::new(),
                 lsn: 0,
                 now_ms: 0,
                 counted_bytes: 0,
@@ -189,7 +221,9 @@ impl Store {
         };
         Store {
             hasher,
-            stripes: (0..STRIPES).map(stripe).collect(),
+            stripes: (0..STRIPES + PARTS).map(stripe).collect(),
+            spread_above: SPREAD_ABOVE,
+            spread: spread::Hints::default(),
             journal,
             clock: Arc::new(clock),
             events: Arc::default(),
@@ -243,14 +277,31 @@ impl Store {
     fn discard(&self, garbage: Garbage) {
         let bytes = match &garbage {
             Garbage::Name(entry) => entry.heap_bytes(),
+            Garbage::Parts(parts) => parts.iter().map(Table::bytes).sum(),
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
-            if let Garbage::Name(_) = garbage {
+            if let Garbage::Name(_) | Garbage::Parts(_) = garbage {
                 self.lazyfreed.fetch_add(1, Relaxed);
             }
             self.garbage.lock().push(garbage);
         }
+    }
+}
+
+impl Stripe {
+    /// The entry of a name; in a stripe of parts, its part.
+    #[inline]
+    fn entry(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
+        match self.dbs.get(db) {
+            Some(db) => db.names.get(name.hash, name.bytes).map(|entry| &**entry),
+            None => self.parts.get(db, name),
+        }
+    }
+
+    /// What it takes, without itself.
+    fn bytes(&self) -> usize {
+        self.dbs.iter().map(|db| db.names.bytes()).sum::<usize>() + self.parts.bytes()
     }
 }
 
@@ -340,7 +391,7 @@ impl Shown {
     }
 }
 
-/// The stripe of a hash.
+/// The stripe of a name's hash.
 #[inline]
 fn stripe_of(hash: u64) -> usize {
     (hash >> (64 - STRIPE_BITS)) as usize

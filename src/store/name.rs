@@ -103,6 +103,10 @@ impl Rehash for OnlyOne {
 pub(super) enum Form {
     String,
     Namespace,
+    /// The header of a namespace whose pairs lie in parts; see [`super::spread`].
+    Spread,
+    /// One of those parts, with a copy of the header.
+    Part,
 }
 
 impl NameEntry {
@@ -170,14 +174,68 @@ impl NameEntry {
     }
 
     /// Bytes it takes, its place in the table of names included. For a namespace, those of the
-    /// pairs too.
-    pub fn bytes(&self) -> usize {
+    /// pairs that lie here too.
+    pub(super) fn bytes(&self) -> usize {
         size_of::<Slot>() + size_of::<Box<NameEntry>>() + self.heap_bytes()
     }
 
     /// Whether it holds pairs, or may: an empty namespace too.
     pub fn is_namespace(&self) -> bool {
-        self.form == Form::Namespace
+        self.form != Form::String
+    }
+
+    #[inline]
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Whether its pairs lie elsewhere, in parts.
+    #[inline]
+    pub(super) fn is_spread(&self) -> bool {
+        self.form == Form::Spread
+    }
+
+    /// Whether it is a part of a namespace that is spread.
+    #[inline]
+    pub(super) fn is_part(&self) -> bool {
+        self.form == Form::Part
+    }
+
+    /// What its parts have copies of: deadline, kept mark and use.
+    #[inline]
+    pub(super) fn shared(&self) -> (u64, bool, u32) {
+        (self.deadline_ms, self.kept, self.used())
+    }
+
+    /// Takes in the parts it had, if it is spread.
+    pub(super) fn put_together(&mut self, parts: Vec<Table<Packed>>) {
+        if !parts.is_empty() {
+            self.form = Form::Namespace;
+            self.many = Some(Box::new(Table::join(parts, super::PART_BITS)));
+            self.end_of_pairs();
+        }
+    }
+
+    /// Whether it has more pairs than that, all here.
+    #[inline]
+    pub(super) fn is_larger_than(&self, pairs: usize) -> bool {
+        let len = self.many.as_ref().map_or(usize::from(self.few_len), |many| many.len());
+        len > pairs && self.form == Form::Namespace
+    }
+
+    /// A part of it that has these pairs.
+    pub(super) fn part(&self, pairs: Table<Packed>) -> NameEntry {
+        let mut part = NameEntry::new(self.name(), self.used());
+        part.many = Some(Box::new(pairs));
+        part.form = Form::Part;
+        (part.deadline_ms, part.kept) = (self.deadline_ms, self.kept);
+        part
+    }
+
+    /// Makes it the header of its parts, or again what has its pairs itself. Returns the pairs it had.
+    pub(super) fn set_spread(&mut self, is_spread: bool) -> Option<Box<Table<Packed>>> {
+        self.form = if is_spread { Form::Spread } else { Form::Namespace };
+        self.many.take()
     }
 
     /// Whether its own deadline has passed.
@@ -202,7 +260,9 @@ impl NameEntry {
     pub(super) fn is_alive(&self, now_ms: u64) -> bool {
         let has_content = || match self.pairs() {
             Err(_) => true,
-            Ok(pairs) if pairs.min_deadline_ms() > now_ms => !pairs.is_empty(),
+            // That all of so many have expired is not looked for.
+            Ok(_) if self.is_spread() => true,
+            Ok(pairs) if pairs.min_deadline_ms() > now_ms => pairs.len() > 0,
             Ok(pairs) => pairs.iter().any(|pair| pair.deadline_ms > now_ms),
         };
         !self.is_expired(now_ms) && has_content()
@@ -214,7 +274,7 @@ impl NameEntry {
         match self.form {
             Form::String => Some(Kind::String),
             Form::Namespace if self.few_len == 0 && self.many.is_none() => None,
-            Form::Namespace => Some(Kind::Namespace),
+            Form::Namespace | Form::Spread | Form::Part => Some(Kind::Namespace),
         }
     }
 
@@ -250,13 +310,13 @@ impl NameEntry {
         }
     }
 
-    /// The pairs of a namespace.
+    /// The pairs of a namespace, those that lie here: none if it is spread.
     #[inline]
     pub(super) fn pairs(&self) -> Result<PairsRef<'_>> {
         match (self.form, &self.many) {
             (Form::String, _) => Err(Error::WrongType),
-            (Form::Namespace, Some(table)) => Ok(PairsRef::Many(table)),
-            (Form::Namespace, None) => Ok(PairsRef::Few(self.few())),
+            (_, Some(table)) => Ok(PairsRef::Many(table)),
+            (_, None) => Ok(PairsRef::Few(self.few())),
         }
     }
 
@@ -298,7 +358,10 @@ impl NameEntry {
     #[inline]
     fn overwrite_bytes(&mut self, string: &[u8]) -> bool {
         if let Some(large) = &mut self.many {
-            return large.overwrite(0, LARGE_STRING_KEY, string, Some).is_some();
+            let overwrite = |pairs: &mut Packed, place, deadline_ms| {
+                pairs.set_in_place(place, string, deadline_ms).then_some(deadline_ms)
+            };
+            return large.overwrite(0, LARGE_STRING_KEY, overwrite).is_some();
         }
         let old = self.value_mut();
         let is_as_long = old.len() == string.len();
@@ -306,6 +369,24 @@ impl NameEntry {
             old.copy_from_slice(string);
         }
         is_as_long
+    }
+
+    /// Overwrites a part of a string where it lies; `false` if nothing was changed.
+    pub(super) fn patch_string(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let part = at..at + bytes.len();
+        let old = match &mut self.many {
+            _ if self.form != Form::String => return false,
+            None => self.value_mut().get_mut(part),
+            Some(large) => {
+                let patch = |pairs: &mut Packed, place, deadline_ms| {
+                    let old = pairs.value_in_place(place)?.get_mut(part)?;
+                    old.copy_from_slice(bytes);
+                    Some(deadline_ms)
+                };
+                return large.overwrite(0, LARGE_STRING_KEY, patch).is_some();
+            }
+        };
+        old.map(|old| old.copy_from_slice(bytes)).is_some()
     }
 
     /// Overwrites a string where it lies: if the new one is as long, and its deadline no earlier.
@@ -371,7 +452,7 @@ impl NameEntry {
     }
 
     #[inline]
-    fn value_bytes(&self) -> usize {
+    pub(super) fn value_bytes(&self) -> usize {
         super::allocated(self.body.len()) + self.many.as_deref().map_or(0, table_bytes)
     }
 

@@ -7,6 +7,7 @@
 use super::hash::{Hasher, KeyHasher};
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
+use super::shelf::Parts;
 use super::table::{NEVER, Table};
 use crate::short::same;
 
@@ -19,6 +20,8 @@ const FEW_BYTES_MAX: usize = 1024;
 pub(super) enum PairsRef<'e> {
     Few(Few<'e>),
     Many(&'e Table<Packed>),
+    /// Those of a namespace that is spread.
+    Parts(Parts<'e>),
 }
 
 /// Pairs without an index.
@@ -66,6 +69,10 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.find(key).map(|(_, pair)| pair),
             PairsRef::Many(table) => table.get(hasher.hash(key), key),
+            PairsRef::Parts(parts) => {
+                let hash = hasher.hash(key);
+                parts.of(hash)?.get(hash, key)
+            }
         }
     }
 
@@ -74,12 +81,8 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.len,
             PairsRef::Many(table) => table.len(),
+            PairsRef::Parts(parts) => parts.tables().map(Table::len).sum(),
         }
-    }
-
-    #[inline]
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
     }
 
     /// Bytes of the pairs, and of the table if they have one.
@@ -87,6 +90,7 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.bytes.len(),
             PairsRef::Many(table) => table_bytes(table),
+            PairsRef::Parts(parts) => parts.tables().map(table_bytes).sum(),
         }
     }
 
@@ -94,7 +98,7 @@ impl<'e> PairsRef<'e> {
     pub fn may_expire(self) -> bool {
         match self {
             PairsRef::Few(few) => few.may_expire,
-            PairsRef::Many(table) => table.min_deadline_ms() != NEVER,
+            _ => self.min_deadline_ms() != NEVER,
         }
     }
 
@@ -103,16 +107,21 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.min_deadline_ms(),
             PairsRef::Many(table) => table.min_deadline_ms(),
+            PairsRef::Parts(parts) => {
+                parts.tables().map(Table::min_deadline_ms).min().unwrap_or(NEVER)
+            }
         }
     }
 
     /// Few in the order they came, many in the order of their hashes.
     pub fn iter(self) -> impl Iterator<Item = PairRef<'e>> {
-        let (few, many) = match self {
-            PairsRef::Few(few) => (Some(few.iter()), None),
-            PairsRef::Many(table) => (None, Some(table.iter())),
+        let (few, many, parts) = match self {
+            PairsRef::Few(few) => (Some(few.iter()), None, None),
+            PairsRef::Many(table) => (None, Some(table), None),
+            PairsRef::Parts(parts) => (None, None, Some(parts.tables())),
         };
-        few.into_iter().flatten().chain(many.into_iter().flatten())
+        let tables = many.into_iter().chain(parts.into_iter().flatten());
+        few.into_iter().flatten().chain(tables.flat_map(Table::iter))
     }
 
     /// Shows them in the order of [`PairsRef::iter`].
@@ -123,6 +132,10 @@ impl<'e> PairsRef<'e> {
             PairsRef::Many(table) => {
                 table.ordered().for_each(|segment| segment.each(&mut visit));
             }
+            PairsRef::Parts(parts) => {
+                let segments = parts.tables().flat_map(Table::ordered);
+                segments.for_each(|segment| segment.each(&mut visit));
+            }
         }
     }
 
@@ -130,6 +143,7 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.iter().nth(rank),
             PairsRef::Many(table) => table.nth(rank),
+            PairsRef::Parts(parts) => parts.nth(rank),
         }
     }
 }
@@ -179,7 +193,10 @@ impl NameEntry {
             return None;
         }
         if let Some(table) = &mut self.many {
-            return table.overwrite(hasher.hash(key), key, value, change);
+            return table.overwrite(hasher.hash(key), key, |pairs, place, old_ms| {
+                let deadline_ms = change(old_ms)?;
+                pairs.set_in_place(place, value, deadline_ms).then_some(deadline_ms)
+            });
         }
         let (at, pair) = self.few().find(key)?;
         let deadline_ms = change(pair.deadline_ms)?;
@@ -194,18 +211,17 @@ impl NameEntry {
         }
     }
 
-    /// What [`NameEntry::prepare_pairs`] made may be in vain.
+    /// A table that has no pairs goes, unless it is a part's.
     pub(super) fn end_of_pairs(&mut self) {
-        self.many.take_if(|table| table.is_empty());
+        let is_part = self.is_part();
+        self.many.take_if(|table| table.is_empty() && !is_part);
     }
 
     /// Takes a pair out; returns its deadline.
     pub(super) fn remove_pair(&mut self, hasher: KeyHasher<'_>, key: &[u8]) -> Option<u64> {
         if let Some(table) = &mut self.many {
             let deadline_ms = table.remove(hasher.hash(key), key)?;
-            if table.is_empty() {
-                self.many = None;
-            }
+            self.end_of_pairs();
             return Some(deadline_ms);
         }
         let (at, pair) = self.few().find(key)?;
@@ -238,7 +254,8 @@ impl NameEntry {
     }
 
     /// Takes out what is due at `now_ms` and shows each with the name; returns the latest deadline of
-    /// those. `budget`, in pairs looked at, bounds the work.
+    /// those. `budget`, in pairs looked at, bounds the work. A part keeps its last pair: whether that
+    /// is the last of all is not known here.
     pub(super) fn sweep_pairs(
         &mut self,
         now_ms: u64,
@@ -262,19 +279,23 @@ impl NameEntry {
             }
             return expired_ms;
         }
+        let stays = usize::from(self.is_part());
         let (name, many) = self.name_and_many();
         if let Some(table) = many {
+            let mut left = table.len();
             let mut note = |pairs: &mut Packed, place, _: &mut isize| {
-                visit(name, super::heap::Heap::key(pairs, place));
-                true
+                let goes = left > stays;
+                if goes {
+                    left -= 1;
+                    visit(name, super::heap::Heap::key(pairs, place));
+                }
+                goes
             };
             table.sweep(now_ms, budget, &mut note, &mut |deadline_ms| {
                 expired_ms = expired_ms.max(deadline_ms);
             });
-            if table.is_empty() {
-                *many = None;
-            }
         }
+        self.end_of_pairs();
         expired_ms
     }
 
@@ -313,6 +334,13 @@ impl NameEntry {
             self.make_many(hasher).insert(hasher.hash(key), new, hasher);
         }
         (created, deadline_ms)
+    }
+
+    /// Moves its pairs to a table, if they have none.
+    pub(super) fn make_table(&mut self, hasher: Hasher) {
+        if self.many.is_none() {
+            self.make_many(hasher);
+        }
     }
 
     /// Moves few pairs to a table.

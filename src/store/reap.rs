@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Freed;
 use super::boxed::Boxed;
 use super::name::{Name, NameEntry};
+use super::pairs::PairsRef;
 use super::slice::measured;
-use super::watch::Watchers;
-use super::{Garbage, Hasher, Held, STRIPES, Store};
+use super::view::{Access, Known, View};
+use super::{Garbage, Hasher, Held, PARTS, STRIPES, Store};
 use crate::journal::effect::{Cause, Effect, Effects};
 
 /// Slots of tables that one slice looks at.
@@ -19,7 +20,7 @@ const SLICE_SLOTS: isize = 4096;
 impl Store {
     /// Number of stripes, for those who share the reaping.
     pub fn stripes(&self) -> usize {
-        STRIPES
+        STRIPES + PARTS
     }
 
     /// Whether something in the stripe has expired. Takes no lock; may say yes in vain.
@@ -29,13 +30,17 @@ impl Store {
 
     /// Frees expired pairs and names of one stripe. `true` if there may be more.
     pub fn reap_slice(&self, stripe: usize, now_ms: u64) -> bool {
-        let min_deadline_ms = measured(|| self.reap_held(stripe, now_ms));
+        let mut whole = Vec::new();
+        let min_deadline_ms = measured(|| self.reap_held(stripe, now_ms, &mut whole));
+        for (db, name) in &whole {
+            measured(|| self.reap_whole(*db, name, now_ms));
+        }
         self.slices.hear();
-        min_deadline_ms <= now_ms
+        min_deadline_ms <= now_ms && whole.is_empty()
     }
 
-    /// Returns the earliest deadline that is left.
-    fn reap_held(&self, stripe: usize, now_ms: u64) -> u64 {
+    /// Returns the earliest deadline that is left, and adds those names that must be held whole.
+    fn reap_held(&self, stripe: usize, now_ms: u64, whole: &mut Vec<(usize, Box<[u8]>)>) -> u64 {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
         held.lock_number(stripe);
@@ -47,6 +52,7 @@ impl Store {
             now_ms,
             hasher: self.hasher,
             effects: &mut effects,
+            whole,
             freed: Freed::default(),
             budget: SLICE_SLOTS,
         };
@@ -55,6 +61,34 @@ impl Store {
         self.stripes[stripe].min_deadline_ms.store(min_deadline_ms, Relaxed);
         held.release(&mut effects);
         min_deadline_ms
+    }
+
+    /// Frees what has expired of a name that is spread, and can not be freed part by part.
+    fn reap_whole(&self, db: usize, name: &[u8], now_ms: u64) {
+        let mut effects = Effects::default();
+        let mut held = Held::new(self);
+        let hashed = self.name(name);
+        held.lock_whole(hashed);
+        if !self.turn.is_free() {
+            return;
+        }
+        let now_ms = held.settle_now_ms(now_ms);
+        let keys = held.last_expired(db, hashed, now_ms);
+        let mut view =
+            View::live(&mut held, &mut effects, Access::of(db, now_ms), Known::default());
+        let mut freed = Freed::default();
+        if view.names.get(db, hashed).is_some_and(|entry| entry.is_expired(now_ms)) {
+            view.drop_name(name, Cause::Expired);
+            freed.names += 1;
+        } else {
+            for key in &keys {
+                // It is a namespace, and says whether the pair was alive: it was not.
+                let _ = view.delete_pair(name, key, Cause::Hexpired);
+                freed.pairs += 1;
+            }
+        }
+        self.count_expired(freed);
+        held.release(&mut effects);
     }
 
     /// Counts what was freed because it had expired.
@@ -68,6 +102,10 @@ impl Store {
         let Some(mut garbage) = self.garbage.lock().pop() else { return false };
         let has_more = match &mut garbage {
             Garbage::Name(entry) => entry.free_part(),
+            Garbage::Parts(parts) => {
+                parts.pop_if(|part| part.pop_segment().is_none());
+                !parts.is_empty()
+            }
             Garbage::Names(names) => {
                 let entries = names.pop_segment();
                 let has_more = entries.is_some();
@@ -90,6 +128,8 @@ pub(super) struct Slice<'e> {
     now_ms: u64,
     hasher: Hasher,
     effects: &'e mut Effects,
+    /// Names that must be held whole for what is due of them.
+    whole: &'e mut Vec<(usize, Box<[u8]>)>,
     freed: Freed,
     budget: isize,
 }
@@ -97,7 +137,6 @@ pub(super) struct Slice<'e> {
 impl super::Stripe {
     /// Reaps until the budget is used up; returns the earliest deadline that is left.
     pub(super) fn reap(&mut self, store: &Store, slice: &mut Slice<'_>) -> u64 {
-        let watchers = &self.watchers;
         for (number, db) in self.dbs.iter_mut().enumerate() {
             if db.names.min_deadline_ms() > slice.now_ms {
                 continue;
@@ -110,7 +149,7 @@ impl super::Stripe {
                 &mut |names, place, budget| {
                     names.update(place, |entry| {
                         counts.subtract(entry.counts());
-                        let is_over = slice.reap_entry(number, entry, watchers, budget);
+                        let is_over = slice.reap_entry(number, entry, store, budget);
                         if !is_over {
                             counts.add(entry.counts());
                         }
@@ -121,7 +160,16 @@ impl super::Stripe {
             );
             slice.budget = budget;
         }
-        self.dbs.iter().map(|db| db.names.min_deadline_ms()).min().unwrap_or(super::NEVER)
+        for (db, part) in self.parts.entries_mut() {
+            let mut budget = slice.budget;
+            let is_due = part.pairs().is_ok_and(|it| it.min_deadline_ms() <= slice.now_ms);
+            if is_due && budget > 0 {
+                slice.reap_entry(db, part, store, &mut budget);
+            }
+            slice.budget = budget;
+        }
+        let names = self.dbs.iter().map(|db| db.names.min_deadline_ms());
+        names.min().unwrap_or(super::NEVER).min(self.parts.min_deadline_ms())
     }
 }
 
@@ -131,15 +179,20 @@ impl Slice<'_> {
         &mut self,
         db: usize,
         entry: &mut NameEntry,
-        watchers: &Watchers,
+        store: &Store,
         budget: &mut isize,
     ) -> bool {
         let hash = self.hasher.hash(entry.name());
-        if entry.deadline_ms <= self.now_ms {
+        if entry.is_spread() {
+            self.whole.push((db, entry.name().into()));
+            return false;
+        }
+        if !entry.is_part() && entry.deadline_ms <= self.now_ms {
             let name = entry.name();
             self.freed.names += 1;
             self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
-            watchers.touch(db, Name { bytes: name, hash }, entry.deadline_ms);
+            let name = Name { bytes: name, hash };
+            store.watchers(name).touch(db, name, entry.deadline_ms);
             return true;
         }
         if entry.pairs().is_err() {
@@ -151,8 +204,17 @@ impl Slice<'_> {
             let db = db as u8;
             effects.push(Cause::Hexpired, Effect::DeletePair { db, name, key, is_last: false });
         });
+        let name = Name { bytes: entry.name(), hash };
+        store.watchers(name).touch(db, name, expired_ms);
+        if entry.is_part() {
+            let is_last_due =
+                |pairs: PairsRef<'_>| pairs.len() == 1 && pairs.min_deadline_ms() <= self.now_ms;
+            if entry.pairs().is_ok_and(is_last_due) {
+                self.whole.push((db, name.bytes.into()));
+            }
+            return false;
+        }
         let name = entry.name();
-        watchers.touch(db, Name { bytes: name, hash }, expired_ms);
         let is_empty = entry.kind().is_none();
         let db = db as u8;
         match (is_empty, entry.kept) {

@@ -61,7 +61,9 @@ impl Restore<'_> {
             }
         }
         if let Some(db) = first {
-            self.held.touch(usize::from(db) % DATABASES, known[..len].iter().copied());
+            let db = usize::from(db) % DATABASES;
+            self.held
+                .touch(db, known[..len].iter().map(|known| (self.held.stripe_of(known), *known)));
         }
     }
 
@@ -81,10 +83,7 @@ impl Restore<'_> {
         match effect {
             // The last one counts, whatever the snapshot has seen.
             Effect::Libraries { .. } | Effect::Library { .. } => self.store.libraries.apply(effect),
-            Effect::Limit { .. } => {
-                self.store.limits.apply(effect);
-                Ok(())
-            }
+            Effect::Limit { .. } => self.store.limits.apply(effect),
             Effect::PutPair { db, name, key, value, deadline_ms } => {
                 self.pairs += 1;
                 let deadline = match deadline_ms {
@@ -132,13 +131,14 @@ impl Restore<'_> {
         let hasher = self.hasher(Some((key, hash)));
         let (seen, end) = (&self.seen, self.end);
         let mut is_string = false;
-        let is_there = self.held.update(db, hashed, &mut |entry| match entry.pairs() {
+        let pair = Some((hasher, key));
+        let is_there = self.held.update(db, hashed, pair, &mut |entry| match entry.pairs() {
             Err(_) => is_string = true,
-            Ok(pairs) => {
+            Ok(_) => {
                 let by = seen.get((entry.used() as usize).wrapping_sub(1));
                 let is_in_parts = lsn <= end && by.is_some_and(|by| by.is_in_parts);
                 // It only seems empty if pairs were captured after they were deleted.
-                if pairs.is_empty() && !is_in_parts {
+                if entry.kind().is_none() && !is_in_parts {
                     entry.deadline_ms = NEVER;
                 }
                 entry.put_pair(hasher, key, value, deadline, 0);
@@ -151,7 +151,7 @@ impl Restore<'_> {
         if !is_there || is_vague {
             let mut entry = Box::new(NameEntry::new(name, 0));
             entry.put_pair(hasher, key, value, deadline, 0);
-            self.held.insert(db, hashed, entry);
+            self.held.insert(db, hashed, entry.into());
         }
         if is_string && !is_vague { Err(Damaged) } else { Ok(()) }
     }
@@ -165,13 +165,17 @@ impl Restore<'_> {
     ) -> Result<(), Damaged> {
         let hashed = self.store.name(name);
         let hasher = self.hasher(None);
-        let mut is_over = false;
-        self.held.update(db, hashed, &mut |entry| {
+        let (mut is_over, mut is_last_here) = (false, false);
+        self.held.update(db, hashed, Some((hasher, key)), &mut |entry| {
             if entry.is_namespace() {
                 entry.remove_pair(hasher, key);
+                is_last_here = entry.pairs().is_ok_and(|pairs| pairs.len() == 0);
                 is_over = is_last && !entry.kept;
             }
         });
+        if is_last_here {
+            self.held.is_emptied(db, hashed);
+        }
         if is_over {
             self.clear(db, name);
         }
@@ -209,6 +213,7 @@ impl Restore<'_> {
             | Effect::DeletePair { db, name, .. }
             | Effect::PairDeadline { db, name, .. }
             | Effect::PutString { db, name, .. }
+            | Effect::PatchString { db, name, .. }
             | Effect::DropName { db, name }
             | Effect::NameDeadline { db, name, .. }
             | Effect::Keep { db, name } => {
@@ -247,17 +252,16 @@ impl Restore<'_> {
         let mut taken = Vec::new();
         for (names, from, to) in moved {
             for name in names {
-                let entry = self.held.remove(from, self.store.name(&name));
-                taken.extend(entry.map(|entry| (to, entry)));
+                let whole = self.held.remove(from, self.store.name(&name));
+                taken.extend(whole.map(|whole| (to, whole)));
             }
         }
-        for (to, entry) in taken {
-            let name = self.store.name(entry.name()).hash;
-            let bytes: Box<[u8]> = entry.name().into();
-            let name = super::Name { bytes: &bytes, hash: name };
+        for (to, whole) in taken {
+            let bytes: Box<[u8]> = whole.entry.name().into();
+            let name = self.store.name(&bytes);
             // What is there was captured later, and is what came of it.
             if self.held.get(to, name).is_none() {
-                self.held.insert(to, name, entry);
+                self.held.insert(to, name, whole);
             }
         }
     }

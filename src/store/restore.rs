@@ -1,15 +1,16 @@
 //! Builds a store from what a snapshot captured, and then from the journal's effects.
 //!
 //! What is captured late is put in its place when the effects before it are redone, which `redo.rs`
-//! does. What the captured bytes are is said in [`super::capture`]; files, checksums and order are the
+//! does. What the captured bytes are is said in [`super::captured`]; files, checksums and order are the
 //! matter of [`crate::persistence`].
 
 use std::collections::BTreeMap;
 
+use super::captured::flag;
 use super::hash::KeyHasher;
 use super::name::{NameEntry, NewDeadline};
 use super::names::Names as _;
-use super::{DATABASES, Held, NEVER, Settings, Store, capture::flag};
+use super::{DATABASES, Held, NEVER, Settings, Store};
 use crate::journal::Lsn;
 use crate::journal::effect::{Damaged, Effect, Effects};
 use crate::journal::format::Kind;
@@ -82,7 +83,7 @@ impl<'s> Restore<'s> {
             if self.held.get(db, name).is_some() {
                 return Err(Damaged);
             }
-            self.held.insert(db, name, entry);
+            self.held.insert(db, name, entry.into());
         }
         self.end_turn(len);
         Ok(())
@@ -242,7 +243,7 @@ impl<'s> Restore<'s> {
                 self.clear(db, &name);
                 if let Some(mut entry) = entry {
                     entry.end_of_pairs();
-                    self.held.insert(db, self.store.name(&name), entry);
+                    self.held.insert(db, self.store.name(&name), entry.into());
                 }
             }
         }

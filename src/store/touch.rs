@@ -21,37 +21,49 @@ type Entries<'h> = [Option<&'h NameEntry>; TOUCHED_MAX];
 impl Held<'_> {
     /// Fetches these names and pairs. Their stripes must be held.
     #[inline]
-    pub fn touch<'k>(&self, db: usize, known: impl Iterator<Item = Known<'k>> + Clone) {
-        let mut names = known.clone().filter_map(|known| known.name);
-        let Some(first) = names.next() else { return };
-        let keys = known.clone().map(|known| known.key);
-        if names.all(|name| name.hash == first.hash) {
-            let names = &self.stripe(first.hash).dbs[db].names;
-            let entry = names.get(first.hash, first.bytes).map(|entry| &**entry);
+    ///
+    /// Each comes with the number of its stripe.
+    pub fn touch<'k>(&self, db: usize, known: impl Iterator<Item = (usize, Known<'k>)> + Clone) {
+        let place = |(stripe, known): (usize, Known<'k>)| Some((stripe, known.name?));
+        let mut names = known.clone().filter_map(place);
+        let Some((stripe, first)) = names.next() else { return };
+        let keys = known.clone().map(|(_, known)| known.key);
+        if names.all(|(it, name)| it == stripe && name.hash == first.hash) {
+            let entry = self.stripe_at(stripe).entry(db, first);
             touch_pairs(keys.map(|key| (entry, key)));
         } else {
-            let entries = self.touch_names(db, known.map(|known| known.name));
+            let entries = self.touch_names(db, known.map(place));
             touch_pairs(entries.iter().copied().zip(keys));
         }
+    }
+
+    /// The stripe in which a pair lies for who holds all.
+    pub(super) fn stripe_of(&self, known: &Known<'_>) -> usize {
+        self.store.stripe_for(known.name, known.key.map(|(_, hash)| hash))
     }
 
     /// Finds the entries that the names most likely have.
     fn touch_names<'k>(
         &self,
         db: usize,
-        names: impl Iterator<Item = Option<Name<'k>>> + Clone,
+        names: impl Iterator<Item = Option<(usize, Name<'k>)>> + Clone,
     ) -> Entries<'_> {
         let mut entries = [None; TOUCHED_MAX];
         let mut segments = [None; TOUCHED_MAX];
         for (name, segment) in names.clone().zip(&mut segments) {
-            let Some(name) = name else { continue };
-            *segment = self.stripe(name.hash).dbs[db].names.segment(name.hash);
+            let Some((stripe, name)) = name else { continue };
+            let Some(db) = self.stripe_at(stripe).dbs.get(db) else { continue };
+            *segment = db.names.segment(name.hash);
             if let Some(segment) = segment {
                 segment.prefetch_slot(name.hash);
             }
         }
         for ((name, segment), entry) in names.zip(&segments).zip(&mut entries) {
-            let Some((name, segment)) = name.zip(*segment) else { continue };
+            let Some((stripe, name)) = name else { continue };
+            let Some(segment) = segment else {
+                *entry = self.stripe_at(stripe).parts.get(db, name);
+                continue;
+            };
             *entry = segment.guess(name.hash).map(|place| &**segment.heap.get(place));
             if let Some(entry) = entry {
                 prefetch(*entry);

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::hash::KeyHasher;
 use super::limits::Limits;
 use super::met::meet_name;
-use super::name::{Kind, Name, NameEntry};
+use super::name::{Form, Kind, Name, NameEntry};
 use super::names::Names;
 use super::namespace::{Walk, from_cursor};
 use super::{Eviction, Held, Overlay, Policy, Usage};
@@ -61,6 +61,14 @@ pub struct Settings {
     pub namespace_pairs_max: u64,
     /// What goes when memory is short, and what is remembered of use for that.
     pub eviction: Eviction,
+}
+
+impl Access<'static> {
+    /// For what is no command: without limits, and no use of the names.
+    pub(super) fn of(db: usize, now_ms: u64) -> Access<'static> {
+        let (random_seed, touch, settings) = (0, false, &Settings::NONE);
+        Access { db, now_ms, random_seed, touch, used_ms: now_ms, settings, user: None }
+    }
 }
 
 impl Access<'_> {
@@ -287,7 +295,10 @@ impl<'a> View<'a> {
     /// The pairs under a header.
     #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
-        let pairs = entry.pairs()?;
+        let pairs = match entry.form() {
+            Form::Spread | Form::Part => self.names.pairs(self.access.db, entry),
+            Form::Namespace | Form::String => entry.pairs()?,
+        };
         Ok(Pairs {
             pairs,
             hasher: self.hasher,
@@ -299,7 +310,17 @@ impl<'a> View<'a> {
 
     /// The header of a name that exists for Redis clients, without counting as access.
     pub fn header(&self, name: &[u8]) -> Option<&NameEntry> {
-        self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())
+        let entry = self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())?;
+        if entry.is_spread() {
+            self.names.gather_use(self.access.db, entry, &self.access);
+        }
+        Some(entry)
+    }
+
+    /// Bytes that a name of the selected database takes with all it holds, and its place in the
+    /// table of names.
+    pub fn bytes(&self, entry: &NameEntry) -> usize {
+        self.names.bytes(self.access.db, entry)
     }
 
     /// The header of a name, even if it has expired, for who looks into the store itself.

@@ -59,7 +59,7 @@ pub fn run(matches: &ArgMatches, out: &mut dyn Write) -> anyhow::Result<ExitCode
     held.lock_all();
     let stats = held.stats();
     let names: usize = stats.dbs.iter().map(|db| db.names).sum();
-    let pairs = held.pairs();
+    let pairs = held.count_pairs();
     writeln!(out, "{names} names, {pairs} pairs in them; the last batch is {}", recovered.last)?;
     writeln!(out, "ok")?;
     Ok(ExitCode::SUCCESS)

@@ -44,14 +44,19 @@ impl Harness {
 
     /// At another moment, in unix ms.
     pub fn starting_at(start_ms: u64, journal: Journal) -> Harness {
-        Harness::of(Store::new(journal, Clock::manual(start_ms)))
+        Harness::of(spread(Store::new(journal, Clock::manual(start_ms))))
     }
 
     /// Over a store that is there.
     pub fn of(store: Store) -> Harness {
+        Harness::of_threads(store, 1)
+    }
+
+    /// The same, for clients on other threads too.
+    pub fn of_threads(store: Store, threads: usize) -> Harness {
         let config = Config { enable_debug_command: Allowed::Yes, ..Config::default() };
         Harness {
-            server: Arc::new(Server::new(config, store, 1)),
+            server: Arc::new(Server::new(config, store, threads)),
             over_overlay: false,
             sessions: HashMap::new(),
             random: 1,
@@ -140,9 +145,22 @@ impl Harness {
     }
 }
 
-/// Everything alive in a store at `now_ms`, one line a name or pair, sorted.
+/// A namespace of the store is spread over several locks when it has more pairs than the environment
+/// variable `PANTRY_SPREAD_ABOVE` says, if there is one.
+pub fn spread(mut store: Store) -> Store {
+    if let Ok(pairs) = std::env::var("PANTRY_SPREAD_ABOVE") {
+        store.spread_above = pairs.parse().unwrap();
+    }
+    store
+}
+
+/// Everything alive in a store at `now_ms`, one line a name, pair or library of functions, sorted.
 pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
-    let mut lines = Vec::new();
+    let (_, libraries) = store.libraries.all();
+    let library = |(name, code): &(Box<[u8]>, Arc<[u8]>)| {
+        format!("library {} = {}", name.escape_ascii(), code.escape_ascii())
+    };
+    let mut lines: Vec<String> = libraries.iter().map(library).collect();
     let mut held = Held::new(store);
     held.lock_all();
     for db in 0..pantry::store::DATABASES {

@@ -2,7 +2,7 @@
 //!
 //! Knows no route and no command; errors are in `problem`. An answer is whole before its first byte
 //! leaves and has a `Content-Length`, but for lists and events, which are made while they are sent; each
-//! says that it must not be cached or taken for HTML.
+//! says that it must not be cached, taken for HTML or framed.
 
 use std::io;
 use std::pin::Pin;
@@ -12,6 +12,8 @@ use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::pulse::Busy;
+
 /// Why no JSON can be made: never, since it is written to memory.
 const IN_MEMORY: &str = "writing JSON to memory";
 
@@ -19,8 +21,8 @@ const IN_MEMORY: &str = "writing JSON to memory";
 pub(super) enum Body {
     /// All of it, or nothing.
     Whole(Option<Bytes>),
-    /// Piece by piece.
-    Pieces(Box<dyn Source>),
+    /// Piece by piece, and who must know that it is not over yet.
+    Pieces(Box<dyn Source>, Option<Busy>),
 }
 
 /// Makes the pieces of a body when there is room for them.
@@ -40,7 +42,7 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Body::Pieces(source) => {
+            Body::Pieces(source, _) => {
                 source.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
             }
         }
@@ -55,7 +57,7 @@ impl hyper::body::Body for Body {
             Body::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Body::Pieces(_) => SizeHint::default(),
+            Body::Pieces(..) => SizeHint::default(),
         }
     }
 }
@@ -77,7 +79,7 @@ pub(super) fn plain(content_type: &'static str, body: Vec<u8>) -> Answer {
 
 /// 200 with a body that is made while it is sent.
 pub(super) fn stream(content_type: &'static str, source: Box<dyn Source>) -> Answer {
-    with_headers(content_type, Body::Pieces(source))
+    with_headers(content_type, Body::Pieces(source, None))
 }
 
 fn with_headers(content_type: &'static str, body: Body) -> Answer {
@@ -86,6 +88,8 @@ fn with_headers(content_type: &'static str, body: Body) -> Answer {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let policy = HeaderValue::from_static("frame-ancestors 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     answer
 }
 
@@ -137,7 +141,10 @@ impl Object {
     /// A string member from bytes that a Redis client may have written: what is not UTF-8 becomes
     /// U+FFFD.
     pub(super) fn bytes(&mut self, name: &'static str, value: &[u8]) {
-        self.text(name, &String::from_utf8_lossy(value));
+        match std::str::from_utf8(value) {
+            Ok(text) => self.text(name, text),
+            Err(_) => self.text(name, &String::from_utf8_lossy(value)),
+        }
     }
 
     /// A member whose value the caller appends.
@@ -156,15 +163,28 @@ impl Object {
     }
 
     fn name(&mut self, name: &'static str) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        write_text(&mut self.0, name);
-        self.0.push(b':');
+        self.0.extend_from_slice(if self.0.is_empty() { b"{\"" } else { b",\"" });
+        // Names are words.
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
     }
 }
 
-/// Appends a JSON string. The escapes are those of JavaScript's `JSON.stringify`.
+/// Appends a JSON string. The escapes are those of JavaScript's `JSON.stringify`; most texts need none.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+    if !needs_escapes(text.as_bytes()) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     serde_json::to_writer(out, text).expect(IN_MEMORY);
+}
+
+/// Looks at all bytes, without a branch for each.
+fn needs_escapes(text: &[u8]) -> bool {
+    text.iter().fold(false, |any, &byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
 }
 
 /// Appends an array, one element per item.

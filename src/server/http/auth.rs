@@ -13,6 +13,11 @@ use crate::token::{self, Holder};
 
 const API_KEY: &str = "x-api-key";
 
+/// Whether a request shows nothing of whose it is.
+pub(super) fn is_anonymous(headers: &HeaderMap) -> bool {
+    headers.keys().all(|name| name != header::AUTHORIZATION && name.as_str() != API_KEY)
+}
+
 /// Somebody who is let in.
 pub(super) struct Who {
     pub(super) identity: Identity,

@@ -1,25 +1,26 @@
 //! One HTTP connection: hyper's loop with its limits, and the way of one request through the door.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header;
+use hyper::header::{self, HeaderName};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 
 use super::answer::{self, Answer, Object};
 use super::cors::Cors;
+use super::door::Door;
 use super::problem::Problem;
+use super::pulse::{Pulse, Watchdog};
 use super::stall::Stall;
 use super::{body, documentation, host, target, v1, v4};
 use crate::acl::Identity;
@@ -58,6 +59,10 @@ pub(super) struct Connection {
     pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
     pub(super) session: Mutex<Session>,
+    /// One more than the version of the users with which the session was found to be nobody's in
+    /// particular; 0: it is somebody's.
+    pub(super) anonymous_as_of: AtomicU64,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
@@ -65,27 +70,29 @@ pub(super) struct Connection {
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let Address::Inet(local) = client.laddr else { return };
     let config = server.config();
+    let pulse = Pulse::new();
     let connection = Arc::new(Connection {
         certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
         client: client.clone(),
         local,
         session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
+        anonymous_as_of: AtomicU64::new(0),
+        pulse: pulse.clone(),
     });
-    let service = service_fn(move |request| {
-        let connection = connection.clone();
-        async move { Ok::<_, Infallible>(connection.answer(request).await) }
-    });
+    let patience = Duration::from_millis(config.http_header_timeout_ms);
+    let mut watchdog = Watchdog::new(pulse.clone(), patience);
     let patience = Duration::from_millis(config.http_body_timeout_ms);
     // Not `pipeline_flush`: with it, hyper closes without sending what it answers to a bad request.
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
+        // The watchdog does this for less.
+        .header_read_timeout(None)
         // Who closes its half behind its last request still gets the answer.
         .half_close(true)
-        .header_read_timeout(Duration::from_millis(config.http_header_timeout_ms))
         .max_header_size(HEAD_MAX_BYTES)
         .max_buf_size(READ_AHEAD_MAX_BYTES)
-        .serve_connection(Stall::new(TokioIo::new(stream), patience), service);
+        .serve_connection(Stall::new(TokioIo::new(stream), patience, pulse), Door(connection));
     let mut http = pin!(http);
     let (mut has_waker, mut is_stopping) = (false, false);
     let ended = std::future::poll_fn(|cx| {
@@ -99,7 +106,10 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
             is_stopping = true;
             http.as_mut().graceful_shutdown();
         }
-        http.as_mut().poll(cx)
+        match http.as_mut().poll(cx) {
+            Poll::Pending => watchdog.poll(cx).map(Ok),
+            ended => ended,
+        }
     });
     if let Err(error) = ended.await {
         tracing::debug!(client = client.id, %error, "http connection ended");
@@ -107,27 +117,57 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
 }
 
 impl Connection {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(self: Arc<Self>, head: Parts, mut body: Incoming) -> Answer {
         let config = self.server.config();
-        let cors = Cors(&config.http_cors_origins);
-        let (head, mut body) = request.into_parts();
-        if let Some(answer) = cors.preflight(&head.method, &head.headers) {
+        if let Some(answer) = Cors(&config.http_cors_origins).preflight(&head.method, &head.headers)
+        {
             return answer;
         }
         let began_ns = self.server.store.clock.moment().1;
         self.session.lock().http = None;
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let answer = self.respond_v1(&config, &head, &mut body).await;
-            let is_soft = || v1::asks_softly(head.uri.query().unwrap_or_default(), &head.headers);
-            answer.unwrap_or_else(|refusal| refusal.answer(is_soft()))
+            answer.unwrap_or_else(|refusal| v1::refused(&head, refusal))
         } else {
             self.respond(&config, &head, &mut body).await.unwrap_or_else(Answer::from)
         };
         body::discard(&head.headers, body);
-        let mut answer = answer;
-        cors.mark(&head.headers, &mut answer);
+        let answer = marked(&config, &head, answer);
         self.count_answer(answer.status(), began_ns);
         answer
+    }
+
+    /// Answers a request without a body that needs no pause. What it shows may not leave yet.
+    pub(super) fn answer_at_once(self: &Arc<Self>, head: &Parts) -> Answer {
+        let config = self.server.config();
+        let began_ns = self.server.store.clock.moment().1;
+        self.session.lock().http = None;
+        let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
+            let admitted = self.check(&config, head).and_then(|()| self.admit(&config, head));
+            let answer = admitted
+                .and_then(|()| overridden(&head.method, &head.headers))
+                .map_err(v1::Refusal::from)
+                .and_then(|method| v1::respond_at_once(self, &config, head, &method));
+            answer.unwrap_or_else(|refusal| v1::refused(head, refusal))
+        } else {
+            let answer = self.before_body(&config, head).and_then(|step| match step {
+                Step::Answer(answer) => Ok(answer),
+                Step::Route(method) => self.route(head, &method, None),
+            });
+            answer.unwrap_or_else(Answer::from)
+        };
+        let answer = marked(&config, head, answer);
+        self.count_answer(answer.status(), began_ns);
+        answer
+    }
+
+    /// The answer when what was done may be lost.
+    pub(super) fn refused(&self, head: &Parts, failed: Error) -> Answer {
+        let answer = match v1::is_here(&head.method, head.uri.path(), &head.headers) {
+            true => v1::refused(head, failed.into()),
+            false => Answer::from(Problem::from(failed)),
+        };
+        marked(&self.server.config(), head, answer)
     }
 
     /// Counts a request that is about to be answered.
@@ -148,37 +188,55 @@ impl Connection {
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<Answer, Problem> {
-        self.check(config, head)?;
-        if let Some(answer) = self.health(head) {
-            return Ok(answer);
-        }
-        self.admit(config, head)?;
-        let method = overridden(&head.method, &head.headers)?;
-        if let Some(answer) = self.metrics(head) {
-            return Ok(answer);
-        }
-        if matches!(head.method, Method::GET | Method::HEAD)
-            && let Some(answer) = documentation::respond(head.uri.path())
-        {
-            self.takes_route("GET", "/documentation");
-            return Ok(answer);
-        }
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let method = match self.before_body(config, head)? {
+            Step::Answer(answer) => return Ok(answer),
+            Step::Route(method) => method,
+        };
         let takes_body = matches!(head.method, Method::POST | Method::PUT | Method::DELETE);
         if !takes_body && !matches!(head.method, Method::GET | Method::HEAD) {
-            return Err(Problem::no_route(&method, target));
+            return Err(Problem::no_route(&method, target_of(head)));
         }
-        let segments = target::segments(head.uri.path()).map_err(|_| Problem::bad_url(target))?;
+        target::segments(head.uri.path()).map_err(|_| Problem::bad_url(target_of(head)))?;
         let body = match takes_body {
             true => body::read(&method, &head.headers, body, config).await?,
             false => None,
         };
-        let query = head.uri.query().unwrap_or_default();
         self.turn_comes(&method, config).await;
-        let request = v4::Request { method: &method, target, segments: &segments, query, body };
-        let answer = v4::respond(request, &mut Commands(self));
+        let answer = self.route(head, &method, body);
         self.passed().await?;
         answer
+    }
+
+    /// Everything that needs no body; the method to route if that is not all.
+    fn before_body(&self, config: &Config, head: &Parts) -> Result<Step, Problem> {
+        self.check(config, head)?;
+        if let Some(answer) = self.health(head) {
+            return Ok(Step::Answer(answer));
+        }
+        self.admit(config, head)?;
+        let method = overridden(&head.method, &head.headers)?;
+        let is_read = matches!(head.method, Method::GET | Method::HEAD);
+        let answer = match head.uri.path() {
+            path if !is_read || path.starts_with("/v4/") => None,
+            "/metrics" => Some(self.metrics()),
+            path => {
+                documentation::respond(path).inspect(|_| self.takes_route("GET", "/documentation"))
+            }
+        };
+        Ok(answer.map_or(Step::Route(method), Step::Answer))
+    }
+
+    fn route(
+        &self,
+        head: &Parts,
+        method: &Method,
+        body: Option<serde_json::Value>,
+    ) -> Result<Answer, Problem> {
+        let target = target_of(head);
+        let segments = target::segments(head.uri.path()).map_err(|_| Problem::bad_url(target))?;
+        let query = head.uri.query().unwrap_or_default();
+        let request = v4::Request { method, target, segments: &segments, query, body };
+        v4::respond(request, &mut Commands(self))
     }
 
     async fn respond_v1(
@@ -269,6 +327,16 @@ impl Connection {
         })
     }
 
+    /// The same, for who does not wait.
+    pub(super) fn has_passed(&self, seen: Seen) -> bool {
+        self.server.store.journal.passage(seen) == Passage::Open
+    }
+
+    /// Whether commands may run now: no script takes long, and nobody has paused clients.
+    pub(super) fn turn_is_open(&self) -> bool {
+        self.server.store.turn.is_open()
+    }
+
     /// What happens, for who watches.
     pub(super) fn feed(&self) -> &Feed {
         &self.server.feed
@@ -293,6 +361,12 @@ impl Connection {
     fn check(&self, config: &Config, head: &Parts) -> Result<(), Problem> {
         let Parts { version, uri, headers, .. } = head;
         host::check(self.local, &config.http_allowed_hosts, *version, uri, headers)?;
+        // Most requests have neither.
+        let is_usual =
+            |name: &HeaderName| name != header::TRANSFER_ENCODING && name != header::EXPECT;
+        if headers.keys().all(is_usual) {
+            return Ok(());
+        }
         if !is_framing_plain(headers) {
             return Err(Problem::client_error().ending_connection());
         }
@@ -322,14 +396,10 @@ impl Connection {
     }
 
     /// What Prometheus asks for.
-    fn metrics(&self, head: &Parts) -> Option<Answer> {
-        let is_asked =
-            matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() == "/metrics";
-        is_asked.then(|| {
-            self.takes_route("GET", "/metrics");
-            let user = self.session.lock().identity.user().clone();
-            answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server, &user))
-        })
+    fn metrics(&self) -> Answer {
+        self.takes_route("GET", "/metrics");
+        let user = self.session.lock().identity.user().clone();
+        answer::text(exposition::CONTENT_TYPE, exposition::scrape(&self.server, &user))
     }
 
     /// Waits while a script takes long or clients are paused, so long as for a body; what can not run
@@ -370,6 +440,23 @@ impl v4::Commands for Commands<'_> {
     }
 }
 
+/// What is known of a request before its body.
+enum Step {
+    Answer(Answer),
+    Route(Method),
+}
+
+/// An answer that the requesting page may read, if it may.
+fn marked(config: &Config, head: &Parts, mut answer: Answer) -> Answer {
+    Cors(&config.http_cors_origins).mark(&head.headers, &mut answer);
+    answer
+}
+
+/// Path and query as they were sent.
+fn target_of(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
 fn append(reply: &mut Vec<u8>, output: &Output) {
     match output.without_values() {
         Some(bytes) => reply.extend_from_slice(bytes),
@@ -387,6 +474,9 @@ fn is_framing_plain(headers: &HeaderMap) -> bool {
 /// The method to route: that of the request, or the one a POST names in its override header, in any
 /// case; nothing there means GET, as it does behind Butler's proxy.
 fn overridden(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
+    if *method == Method::GET {
+        return Ok(Method::GET);
+    }
     let mut named = headers.get_all(METHOD_OVERRIDE).iter();
     let routed = match (named.next(), named.next()) {
         (None, _) => method.clone(),

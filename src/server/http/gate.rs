@@ -5,6 +5,7 @@
 //! says, the last one in `X-Forwarded-For`; those before it anybody could have made up.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::HeaderMap;
 use hyper::http::request::Parts;
@@ -30,15 +31,24 @@ impl Connection {
         {
             self.count(&Caller::at(address), config.http_address_rate)?;
         }
+        let shown = match self.client.addr {
+            Address::Inet(peer) => address.filter(|&address| address != peer.ip()),
+            Address::Unix(_) => None,
+        };
+        let (users, is_anonymous) =
+            (self.server.acl.version() + 1, auth::is_anonymous(&head.headers));
+        // Nobody has shown who it is, as before, and users are as they were.
+        if is_anonymous && self.anonymous_as_of.load(Relaxed) == users {
+            let request = HttpRequest { route: None, token: None, address: shown };
+            self.session.lock().http = Some(request);
+            return Ok(());
+        }
+        self.anonymous_as_of.store(0, Relaxed);
         let now_ms = self.now_ms();
         let holder_of = |token: &[u8]| self.server.tokens.holder_of(token, now_ms);
         let certified = self.certified.as_deref();
         let found = auth::who(&head.headers, &self.server.acl, holder_of, certified);
         let mut session = self.session.lock();
-        let shown = match self.client.addr {
-            Address::Inet(peer) => address.filter(|&address| address != peer.ip()),
-            Address::Unix(_) => None,
-        };
         let Who { identity, token } = found.map_err(|attempted| {
             session.http = Some(HttpRequest { route: None, token: None, address: shown });
             if let Some(user) = attempted {
@@ -52,6 +62,9 @@ impl Connection {
         session.http = Some(HttpRequest { route: None, token: label, address: shown });
         session.become_user(identity);
         drop(session);
+        if is_anonymous {
+            self.anonymous_as_of.store(users, Relaxed);
+        }
         match token {
             Some(token) if config.http_token_rate.per_second > 0 => {
                 self.count(&Caller::Token(token.id), config.http_token_rate)

@@ -35,7 +35,11 @@ fn description() -> Value {
         ],
         "paths": paths,
         "components": {
-            "schemas": { "Error": v1::error_schema(), "ButlerError": v4_paths::error_schema() },
+            "schemas": {
+                "Error": v1::error_schema(),
+                "CommandError": v1::command_error_schema(),
+                "ButlerError": v4_paths::error_schema(),
+            },
             "securitySchemes": {
                 "basic": { "type": "http", "scheme": "basic" },
                 "bearer": { "type": "http", "scheme": "bearer" },

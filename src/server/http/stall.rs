@@ -4,9 +4,11 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::pulse::Pulse;
 use crate::server::stream::Stream;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -17,14 +19,15 @@ use tokio::time::Sleep;
 pub(super) struct Stall {
     io: TokioIo<Stream>,
     patience: Duration,
+    pulse: Arc<Pulse>,
     /// Set while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
     /// Lets a write wait for `patience`.
-    pub(super) fn new(io: TokioIo<Stream>, patience: Duration) -> Stall {
-        Stall { io, patience, waiting: None }
+    pub(super) fn new(io: TokioIo<Stream>, patience: Duration, pulse: Arc<Pulse>) -> Stall {
+        Stall { io, patience, pulse, waiting: None }
     }
 
     fn watch<T>(
@@ -33,9 +36,12 @@ impl Stall {
         write: impl FnOnce(Pin<&mut TokioIo<Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(done) = write(Pin::new(&mut self.io), cx) {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.pulse.unread(false);
+            }
             return Poll::Ready(done);
         }
+        self.pulse.unread(true);
         let patience = self.patience;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(waiting.as_mut().poll(cx));

@@ -30,6 +30,7 @@
 //! missing pair or namespace is 400.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
@@ -254,28 +255,25 @@ pub(super) fn respond(
 ) -> Result<Answer, Problem> {
     let Request { method, target, segments, query, body } = request;
     let method_name = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    let fitting = ROUTES.iter().filter(|route| route.method == method_name);
+    let fitting = ROUTES.iter().zip(&*SEGMENTS).filter(|(route, _)| route.method == method_name);
     let found =
-        fitting.into_iter().find_map(|route| Some((route, captures(route.path, segments)?)));
+        fitting.into_iter().find_map(|(route, wanted)| Some((route, captures(wanted, segments)?)));
     let Some((route, params)) = found else { return Err(Problem::no_route(method, target)) };
     commands.takes_route(route.method, route.path);
     (route.run)(&mut Call { commands, params, target, query, body })
 }
 
+/// The segments of each route's path.
+static SEGMENTS: LazyLock<Vec<Vec<&'static str>>> =
+    LazyLock::new(|| ROUTES.iter().map(|route| route.path.split('/').skip(1).collect()).collect());
+
 /// The parameters in a path, if it is one of the route's.
-fn captures<'a>(route: &str, path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {
-    let mut wanted = route.split('/').skip(1);
-    let mut params = Vec::with_capacity(2);
-    for sent in path {
-        match wanted.next()? {
-            parameter if parameter.starts_with('{') => {
-                params.push(Some(&**sent).filter(|sent| fits(sent))?);
-            }
-            word if word == sent => {}
-            _ => return None,
-        }
-    }
-    wanted.next().is_none().then_some(params)
+fn captures<'a>(route: &[&str], path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {
+    let is_param = |wanted: &str| wanted.starts_with('{');
+    let pairs = || route.iter().zip(path);
+    let is_it = route.len() == path.len()
+        && pairs().all(|(wanted, sent)| if is_param(wanted) { fits(sent) } else { wanted == sent });
+    is_it.then(|| pairs().filter(|(wanted, _)| is_param(wanted)).map(|(_, sent)| &**sent).collect())
 }
 
 fn fits(parameter: &str) -> bool {

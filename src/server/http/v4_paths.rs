@@ -67,15 +67,22 @@ fn described(route: &Route) -> Value {
     described
 }
 
+/// Numbers and booleans are taken for their text, and an array of one for its element.
 fn pair() -> Value {
+    let one_of = |types: &[&str]| {
+        let one = json!({ "type": types });
+        json!({ "anyOf": [one, { "type": "array", "minItems": 1, "maxItems": 1, "items": one }] })
+    };
+    let mut value = one_of(&["string", "number", "boolean", "null"]);
+    value["description"] = json!("Without it, only the namespace is made.");
     json!({
         "type": "object",
         "required": ["key"],
         "properties": {
-            "key": { "type": "string", "minLength": 1 },
-            "value": { "type": "string", "description": "Without it, only the namespace is made." },
+            "key": { "type": ["string", "number", "boolean"], "minLength": 1 },
+            "value": value,
             "ttl": {
-                "type": ["number", "string"],
+                "type": ["number", "string", "null"],
                 "pattern": "^[0-9]{1,12}$",
                 "maximum": 1e15,
                 "description": "Milliseconds; 0 or none: the pair stays.",

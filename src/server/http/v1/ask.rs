@@ -13,7 +13,7 @@ use hyper::header::{self, HeaderMap};
 
 use super::super::target;
 use super::code::{Code, Refusal};
-use super::params::Shape;
+use super::params::{OFF, ON, Param, Shape};
 use super::rows::{self, Form, Row};
 use super::table::{Input, Operation};
 use super::when::{self, Lifetime};
@@ -59,6 +59,11 @@ pub(super) enum Accepts {
 impl Media {
     /// The content type of a body; none without a body.
     pub(super) fn of(headers: &HeaderMap, has_body: bool) -> Result<Media, Refusal> {
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if has_body && codings.any(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let text = "Bodies are read as they are: no Content-Encoding but identity";
+            return Err(Refusal::new(Code::UnsupportedMediaType, text));
+        }
         let Some(declared) = headers.get(header::CONTENT_TYPE) else {
             let text = "A body needs a Content-Type: application/json, application/x-ndjson, text/csv, \
                         application/x-www-form-urlencoded, text/plain or application/octet-stream";
@@ -138,7 +143,11 @@ impl Ask {
             (Input::Rows, Media::Raw) => self.media = Media::JsonLines,
             (_, Media::Json) => {
                 if !body.trim_ascii().is_empty() {
-                    for (name, value) in rows::members(&body)? {
+                    for (name, value, is_nested) in rows::members(&body)? {
+                        // Anything may be a value, as it was written; nothing else is made of more.
+                        if is_nested && !matches!(&*name, "value" | "default") {
+                            return Err(invalid(&shortened(&name), "must be a text or a number"));
+                        }
                         self.add(&name, &value)?;
                     }
                 }
@@ -217,17 +226,13 @@ impl Ask {
     }
 
     /// A parameter that is on or off.
-    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
-        match self.text(name) {
-            None | Some("0" | "false" | "no") => Ok(false),
-            Some("" | "1" | "true" | "yes") => Ok(true),
-            Some(_) => Err(invalid(name, "must be 1 or 0")),
-        }
+    pub(super) fn flag(&self, name: &'static str) -> bool {
+        self.text(name).is_some_and(|text| ON.contains(&text))
     }
 
     /// Whether errors come with status 200.
     pub(super) fn is_soft(&self) -> bool {
-        self.flag("soft").unwrap_or(false)
+        self.flag("soft")
     }
 
     /// Whether an operation without a result answers with a row, instead of 204.
@@ -256,33 +261,28 @@ impl Ask {
     }
 
     /// How the answer should look: the parameter `format`, or else the header.
-    pub(super) fn accepts(&self) -> Result<Accepts, Refusal> {
+    pub(super) fn accepts(&self) -> Accepts {
         match self.text("format") {
-            None => Ok(self.accepts),
-            Some("json") => Ok(Accepts::Json),
-            Some("ndjson") => Ok(Accepts::JsonLines),
-            Some("csv") => Ok(Accepts::Csv),
-            Some("text") => Ok(Accepts::Text),
-            Some(_) => Err(invalid("format", "must be json, ndjson, csv or text")),
+            Some("json") => Accepts::Json,
+            Some("ndjson") => Accepts::JsonLines,
+            Some("csv") => Accepts::Csv,
+            Some("text") => Accepts::Text,
+            _ => self.accepts,
         }
     }
 
     /// The value, decoded if it came as base64.
     pub(super) fn value(&self) -> Result<Cow<'_, [u8]>, Refusal> {
         let value = self.required("value")?;
-        if !self.is_base64()? {
+        if !self.is_base64() {
             return Ok(Cow::Borrowed(value));
         }
         base64::decode(value).map(Cow::Owned).ok_or_else(|| invalid("value", "must be base64"))
     }
 
     /// Whether values come and go as base64.
-    pub(super) fn is_base64(&self) -> Result<bool, Refusal> {
-        match self.text("encoding") {
-            None | Some("utf-8" | "text") => Ok(false),
-            Some("base64") => Ok(true),
-            Some(_) => Err(invalid("encoding", "must be utf-8 or base64")),
-        }
+    pub(super) fn is_base64(&self) -> bool {
+        self.text("encoding") == Some("base64")
     }
 
     fn add_headers(&mut self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -324,11 +324,10 @@ impl Ask {
 
     fn add(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let plain = name.strip_suffix("_base64").filter(|plain| {
-            self.operation.param(plain).is_some_and(|param| param.shape == Shape::Bytes)
+            self.operation.param(plain).is_some_and(|param| param.shape.is_bytes())
         });
         let Some(param) = self.operation.param(plain.unwrap_or(name)) else {
-            let (shown, known) =
-                (name.chars().take(64).collect::<String>(), self.operation.param_names());
+            let (shown, known) = (shortened(name), self.operation.param_names());
             let text = format!("This operation has no parameter '{shown}'; it has {known}");
             return Err(Refusal::new(Code::UnknownParameter, text));
         };
@@ -338,9 +337,7 @@ impl Ask {
             }
             None => value.to_vec(),
         };
-        if param.shape != Shape::Bytes && std::str::from_utf8(&value).is_err() {
-            return Err(invalid(param.name, "must be UTF-8"));
-        }
+        check(param, &value)?;
         match self.params.iter().find(|(known, _)| *known == param.name) {
             None => self.params.push((param.name, value)),
             Some((_, before)) if *before == value => {}
@@ -354,14 +351,49 @@ impl Ask {
     }
 }
 
+/// Refuses what the table says that a value can not be, whether or not the operation would look at it.
+fn check(param: &Param, value: &[u8]) -> Result<(), Refusal> {
+    if param.shape == Shape::Name && value.is_empty() {
+        return Err(invalid(param.name, "must not be empty"));
+    }
+    if param.shape.is_bytes() {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(value).map_err(|_| invalid(param.name, "must be UTF-8"))?;
+    match param.shape {
+        Shape::Flag if !OFF.contains(&text) && !ON.contains(&text) => {
+            Err(invalid(param.name, "must be 1 or 0"))
+        }
+        Shape::OneOf(words) if !words.contains(&text) => {
+            Err(invalid(param.name, &format!("must be {}", words.join(" or "))))
+        }
+        Shape::Tag if tag(text).is_none() => {
+            Err(invalid(param.name, "must be one strong ETag, or *"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An ETag without its quotes.
+pub(super) fn tag(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    Some(bare).filter(|bare| !bare.is_empty() && !bare.contains([',', '"', '/']))
+}
+
 /// A parameter that has no such value.
 pub(super) fn invalid(name: &str, why: &str) -> Refusal {
     Refusal::new(Code::InvalidParameter, format!("Parameter '{name}' {why}"))
 }
 
+/// A name that a client made up, for an error.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
 /// Whether soft errors are wanted, before anything else of the request is known.
 pub(in super::super) fn asks_softly(query: &str, headers: &HeaderMap) -> bool {
-    let is_on = |value: &str| matches!(value, "" | "1" | "true" | "yes");
+    let is_on = |value: &str| ON.contains(&value);
     let by_query = query.split('&').any(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         name == "soft" && is_on(value)

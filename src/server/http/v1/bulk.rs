@@ -24,7 +24,7 @@ const ROWS_AT_ONCE: usize = 256;
 pub(super) fn set(ask: Ask, later: Later<'_>) -> Pending<'_> {
     Box::pin(async move {
         let rows = rows(&ask, &later)?;
-        if !is_atomic(&ask)? {
+        if !is_atomic(&ask) {
             return one_by_one(&ask, &later, &rows, "set", set_one).await;
         }
         let deadlines: Vec<Cow<'_, [u8]>> =
@@ -45,7 +45,7 @@ pub(super) fn set(ask: Ask, later: Later<'_>) -> Pending<'_> {
 pub(super) fn delete(ask: Ask, later: Later<'_>) -> Pending<'_> {
     Box::pin(async move {
         let rows = rows(&ask, &later)?;
-        if !is_atomic(&ask)? {
+        if !is_atomic(&ask) {
             return one_by_one(&ask, &later, &rows, "deleted", delete_one).await;
         }
         let mut args: Vec<&[u8]> = Vec::with_capacity(2 + 2 * rows.len());
@@ -69,7 +69,7 @@ pub(super) fn delete(ask: Ask, later: Later<'_>) -> Pending<'_> {
 
 pub(super) fn get(ask: Ask, later: Later<'_>) -> Pending<'_> {
     Box::pin(async move {
-        let (rows, is_base64) = (rows(&ask, &later)?, ask.is_base64()?);
+        let (rows, is_base64) = (rows(&ask, &later)?, ask.is_base64());
         let bytes_max = later.config.client_reply_max_bytes;
         let mut out = vec![b'['];
         let mut reply = Vec::new();
@@ -203,8 +203,8 @@ fn rows<'a>(ask: &'a Ask, later: &Later<'_>) -> Result<Vec<Row<'a>>, Refusal> {
     Ok(rows)
 }
 
-fn is_atomic(ask: &Ask) -> Result<bool, Refusal> {
-    Ok(ask.bytes("atomic").is_none() || ask.flag("atomic")?)
+fn is_atomic(ask: &Ask) -> bool {
+    ask.bytes("atomic").is_none() || ask.flag("atomic")
 }
 
 /// The namespace of a row, or that of the whole request, and the key.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use super::ask::Ask;
 use super::code::{Code, Refusal};
-use super::params::{EVERYWHERE, Param, Shape};
+use super::params::{EVERYWHERE, OFF, ON, Param, Shape};
 use super::table::{Gives, Input, Operation, operations};
 use crate::server::http::answer::{self, Answer};
 use crate::server::http::openapi;
@@ -24,7 +24,7 @@ const COLUMNS: &[(&str, &[&str], &str)] = &[
     ("exists", &["boolean"], "Whether the pair is there."),
     ("deleted", &["boolean", "integer"], "Whether something, or how many, was deleted."),
     ("created", &["boolean"], "Whether it was not there before."),
-    ("set", &["integer"], "How many pairs were set."),
+    ("set", &["integer", "boolean"], "How many pairs were set, or whether this was."),
     ("ttl_ms", &["integer", "null"], "Milliseconds until it ends; null: it stays."),
     ("expires_ms", &["integer", "null"], "When it ends, in unix milliseconds."),
     ("expires_at", &["string", "null"], "The same as YYYY-MM-DD hh:mm:ss.fff in UTC."),
@@ -36,6 +36,10 @@ const COLUMNS: &[(&str, &[&str], &str)] = &[
     ("held", &["boolean"], "Whether it is held now."),
     ("token", &["string"], "Greater each time the lock is taken; needed to renew and release it."),
     ("owner", &["string", "null"], "Who holds the lock."),
+    ("ok", &["boolean"], "Whether this row was done."),
+    ("status", &["integer"], "As the status of an answer about this row alone."),
+    ("error", &["string", "null"], "An error code."),
+    ("message", &["string", "null"], "What is wrong, for people."),
     ("pairs_max", &["integer"], "Most pairs it may hold; 0: no limit."),
     ("bytes_max", &["integer"], "Most bytes it may hold; 0: no limit."),
     ("secret", &["string"], "The token itself."),
@@ -82,6 +86,15 @@ pub(in super::super) fn error_schema() -> Value {
             "error": { "enum": codes },
             "message": { "type": "string" },
         },
+    })
+}
+
+/// How a command's error looks: Redis's text, in the form of Upstash's REST API; or a code as ever.
+pub(in super::super) fn command_error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": { "error": { "type": "string" } },
     })
 }
 
@@ -151,12 +164,13 @@ fn described(operation: &Operation, number: usize, method: &str, path: &str) -> 
 }
 
 fn responses(operation: &Operation) -> Value {
+    let shape = if operation.gives == Gives::Results { "CommandError" } else { "Error" };
     let error = |text: &str| {
-        let schema = json!({ "$ref": "#/components/schemas/Error" });
+        let schema = json!({ "$ref": format!("#/components/schemas/{shape}") });
         json!({ "description": text, "content": { "application/json": { "schema": schema } } })
     };
     let mut responses = json!({
-        "200": { "description": "It was done.", "content": content(operation.gives) },
+        "200": { "description": "It was done.", "content": or_soft_error(content(operation.gives)) },
         "4XX": error("What was asked can not be done."),
         "5XX": error("The server can not do it now."),
     });
@@ -169,6 +183,17 @@ fn responses(operation: &Operation) -> Value {
     responses
 }
 
+/// With `soft=1` an error has the status 200, too.
+fn or_soft_error(mut content: Value) -> Value {
+    let error = json!({ "$ref": "#/components/schemas/Error" });
+    let schema = match content["application/json"]["schema"].take() {
+        Value::Null => error,
+        done => json!({ "anyOf": [done, error] }),
+    };
+    content["application/json"] = json!({ "schema": schema });
+    content
+}
+
 fn content(gives: Gives) -> Value {
     let text = json!({ "schema": { "type": "string" } });
     let json = |schema: Value| json!({ "application/json": { "schema": schema } });
@@ -176,6 +201,10 @@ fn content(gives: Gives) -> Value {
     match gives {
         Gives::Row(columns) | Gives::Done(columns) => json(row(columns)),
         Gives::Rows(columns) => json(rows(columns)),
+        Gives::Sum(columns) => {
+            let each = format!("namespace key {columns} ok status error message");
+            json(json!({ "oneOf": [row(columns), rows(&each)] }))
+        }
         Gives::Object => json(json!({ "type": "object" })),
         Gives::Results => json(json!({ "type": ["object", "array"] })),
         Gives::Text(media) => json!({ media: text }),
@@ -226,8 +255,14 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
             for (media, is_json) in
                 [("application/json", true), ("application/x-www-form-urlencoded", false)]
             {
-                let members = params.iter().map(|it| (it.name.to_owned(), schema(it, is_json)));
-                let members = members.collect::<Map<_, _>>();
+                let member = |it: &&Param| {
+                    let mut schema = schema(it, is_json);
+                    if is_json && !operation.needs.contains(it) {
+                        schema = json!({ "anyOf": [schema, { "type": "null" }] });
+                    }
+                    (it.name.to_owned(), schema)
+                };
+                let members = params.iter().map(member).collect::<Map<_, _>>();
                 may_be(
                     media,
                     json!({
@@ -245,14 +280,15 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
         }
         Input::Rows | Input::Stream => {
             let columns = row_columns(operation.id);
-            may_be("application/json", json!({ "type": "array", "items": columns }));
+            let rows = json!({ "type": "array", "items": columns });
+            may_be("application/json", json!({ "anyOf": [rows, columns] }));
             may_be("application/x-ndjson", json!({ "type": "string" }));
             may_be("text/csv", json!({ "type": "string" }));
         }
         Input::Commands => {
             let words = json!({
                 "type": "array", "minItems": 1,
-                "items": { "type": ["string", "number", "boolean"] },
+                "items": { "type": ["string", "number", "boolean", "object", "array"] },
             });
             let is_one = operation.id == "command";
             let commands = json!({ "type": "array", "items": words });
@@ -273,7 +309,9 @@ fn row_columns(id: &str) -> Value {
         "properties": { "namespace": name, "key": text },
     });
     if matches!(id, "setPairs" | "import") {
-        columns["required"] = json!(["namespace", "key", "value"]);
+        // A row without a key makes a namespace that is imported.
+        let needed = if id == "import" { json!([]) } else { json!(["namespace", "key", "value"]) };
+        columns["required"] = needed;
         columns["properties"]["value"] = text;
         columns["properties"]["ttl"] = schema(super::params::TTL, true);
     }
@@ -281,18 +319,27 @@ fn row_columns(id: &str) -> Value {
 }
 
 fn schema(param: &Param, is_json: bool) -> Value {
+    // In JSON a number is as good as its text.
+    let text: &[&str] = if is_json { &["string", "number", "boolean"] } else { &["string"] };
     match param.shape {
-        // A number or an object in JSON is the text that stands there.
+        // An object is the text that stands there.
         Shape::Bytes if is_json && matches!(param.name, "value" | "default") => {
             json!({ "type": ["string", "number", "boolean", "object", "array"] })
         }
-        Shape::Bytes if matches!(param.name, "namespace" | "lock") => {
-            json!({ "type": "string", "minLength": 1 })
+        Shape::Name => json!({ "type": text, "minLength": 1 }),
+        Shape::Bytes | Shape::Text => json!({ "type": text }),
+        Shape::Tag => json!({ "type": text, "pattern": r#"^([^ ",/]+|"[^ ",/]+")$"# }),
+        Shape::Like(pattern) if is_json && param.name != "since" => {
+            json!({ "type": ["string", "integer"], "pattern": pattern, "minimum": 1, "maximum": 99999 })
         }
-        Shape::Bytes | Shape::Text => json!({ "type": "string" }),
         Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Number(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Shape::Flag => json!({ "enum": ["0", "1"] }),
+        Shape::Flag => {
+            let words = [&OFF[..], &ON[..]].concat().into_iter().map(Value::from);
+            let more = [json!(true), json!(false), json!(0), json!(1)];
+            let words: Vec<Value> = words.chain(more.into_iter().filter(|_| is_json)).collect();
+            json!({ "enum": words })
+        }
         Shape::OneOf(words) => json!({ "enum": words }),
     }
 }
@@ -321,6 +368,7 @@ mod tests {
             | Gives::Value(columns)
             | Gives::Done(columns)
             | Gives::Rows(columns)
+            | Gives::Sum(columns)
             | Gives::List(columns)) = operation.gives
             else {
                 continue;

@@ -52,7 +52,7 @@ enum What {
 }
 
 pub(super) fn pairs(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    list_pairs(ask, call, form(ask)?)
+    list_pairs(ask, call, form(ask))
 }
 
 pub(super) fn csv(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -64,47 +64,49 @@ pub(super) fn json_lines(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refus
 }
 
 pub(super) fn namespaces(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let look = look(ask, form(ask)?)?;
+    let look = look(ask, form(ask));
     let what = |cursor| What::Names { cursor };
+    let from = from(ask)?;
     match ask.number("limit", 1, PAGE_ROWS_MAX)? {
-        Some(limit) => page(ask, call, look, what, limit, "/v1/namespaces"),
+        Some(limit) => page((ask, call), look, what, (from, limit), "/v1/namespaces"),
         None => whole(call, look, what(0)),
     }
 }
 
 pub(super) fn export(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let form = if ask.accepts()? == Accepts::Csv { Form::Csv } else { Form::JsonLines };
+    let form = if ask.accepts() == Accepts::Csv { Form::Csv } else { Form::JsonLines };
     let everything = What::Everything { names: VecDeque::new(), cursor: Some(0), inside: None };
-    whole(call, look(ask, form)?, everything)
+    whole(call, look(ask, form), everything)
 }
 
 fn list_pairs(ask: &Ask, call: &mut Call<'_>, form: Form) -> Result<Answer, Refusal> {
     let namespace = ask.name("namespace")?.to_vec();
-    let look = look(ask, form)?;
+    let look = look(ask, form);
     let what = |cursor| What::Pairs { namespace: namespace.clone(), cursor };
+    let from = from(ask)?;
     match ask.number("limit", 1, PAGE_ROWS_MAX)? {
-        Some(limit) => page(ask, call, look, what, limit, "/v1/list"),
+        Some(limit) => page((ask, call), look, what, (from, limit), "/v1/list"),
         None => whole(call, look, what(0)),
     }
 }
 
-fn form(ask: &Ask) -> Result<Form, Refusal> {
-    Ok(match ask.accepts()? {
+fn form(ask: &Ask) -> Form {
+    match ask.accepts() {
         Accepts::Csv => Form::Csv,
         Accepts::JsonLines => Form::JsonLines,
         Accepts::Any | Accepts::Json | Accepts::Text | Accepts::Events => Form::Json,
-    })
+    }
 }
 
-fn look(ask: &Ask, form: Form) -> Result<Look, Refusal> {
-    Ok(Look {
+fn look(ask: &Ask, form: Form) -> Look {
+    Look {
         form,
-        has_values: ask.bytes("values").is_none() || ask.flag("values")?,
-        guard: ask.flag("guard")?,
-        is_base64: ask.is_base64()?,
+        has_values: ask.bytes("values").is_none() || ask.flag("values"),
+        guard: ask.flag("guard"),
+        is_base64: ask.is_base64(),
         pattern: ask.bytes("match").filter(|pattern| *pattern != b"*").map(<[u8]>::to_vec),
         now_ms: ask.now_ms,
-    })
+    }
 }
 
 // ---- whole lists
@@ -353,19 +355,23 @@ fn scan_pairs(
 
 // ---- pages
 
+/// Where a page begins: a cursor, and the key after which.
+type From = (u64, Option<Vec<u8>>);
+
+fn from(ask: &Ask) -> Result<From, Refusal> {
+    let from = read_next(ask.text("next").unwrap_or("0"));
+    from.ok_or_else(|| invalid("next", "must be what an answer gave"))
+}
+
 /// Sends a page of `limit` rows. `next` is a cursor, and behind a dot the last key that was shown of the
 /// entries that a scan gives in one piece.
 fn page(
-    ask: &Ask,
-    call: &mut Call<'_>,
+    (ask, call): (&Ask, &mut Call<'_>),
     look: Look,
     what: impl Fn(u64) -> What,
-    limit: u64,
+    ((mut cursor, mut after), limit): (From, u64),
     path: &str,
 ) -> Result<Answer, Refusal> {
-    let Some((mut cursor, mut after)) = read_next(ask.text("next").unwrap_or("0")) else {
-        return Err(invalid("next", "must be what an answer gave"));
-    };
     let mut rows = Vec::new();
     let mut written = 0;
     let mut slice = Vec::new();

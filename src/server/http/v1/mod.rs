@@ -1,6 +1,6 @@
 //! `/v1`: the HTTP API for load scripts, extensions and everyone with `curl`.
 //!
-//! - [`table`]: the operations, with their [`params`]; routing and the OpenAPI description follow from it.
+//! - [`table`]: the operations, with their [`params`]; [`route`] and the OpenAPI description follow from it.
 //! - [`ask`]: one request's parameters, from path, query, headers or body. [`rows`]: rows in a body.
 //!   [`when`]: TTLs and times. [`code`]: errors.
 //! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`limit`], [`lock`], [`token`], [`command`], [`watch`], [`describe`] and
@@ -27,6 +27,7 @@ mod pair;
 mod params;
 mod reply_map;
 mod resp;
+mod route;
 mod rows;
 mod show;
 mod table;
@@ -55,11 +56,12 @@ use crate::reply::Captured;
 
 use ask::{Ask, Media, Sources};
 use code::Code;
-use table::{Found, Input, Run};
+use route::Found;
+use table::{Input, Run};
 
 pub(super) use ask::asks_softly;
 pub(super) use code::Refusal;
-pub(super) use describe::{error_codes, error_schema, paths};
+pub(super) use describe::{command_error_schema, error_codes, error_schema, paths};
 
 /// What an operation that is run at once has besides what was asked.
 struct Call<'c> {
@@ -92,7 +94,8 @@ pub(super) fn is_here(method: &Method, path: &str, headers: &HeaderMap) -> bool 
         *method == Method::POST && json.is_some_and(|it| it.starts_with(b"application/json"))
     };
     match path {
-        "/" | "/pipeline" | "/multi-exec" => is_upstash(),
+        "/" => is_upstash(),
+        "/pipeline" | "/multi-exec" => true,
         _ => path == "/v1" || path.starts_with("/v1/"),
     }
 }
@@ -105,24 +108,20 @@ pub(super) async fn respond(
     method: &Method,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    check_origin(config, &head.method, &head.headers)?;
-    let bad_path = |_| Refusal::new(Code::BadRequest, "A percent escape in the path means no text");
-    let segments = target::segments(head.uri.path()).map_err(bad_path)?;
-    let (operation, path) = match table::find(method, &segments) {
-        Found::Operation(operation, path, (name, template)) => {
-            connection.takes_route(name, template);
-            (operation, path)
-        }
-        Found::OtherMethods(methods) => return Ok(other_methods(&methods, head)),
-        Found::Nothing => return Err(Refusal::new(Code::NotFound, "There is no such path")),
+    let has_body = !incoming.is_end_stream();
+    let (mut ask, media) = match begin(connection, config, head, method, has_body)? {
+        Begun::Ask(ask, media) => (*ask, media),
+        Begun::Answer(answer) => return Ok(answer),
     };
-    let query = head.uri.query().unwrap_or_default();
-    let from = Sources { path, query, headers: &head.headers, method: &head.method };
-    let mut ask = Ask::new(operation, &from, connection.now_ms())?;
-    let media = Media::of(&head.headers, !incoming.is_end_stream())?;
+    let operation = ask.operation;
     if operation.input == Input::Stream && matches!(media, Media::JsonLines | Media::Csv) {
         ask.take_body(media, body::Bytes::new())?;
-    } else if !incoming.is_end_stream() {
+    } else if !has_body {
+        // Nothing, but it may say what it is.
+        if matches!(operation.input, Input::Rows | Input::Stream) {
+            ask.take_body(media, body::Bytes::new())?;
+        }
+    } else {
         let is_large = matches!(operation.input, Input::Rows | Input::Commands | Input::Stream);
         let bytes_max =
             if is_large { config.http_bulk_max_bytes } else { config.http_body_max_bytes };
@@ -133,6 +132,62 @@ pub(super) async fn respond(
         Run::Now(run) => run(&ask, &mut Call { connection, config, head }),
         Run::Later(run) => run(ask, Later { connection, config, body: incoming }).await,
     }
+}
+
+/// Answers a request without a body for a path that [`may_pause`] does not know.
+pub(super) fn respond_at_once(
+    connection: &Arc<Connection>,
+    config: &Config,
+    head: &Parts,
+    method: &Method,
+) -> Result<Answer, Refusal> {
+    match begin(connection, config, head, method, false)? {
+        Begun::Answer(answer) => Ok(answer),
+        Begun::Ask(ask, _) => match ask.operation.run {
+            Run::Now(run) => run(&ask, &mut Call { connection, config, head }),
+            Run::Later(_) => Err(Refusal::new(Code::Internal, "The operation pauses")),
+        },
+    }
+}
+
+/// Whether what is read at this path may take a while.
+pub(super) fn may_pause(path: &str) -> bool {
+    route::PAUSING.iter().any(|end| path.ends_with(end))
+}
+
+/// A refusal as it was asked for.
+pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
+    refusal.answer(asks_softly(head.uri.query().unwrap_or_default(), &head.headers))
+}
+
+/// A request, read but for its body.
+enum Begun {
+    Ask(Box<Ask>, Media),
+    Answer(Answer),
+}
+
+fn begin(
+    connection: &Arc<Connection>,
+    config: &Config,
+    head: &Parts,
+    method: &Method,
+    has_body: bool,
+) -> Result<Begun, Refusal> {
+    check_origin(config, &head.method, &head.headers)?;
+    let bad_path = |_| Refusal::new(Code::BadRequest, "A percent escape in the path means no text");
+    let segments = target::segments(head.uri.path()).map_err(bad_path)?;
+    let (operation, path) = match route::find(method, &segments) {
+        Found::Operation(operation, path, (name, template)) => {
+            connection.takes_route(name, template);
+            (operation, path)
+        }
+        Found::OtherMethods(methods) => return Ok(Begun::Answer(other_methods(&methods, head))),
+        Found::Nothing => return Err(Refusal::new(Code::NotFound, "There is no such path")),
+    };
+    let query = head.uri.query().unwrap_or_default();
+    let from = Sources { path, query, headers: &head.headers, method: &head.method };
+    let ask = Ask::new(operation, &from, connection.now_ms())?;
+    Ok(Begun::Ask(Box::new(ask), Media::of(&head.headers, has_body)?))
 }
 
 fn other_methods(methods: &[&str], head: &Parts) -> Answer {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
 
-use super::ask::{Accepts, Ask, invalid};
+use super::ask::{Accepts, Ask, invalid, tag};
 use super::code::{Code, Refusal};
 use super::when::Lifetime;
 use super::{Call, show};
@@ -31,15 +31,15 @@ pub(super) fn get(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(with_tag(answer, tag));
     }
-    if ask.accepts()? == Accepts::Text {
-        let mut answer = bare(&value, ask.is_base64()?);
+    if ask.accepts() == Accepts::Text {
+        let mut answer = bare(&value, ask.is_base64());
         if let Some(at_ms) = deadline_ms {
             answer.headers_mut().insert(EXPIRES_MS, HeaderValue::from(at_ms));
         }
         return Ok(with_tag(answer, tag));
     }
     let mut body = show::pair_object(ask, namespace, key);
-    show::value(&mut body, &value, ask.is_base64()?);
+    show::value(&mut body, &value, ask.is_base64());
     body.raw("found", "true");
     show::deadline(&mut body, deadline_ms, ask.now_ms);
     body.text("etag", tag);
@@ -75,6 +75,11 @@ pub(super) fn set(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
 
 pub(super) fn delete(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let (namespace, key) = (ask.name("namespace")?, ask.required("key")?);
+    if ask.text("if_none_match").is_some_and(|tags| tags.trim() == "*") {
+        let is_there =
+            call.run(&[b"NAMESPACE", b"EXISTS", namespace, key])? == Captured::Integer(1);
+        return Err(if is_there { condition_failed() } else { no_key() });
+    }
     let mut args: Vec<&[u8]> = vec![b"NAMESPACE", b"UNSET", namespace, key];
     // Only what is there can be deleted.
     if ask.text("if_match") != Some("*") {
@@ -111,11 +116,11 @@ pub(super) fn take(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
         _ => None,
     };
     let Some(Captured::Bulk(value)) = value else { return no_value(ask, namespace, key) };
-    if ask.accepts()? == Accepts::Text {
-        return Ok(bare(&value, ask.is_base64()?));
+    if ask.accepts() == Accepts::Text {
+        return Ok(bare(&value, ask.is_base64()));
     }
     let mut body = show::pair_object(ask, namespace, key);
-    show::value(&mut body, &value, ask.is_base64()?);
+    show::value(&mut body, &value, ask.is_base64());
     body.raw("found", "true");
     Ok(answer::json(StatusCode::OK, body.end()))
 }
@@ -191,7 +196,7 @@ fn value_and_deadline(reply: Result<Captured, Error>, ask: &Ask) -> Result<Optio
 /// The default, or an error.
 fn no_value(ask: &Ask, namespace: &[u8], key: &[u8]) -> Result<Answer, Refusal> {
     let Some(default) = ask.bytes("default") else { return Err(no_key()) };
-    if ask.accepts()? == Accepts::Text {
+    if ask.accepts() == Accepts::Text {
         return Ok(bare(default, false));
     }
     let mut body = show::pair_object(ask, namespace, key);
@@ -226,11 +231,8 @@ fn condition<'a>(ask: &'a Ask, args: &mut Vec<&'a [u8]>) -> Result<(), Refusal> 
         [("only_if", "missing") | ("if_none_match", "*")] => args.push(b"NX"),
         [("only_if", "exists") | ("if_match", "*")] => args.push(b"XX"),
         [("only_if", _)] => return Err(invalid("only_if", "must be missing or exists")),
-        [(name, tag)] => {
-            let bare = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(tag);
-            if bare.contains([',', '"', '/']) {
-                return Err(invalid(name, "must be one strong ETag, or *"));
-            }
+        [(name, text)] => {
+            let bare = tag(text).unwrap_or_default();
             let word: &[u8] = if name == "if_match" { b"IFDEQ" } else { b"IFDNE" };
             args.extend([word, bare.as_bytes()]);
         }

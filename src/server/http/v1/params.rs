@@ -23,8 +23,10 @@ const INSTANT: &str = concat!(
     "^([1-9][0-9]{0,13}|[2-8][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])",
     "[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?)$",
 );
-/// An ETag, strong and alone, quotes or not; or `*`.
-const ETAG: &str = r#"^(\*|[0-9a-f]{16}|"[0-9a-f]{16}")$"#;
+
+/// How a flag is on, and how it is off.
+pub(super) const ON: [&str; 4] = ["1", "true", "yes", ""];
+pub(super) const OFF: [&str; 3] = ["0", "false", "no"];
 
 /// One parameter.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,13 +42,24 @@ pub(super) struct Param {
 pub(super) enum Shape {
     /// Any bytes; also as `…_base64`.
     Bytes,
+    /// The same, but not none.
+    Name,
     Text,
-    /// Text that is like this regular expression.
+    /// Text that is like this regular expression; a number where there may be one.
     Like(&'static str),
+    /// One strong ETag, or `*`.
+    Tag,
     /// A whole number from here to there.
     Number(u64, u64),
     Flag,
     OneOf(&'static [&'static str]),
+}
+
+impl Shape {
+    /// Whether a value may be any bytes.
+    pub(super) fn is_bytes(self) -> bool {
+        matches!(self, Shape::Bytes | Shape::Name)
+    }
 }
 
 pub(super) const fn param(name: &'static str, shape: Shape, about: &'static str) -> Param {
@@ -68,7 +81,7 @@ pub(super) const BY: &Param = &param(
 pub(super) const DEFAULT: &Param =
     &param("default", Shape::Bytes, "The value to answer with if there is none.");
 pub(super) const ENCODING: &Param =
-    &param("encoding", Shape::OneOf(&["utf-8", "base64"]), "How values come and go.");
+    &param("encoding", Shape::OneOf(&["utf-8", "text", "base64"]), "How values come and go.");
 pub(super) const EXPIRES_AT: &Param = &param(
     "expires_at",
     Shape::Like(INSTANT),
@@ -84,14 +97,11 @@ pub(super) const GUARD: &Param = &param(
     Shape::Flag,
     "1: a ' before CSV fields that spreadsheets would take for formulas.",
 );
-pub(super) const IF_MATCH: &Param = &param(
-    "if_match",
-    Shape::Like(ETAG),
-    "Only if the pair has this ETag; * for any. Also as If-Match.",
-);
+pub(super) const IF_MATCH: &Param =
+    &param("if_match", Shape::Tag, "Only if the pair has this ETag; * for any. Also as If-Match.");
 pub(super) const IF_NONE_MATCH: &Param = &param(
     "if_none_match",
-    Shape::Like(ETAG),
+    Shape::Tag,
     "Only if the pair does not have this ETag; * for no pair. Also as If-None-Match.",
 );
 pub(super) const KEY: &Param = &param("key", Shape::Bytes, "The key of the pair.");
@@ -100,10 +110,10 @@ pub(super) const LIMIT: &Param = &param(
     Shape::Number(1, PAGE_ROWS_MAX),
     "Most rows in this answer; the next link leads on.",
 );
-pub(super) const LOCK: &Param = &param("lock", Shape::Bytes, "The name of the lock.");
+pub(super) const LOCK: &Param = &param("lock", Shape::Name, "The name of the lock.");
 pub(super) const MATCH: &Param =
     &param("match", Shape::Bytes, "Only names that match this pattern (* ? [abc]).");
-pub(super) const NAMESPACE: &Param = &param("namespace", Shape::Bytes, "The namespace.");
+pub(super) const NAMESPACE: &Param = &param("namespace", Shape::Name, "The namespace.");
 pub(super) const NEXT: &Param = &param(
     "next",
     Shape::Like(r"^[0-9]{1,15}(\.([0-9a-f]{2})+)?$"),

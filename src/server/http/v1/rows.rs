@@ -198,8 +198,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
     }
 }
 
+/// A member's name, its text, and whether that is an object or an array.
+type Member<'a> = (Cow<'a, str>, Text<'a>, bool);
+
 /// A flat JSON object, as parameters; what is null is not there.
-pub(super) fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Text<'_>)>, Refusal> {
+pub(super) fn members(body: &[u8]) -> Result<Vec<Member<'_>>, Refusal> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Members(members) = serde_json::from_slice(body).map_err(|error| no_json(&error))?;
     Ok(members)
@@ -230,7 +233,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     }
 }
 
-struct Members<'a>(Vec<(Cow<'a, str>, Text<'a>)>);
+struct Members<'a>(Vec<Member<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
@@ -245,8 +248,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
-                    if let Some(text) = text_of(map.next_value()?).map_err(de::Error::custom)? {
-                        members.push((name, text));
+                    let raw: &RawValue = map.next_value()?;
+                    let is_nested = raw.get().starts_with(['{', '[']);
+                    if let Some(text) = text_of(raw).map_err(de::Error::custom)? {
+                        members.push((name, text, is_nested));
                     }
                 }
                 Ok(Members(members))

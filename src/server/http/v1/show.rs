@@ -75,19 +75,9 @@ pub(super) fn append_bytes(out: &mut Vec<u8>, name: &'static str, bytes: &[u8], 
     out.extend_from_slice(shown.as_bytes());
     out.extend_from_slice(b"\":");
     match text {
-        Ok(text) if !is_base64 => append_text(out, text),
+        Ok(text) if !is_base64 => write_text(out, text),
         _ => write_text(out, &base64::encode(bytes)),
     }
-}
-
-/// Appends a JSON string; most texts need no escapes.
-fn append_text(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        return write_text(out, text);
-    }
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
 }
 
 /// Appends a field of CSV. With `guard`, what a spreadsheet would take for a formula gets a `'`.

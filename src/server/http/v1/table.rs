@@ -4,10 +4,6 @@
 //! add a row here and a function in one of the files beside. A route is a method and a path; a segment
 //! in braces is a parameter, and what follows the closing brace (`.csv`) must follow in the path too.
 
-use std::sync::LazyLock;
-
-use hyper::Method;
-
 use super::ask::Ask;
 use super::code::Refusal;
 use super::params::{
@@ -72,6 +68,8 @@ pub(super) enum Gives {
     Done(&'static str),
     /// An array of flat objects.
     Rows(&'static str),
+    /// A flat object for all rows, or with `atomic=0` one for each.
+    Sum(&'static str),
     /// Rows as JSON, NDJSON or CSV, all or by pages.
     List(&'static str),
     /// Rows as NDJSON or CSV.
@@ -155,7 +153,7 @@ const OPERATIONS: &[Operation] = &[
     now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty; limits are for administrators.")
         .needs(&[NAMESPACE])
         .takes(&[PAIRS_MAX, BYTES_MAX])
-        .gives(Gives::Row("namespace created"))
+        .gives(Gives::Done("namespace created"))
         .at(&["PUT /v1/namespaces/{namespace}", "POST /v1/namespaces"]),
     now("describeNamespace", namespace::describe, "Pairs, bytes and limits of a namespace.")
         .needs(&[NAMESPACE])
@@ -178,7 +176,7 @@ const OPERATIONS: &[Operation] = &[
     later("setPairs", bulk::set, "Sets the pairs in the rows of the body.")
         .takes(&[NAMESPACE, ATOMIC])
         .reads(Input::Rows)
-        .gives(Gives::Row("set"))
+        .gives(Gives::Sum("set"))
         .at(&["POST /v1/namespaces/{namespace}/pairs", "POST /v1/set-many"]),
     later("getPairs", bulk::get, "Returns the pairs that the rows of the body name.")
         .takes(&[NAMESPACE, ENCODING])
@@ -188,7 +186,7 @@ const OPERATIONS: &[Operation] = &[
     later("deletePairs", bulk::delete, "Deletes the pairs that the rows of the body name.")
         .takes(&[NAMESPACE, ATOMIC])
         .reads(Input::Rows)
-        .gives(Gives::Row("deleted"))
+        .gives(Gives::Sum("deleted"))
         .at(&["POST /v1/delete-many"]),
     // ---- locks
     now("acquireLock", lock::acquire, "Takes a lock for so long; 409 if somebody holds it.")
@@ -323,102 +321,6 @@ impl Operation {
     }
 }
 
-/// A route, taken apart.
-#[derive(Debug)]
-struct Route {
-    /// Method and path as they stand in the table.
-    name: (&'static str, &'static str),
-    method: Method,
-    segments: Vec<Segment>,
-    operation: &'static Operation,
-}
-
-#[derive(Debug)]
-enum Segment {
-    Word(&'static str),
-    Param { name: &'static str, suffix: &'static str },
-}
-
-/// What a request leads to.
-pub(super) enum Found<'a> {
-    /// With what the path captured, and the route as it stands in the table.
-    Operation(&'static Operation, Vec<(&'static str, &'a str)>, (&'static str, &'static str)),
-    /// The path is there, with these methods.
-    OtherMethods(Vec<&'static str>),
-    Nothing,
-}
-
-/// Routes by their number of segments.
-static ROUTES: LazyLock<Vec<Vec<Route>>> = LazyLock::new(|| {
-    let mut routes: Vec<Vec<Route>> = Vec::new();
-    for operation in operations() {
-        for line in operation.routes {
-            let name = line.split_once(' ').unwrap_or((line, ""));
-            let segments: Vec<Segment> = name.1.split('/').skip(1).map(segment).collect();
-            let method = Method::from_bytes(name.0.as_bytes()).unwrap_or(Method::GET);
-            if routes.len() <= segments.len() {
-                routes.resize_with(segments.len() + 1, Vec::new);
-            }
-            routes[segments.len()].push(Route { name, method, segments, operation });
-        }
-    }
-    routes
-});
-
-fn segment(text: &'static str) -> Segment {
-    match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        Some((name, suffix)) => Segment::Param { name, suffix },
-        None => Segment::Word(text),
-    }
-}
-
-/// Looks a path up; HEAD goes where GET goes.
-pub(super) fn find<'a>(method: &Method, path: &'a [impl AsRef<str>]) -> Found<'a> {
-    let method = if *method == Method::HEAD { &Method::GET } else { method };
-    let Some(routes) = ROUTES.get(path.len()) else { return Found::Nothing };
-    let mut others: Vec<&'static str> = Vec::new();
-    for route in routes {
-        if !route.fits(path) {
-            continue;
-        }
-        if route.method == *method {
-            return Found::Operation(route.operation, route.captures(path), route.name);
-        }
-        others.push(name_of(&route.method));
-    }
-    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
-}
-
-fn name_of(method: &Method) -> &'static str {
-    match *method {
-        Method::PUT => "PUT",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        _ => "GET, HEAD",
-    }
-}
-
-impl Route {
-    fn fits(&self, path: &[impl AsRef<str>]) -> bool {
-        self.segments.iter().zip(path).all(|(segment, sent)| match segment {
-            Segment::Word(word) => sent.as_ref() == *word,
-            Segment::Param { suffix, .. } => {
-                let name = sent.as_ref().strip_suffix(suffix);
-                name.is_some_and(|name| suffix.is_empty() || !name.is_empty())
-            }
-        })
-    }
-
-    fn captures<'a>(&self, path: &'a [impl AsRef<str>]) -> Vec<(&'static str, &'a str)> {
-        let pairs = self.segments.iter().zip(path);
-        let captured = pairs.filter_map(|(segment, sent)| match segment {
-            Segment::Word(_) => None,
-            Segment::Param { name, suffix } => Some((*name, sent.as_ref().strip_suffix(suffix)?)),
-        });
-        captured.collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -440,8 +342,10 @@ mod tests {
                 assert!(routes.insert(line), "{line} is there twice");
                 let (method, path) = line.split_once(" /").unwrap();
                 assert!(matches!(method, "GET" | "POST" | "PUT" | "DELETE"), "{line}");
-                for segment in path.split('/').map(segment) {
-                    if let Segment::Param { name, .. } = segment {
+                for segment in path.split('/') {
+                    if let Some((name, _)) =
+                        segment.strip_prefix('{').and_then(|it| it.split_once('}'))
+                    {
                         assert!(operation.param(name).is_some(), "{line}: {name}");
                     }
                 }
@@ -451,35 +355,5 @@ mod tests {
                 |line: &&'static str| line.starts_with("GET ") || line.starts_with("POST ");
             assert!(operation.routes.iter().any(is_plain), "{}", operation.id);
         }
-    }
-
-    #[test]
-    fn paths_lead_to_operations() {
-        let led = |method: Method, path: &str| {
-            let path: Vec<&str> = path[1..].split('/').collect();
-            match find(&method, &path) {
-                Found::Operation(operation, captures, _) => {
-                    format!("{} {captures:?}", operation.id)
-                }
-                Found::OtherMethods(methods) => methods.join(", "),
-                Found::Nothing => String::new(),
-            }
-        };
-        assert_eq!(
-            led(Method::GET, "/v1/namespaces/n.csv"),
-            "listPairsAsCsv [(\"namespace\", \"n\")]"
-        );
-        assert_eq!(
-            led(Method::GET, "/v1/namespaces/.csv"),
-            "describeNamespace [(\"namespace\", \".csv\")]"
-        );
-        assert_eq!(
-            led(Method::HEAD, "/v1/namespaces/n/pairs/k"),
-            "getPair [(\"namespace\", \"n\"), (\"key\", \"k\")]"
-        );
-        assert_eq!(led(Method::PUT, "/v1/get"), "GET, HEAD, POST");
-        assert_eq!(led(Method::POST, "/"), "command []");
-        assert_eq!(led(Method::GET, "/v1/nothing"), "");
-        assert_eq!(led(Method::GET, "/v1"), "");
     }
 }

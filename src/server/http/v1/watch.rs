@@ -118,7 +118,7 @@ impl View {
             Err(failed) => return Err(failed.into()),
         }
         let filter = Filter { db: 0, name: name.map(Into::into), key: key.map(Into::into) };
-        let (has_values, is_base64) = (ask.flag("values")?, ask.is_base64()?);
+        let (has_values, is_base64) = (ask.flag("values"), ask.is_base64());
         Ok(View { connection: connection.clone(), filter, has_values, is_base64 })
     }
 
