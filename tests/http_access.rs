@@ -4,6 +4,7 @@
 
 mod http_support;
 
+use std::io::{Read as _, Write as _};
 use std::time::Instant;
 
 use http_support::{LONG, Pantry};
@@ -255,4 +256,68 @@ fn a_user_sees_only_the_namespaces_it_may_read() {
     assert_eq!(seen.json(), json!(["app:1"]));
     let seen = pantry.request("GET", "/v1/namespaces", &alice, b"");
     assert!(seen.text().contains("app:1") && !seen.text().contains("log:1"), "{}", seen.text());
+}
+
+#[test]
+fn what_changes_something_waits_for_the_end_of_a_pause_but_not_for_ever() {
+    let pantry = Pantry::start(&["--http-body-timeout-ms", "1000"]);
+    let pause = |command: &str| {
+        let mut redis = std::net::TcpStream::connect(pantry.redis).unwrap();
+        redis.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut reply = [0; 5];
+        redis.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+OK\r\n");
+    };
+    let set = || pantry.post("/v4/keyvalues/n", r#"{"key":"k","value":"v"}"#).status;
+    assert_eq!(set(), 201);
+
+    pause("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(pantry.get(PAIR).status, 200);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(set);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(!waiting.is_finished());
+        pause("CLIENT UNPAUSE");
+        assert_eq!(waiting.join().unwrap(), 201);
+    });
+
+    pause("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(set(), 503);
+}
+
+/// An address of this machine that other machines could reach.
+fn outer_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+    // Nothing is sent.
+    socket.connect(("192.0.2.1", 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[test]
+fn without_a_password_only_this_machine_is_served_at_both_doors() {
+    let Some(outer) = outer_address() else {
+        println!("SKIPPED: this machine has no address but loopback");
+        return;
+    };
+    let bind = format!("127.0.0.1 {outer}");
+    let said = |flags: &[&str]| {
+        let pantry = Pantry::start(&[&["--bind", &bind, "--http-bind", &bind][..], flags].concat());
+        assert_eq!(pantry.get("/v1/ping").status == 401, flags.contains(&"--requirepass"));
+        let ports = [pantry.redis.port(), pantry.address.port()];
+        let request =
+            format!("GET /v4/butlerping HTTP/1.1\r\nHost: {outer}\r\nConnection: close\r\n\r\n");
+        [(ports[0], "PING\r\nQUIT\r\n"), (ports[1], &request)].map(|(port, request)| {
+            let mut stream = std::net::TcpStream::connect((outer, port)).unwrap();
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            // Who is refused may be gone already.
+            let _ = stream.write_all(request.as_bytes());
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            String::from_utf8(answer.to_vec()).unwrap()
+        })
+    };
+    assert_eq!(said(&[]), ["-DENIED Redi", "HTTP/1.1 403"]);
+    assert_eq!(said(&["--protected-mode", "no"]), ["+PONG\r\n+OK\r\n", "HTTP/1.1 200"]);
+    assert_eq!(said(&["--requirepass", "secret"]), ["-NOAUTH Auth", "HTTP/1.1 401"]);
 }

@@ -180,6 +180,9 @@ pub const APPLIED: &[Directive] = &[
         field!(http_header_timeout_ms, Integer { min: 1, max: MS_MAX }),
     )
     .about("Time an HTTP client has to send headers, idle time included"),
+    row("http-maxclients", "COUNT", field!(http_maxclients, Integer { min: 0, max: u32::MAX as i64 }))
+        .live()
+        .about("Most HTTP clients, so that Redis clients find room; 0 for as many as maxclients"),
     row(
         "http-metrics-namespaces",
         "COUNT",

@@ -177,6 +177,8 @@ pub struct Config {
     pub http_public_url: String,
     /// Whether `X-Forwarded-*` headers are believed.
     pub http_trust_forwarded: bool,
+    /// Most HTTP clients at a time; 0: as many as there may be clients.
+    pub http_maxclients: usize,
     /// Namespaces that `/metrics` shows, the largest ones.
     pub http_metrics_namespaces: usize,
     /// How much the HTTP clients at one address may ask.
@@ -263,6 +265,11 @@ impl Config {
     /// Whether changes need replicas, which this server does not have.
     pub fn needs_replicas(&self) -> bool {
         self.min_replicas_to_write > 0 && self.min_replicas_max_lag_s > 0
+    }
+
+    /// Most HTTP clients at a time.
+    pub fn http_maxclients(&self) -> usize {
+        if self.http_maxclients == 0 { self.maxclients } else { self.http_maxclients }
     }
 
     /// Most bytes that clients may take together; `None` for no limit.
@@ -354,6 +361,7 @@ impl Default for Config {
             http_bulk_max_rows: 10_000,
             http_public_url: String::new(),
             http_trust_forwarded: false,
+            http_maxclients: 0,
             http_metrics_namespaces: 50,
             http_address_rate: RateLimit { per_second: 0, burst: 0 },
             http_token_rate: RateLimit { per_second: 0, burst: 0 },

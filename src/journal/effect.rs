@@ -19,6 +19,8 @@ pub enum Effect<'a> {
     PairDeadline { db: u8, name: &'a [u8], key: &'a [u8], deadline_ms: u64 },
     /// The name holds this string and deadline.
     PutString { db: u8, name: &'a [u8], value: &'a [u8], deadline_ms: u64 },
+    /// The string has these bytes from `at` on, which is in it or its end. Its deadline stays.
+    PatchString { db: u8, name: &'a [u8], at: u64, bytes: &'a [u8] },
     /// The name and what it held is gone, kept mark included.
     DropName { db: u8, name: &'a [u8] },
     /// The name has this deadline.
@@ -126,12 +128,14 @@ causes! {
     Emptied = "del",
     /// NAMESPACE LIMIT. Nobody is notified.
     Limited = "limited",
+    /// BITFIELD made a string longer, but what it was to write did not fit. Nobody is notified, as in Redis.
+    Grown = "grown",
 }
 
 impl Cause {
     /// Whether it edits a string's bytes where they are, after which Redis calls it `raw`.
     pub fn edits_bytes(self) -> bool {
-        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd)
+        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd | Cause::Grown)
     }
 }
 
@@ -159,6 +163,7 @@ const DELETE_LAST_PAIR: u8 = 13;
 const LIBRARIES: u8 = 14;
 const LIBRARY: u8 = 15;
 const LIMIT: u8 = 16;
+const PATCH_STRING: u8 = 17;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -180,6 +185,9 @@ impl Effects {
             }
             Effect::PutString { db, name, value, deadline_ms } => {
                 self.write(head(PUT_STRING, db), [name, value], deadline_ms);
+            }
+            Effect::PatchString { db, name, at, bytes } => {
+                self.write(head(PATCH_STRING, db), [&at.to_le_bytes(), name, bytes], NEVER);
             }
             Effect::DropName { db, name } => self.write(head(DROP_NAME, db), [name], NEVER),
             Effect::NameDeadline { db, name, deadline_ms } => {
@@ -346,6 +354,11 @@ impl<'a> Decoder<'a> {
             PUT_STRING => {
                 let (deadline_ms, [name, value]) = self.dated(has_deadline)?;
                 Effect::PutString { db, name, value, deadline_ms }
+            }
+            PATCH_STRING => {
+                let [at, name, bytes] = self.fields()?;
+                let at = u64::from_le_bytes(at.try_into().map_err(|_| Damaged)?);
+                Effect::PatchString { db, name, at, bytes }
             }
             DROP_NAME => Effect::DropName { db, name: self.field()? },
             NAME_DEADLINE => {

@@ -207,7 +207,9 @@ impl Publications {
                     self.add_cause(cause, db, name);
                 }
             }
-            Effect::Keep { db, name } => self.add_cause(cause, db, name),
+            Effect::Keep { db, name } | Effect::PatchString { db, name, .. } => {
+                self.add_cause(cause, db, name);
+            }
             Effect::Rename { db, name, to } if name != to => {
                 self.add(Class::New, "new", db, to);
                 self.add(Class::Generic, "rename_from", db, name);
@@ -302,6 +304,7 @@ fn class_of(cause: Cause) -> Option<Class> {
         | Cause::Flush
         | Cause::Function
         | Cause::Limited
+        | Cause::Grown
         | Cause::Kept => return None,
     })
 }

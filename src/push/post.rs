@@ -100,7 +100,13 @@ impl Round<'_> {
     pub fn send(&mut self, client: &Arc<Client>, message: &Arc<Message>) {
         let limit = self.limits.of(client.class());
         match client.mailbox.put(message, client.memory.output_list(), limit, self.now_ms) {
-            Put::First => self.wake(client.worker(), || Waker::from(client.clone())),
+            Put::First => {
+                self.wake(client.worker(), || Waker::from(client.clone()));
+                // Nothing else waits.
+                if message.len() < MAIL_NOTED_BYTES {
+                    return;
+                }
+            }
             Put::Behind => {}
             Put::Closed => return,
             Put::Over => return self.post.cut(client),

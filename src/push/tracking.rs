@@ -275,6 +275,7 @@ impl Table {
                 | Effect::DeletePair { name, .. }
                 | Effect::PairDeadline { name, .. }
                 | Effect::PutString { name, .. }
+                | Effect::PatchString { name, .. }
                 | Effect::DropName { name, .. }
                 | Effect::NameDeadline { name, .. }
                 | Effect::Move { name, .. } => changed(name),

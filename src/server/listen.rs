@@ -29,6 +29,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Pool {
     workers: Vec<(Handle, AtomicUsize)>,
+    /// Of all connections, those of HTTP.
+    http: AtomicUsize,
 }
 
 /// Serves until the process is asked to stop.
@@ -49,6 +51,7 @@ pub fn serve(server: Arc<Server>) -> Result<()> {
     let runtimes: Vec<Runtime> =
         (0..workers).map(|_| event_loop()).collect::<io::Result<_>>().context("event loop")?;
     let pool = Arc::new(Pool {
+        http: AtomicUsize::new(0),
         workers: runtimes.iter().map(|rt| (rt.handle().clone(), AtomicUsize::new(0))).collect(),
     });
     let mut runtimes = runtimes.into_iter();
@@ -150,7 +153,12 @@ async fn mind_time(server: Arc<Server>) {
         crate::log::reopen_if_moved();
         server.audit.reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
-        server.rate.sample(commands, server.store.clock.now_ms());
+        let now_ms = server.store.clock.now_ms();
+        server.rate.sample(commands, now_ms);
+        let received = server.sum(|metrics| &metrics.total_net_input_bytes);
+        let sent = server.sum(|metrics| &metrics.total_net_output_bytes);
+        server.net_rates[0].sample(received, now_ms);
+        server.net_rates[1].sample(sent, now_ms);
         mind_clients(&server);
     }
 }
@@ -272,7 +280,9 @@ impl Pool {
             return;
         }
         let resp = if door.is_redis() { 2 } else { 0 };
-        let registered = server.clients.connect((addr, laddr), resp, now_ms, config.maxclients);
+        let has_room = door.is_redis() || self.http.load(Relaxed) < config.http_maxclients();
+        let max = if has_room { config.maxclients } else { 0 };
+        let registered = server.clients.connect((addr, laddr), resp, now_ms, max);
         let Some(client) = registered else {
             metrics.rejected_connections.add(1);
             refuse(door, stream, FULL);
@@ -283,8 +293,9 @@ impl Pool {
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.1.load(Relaxed));
         let Some((index, (handle, count))) = fewest else { return };
         count.fetch_add(1, Relaxed);
+        self.http.fetch_add(usize::from(!door.is_redis()), Relaxed);
         client.set_worker(index);
-        let seat = Seat { pool: self.clone(), server: server.clone(), client, index };
+        let seat = Seat { pool: self.clone(), server: server.clone(), client, index, door };
         handle.spawn(async move {
             let served = serve_one(stream, seat.client.clone(), seat.server.clone(), door).await;
             if let Err(error) = served {
@@ -300,12 +311,14 @@ struct Seat {
     server: Arc<Server>,
     client: Arc<Client>,
     index: usize,
+    door: Door,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.server.clients.disconnect(&self.client);
         self.pool.workers[self.index].1.fetch_sub(1, Relaxed);
+        self.pool.http.fetch_sub(usize::from(!self.door.is_redis()), Relaxed);
     }
 }
 

@@ -8,6 +8,7 @@
 mod blocks;
 mod boxed;
 pub mod capture;
+pub mod captured;
 mod direct;
 mod divide;
 mod edit;

@@ -2,7 +2,7 @@
 //!
 //! Knows no route and no command; errors are in `problem`. An answer is whole before its first byte
 //! leaves and has a `Content-Length`, but for lists and events, which are made while they are sent; each
-//! says that it must not be cached or taken for HTML.
+//! says that it must not be cached, taken for HTML or framed.
 
 use std::io;
 use std::pin::Pin;
@@ -88,6 +88,8 @@ fn with_headers(content_type: &'static str, body: Body) -> Answer {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let policy = HeaderValue::from_static("frame-ancestors 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     answer
 }
 

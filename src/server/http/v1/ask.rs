@@ -59,6 +59,11 @@ pub(super) enum Accepts {
 impl Media {
     /// The content type of a body; none without a body.
     pub(super) fn of(headers: &HeaderMap, has_body: bool) -> Result<Media, Refusal> {
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if has_body && codings.any(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let text = "Bodies are read as they are: no Content-Encoding but identity";
+            return Err(Refusal::new(Code::UnsupportedMediaType, text));
+        }
         let Some(declared) = headers.get(header::CONTENT_TYPE) else {
             let text = "A body needs a Content-Type: application/json, application/x-ndjson, text/csv, \
                         application/x-www-form-urlencoded, text/plain or application/octet-stream";
