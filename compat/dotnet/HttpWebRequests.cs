@@ -151,14 +151,17 @@ static class HttpWebRequests
         });
         Check("credentials that are sent only after the challenge are taken, for GET", () =>
         {
+            var secret = Convert.ToBase64String(Encoding.UTF8.GetBytes("default:" + Password));
+            var makeUser = "[\"ACL\",\"SETUSER\",\"net\",\"on\",\">net word\",\"~*\",\"+@all\"]";
+            Same(200, Send("POST", Closed + "/v1/command", makeUser, "Authorization: Basic " + secret).Status);
             var request = Prepare("GET", Closed + "/v1/ping");
-            request.Credentials = new NetworkCredential("default", Password);
+            request.Credentials = new NetworkCredential("net", "net word");
             Same(200, Send(request, null).Status);
         });
         Check("and for POST, whose body is announced and then not wanted at first", () =>
         {
             var request = Prepare("POST", Closed + "/v1/set");
-            request.Credentials = new NetworkCredential("default", Password);
+            request.Credentials = new NetworkCredential("net", "net word");
             Same(200, Send(request, "{\"namespace\":\"net\",\"key\":\"k\",\"value\":\"v\"}").Status);
         });
         Check("a connection is kept over many requests", () =>
