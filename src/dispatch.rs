@@ -22,6 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::command::{Run, Spec};
 use crate::config::Allowed;
 use crate::error::{Error, Result};
+use crate::events::notes::Note;
 use crate::journal::Seen;
 use crate::journal::effect::Effects;
 use crate::push::monitor;
@@ -165,9 +166,14 @@ impl<'s> Executor<'s> {
         self.is_in_exec
     }
 
-    /// Sends a message when nothing is held any more, and before what later commands do is heard of.
+    /// Sends a message when nothing is held any more, between what earlier and what later commands do is heard of.
     pub fn publish(&mut self, publication: Publication) {
-        self.outbox.push(publication);
+        if self.is_in_exec && self.effects.notes.are_taken() {
+            let at = self.effects.as_bytes().len();
+            self.effects.notes.add(at, || Note::Published(publication));
+        } else {
+            self.outbox.push(publication);
+        }
     }
 
     /// Sends what was published so far, and lets listeners hear what has happened so far.
