@@ -19,7 +19,7 @@ impl Store {
         let mut held = Held::new(self);
         held.lock_all();
         let mut recorded = Effects::default();
-        recorded.notes = notes.misses();
+        recorded.notes = notes.lasting();
         for (cause, effect) in effects {
             self.libraries.apply(effect)?;
             self.limits.apply(effect)?;
