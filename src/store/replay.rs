@@ -19,10 +19,10 @@ impl Store {
         let mut held = Held::new(self);
         held.lock_all();
         let mut recorded = Effects::default();
-        recorded.notes = notes.misses();
+        recorded.notes = notes.lasting();
         for (cause, effect) in effects {
             self.libraries.apply(effect)?;
-            self.limits.apply(effect);
+            self.limits.apply(effect)?;
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),

@@ -1,6 +1,5 @@
 //! Somebody who listens at both servers: to all channels, and so to all that happens to names. What it hears must be the
-//! same, in the same order: events, and what clients publish, each by itself. In pantry what a transaction or a script
-//! publishes comes behind the events of all that it does.
+//! same, in the same order.
 
 use crate::generate::agree::words;
 use crate::oracle::{Connection, Oracle};
@@ -52,16 +51,9 @@ impl Ear {
         }
         for messages in [&mut redis, &mut pantry] {
             messages.retain(|message| !is_of_expiry(message));
-            // Stable: the order within each kind stays.
-            messages.sort_by_key(is_event);
         }
         (redis != pantry).then_some((redis, pantry))
     }
-}
-
-fn is_event(message: &Value) -> bool {
-    let Value::Array(parts) = message else { return false };
-    parts.iter().any(|part| matches!(part, Value::Bulk(text) if text.starts_with(b"__key")))
 }
 
 /// When what has run out is removed, and so told, is each server's own matter.
