@@ -11,6 +11,7 @@ use std::path::Path;
 use oracle::{Oracle, Reply};
 use pantry::command::{FAMILIES, Keys, Run, Spec, table};
 use pantry::journal::Journal;
+use pantry::resp::owned::OwnedRequest;
 use support::render::{self, Value};
 
 /// Flags of Redis's that mean something here.
@@ -291,6 +292,37 @@ fn field<'r>(map: &'r Reply, key: &str) -> Option<&'r Reply> {
 fn text(reply: &Reply) -> String {
     let Reply::Bulk(Some(text)) = reply else { panic!("{reply:?}") };
     String::from_utf8(text.clone()).unwrap()
+}
+
+#[test]
+fn keys_of_pairs_are_found_where_the_syntax_line_has_them() {
+    for (line, expected) in [
+        ("HGET n k", &[2][..]),
+        ("HSET n k v k v", &[2, 4]),
+        ("HMGET n k k k", &[2, 3, 4]),
+        ("HINCRBY n k 1", &[2]),
+        ("HPEXPIRE n 10 NX FIELDS 2 k k", &[6, 7]),
+        ("HSETEX n FNX PX 10 FIELDS 2 k v k v", &[7, 9]),
+        ("HGETALL n", &[]),
+        ("HRANDFIELD n 2", &[]),
+        ("HSCAN n 0", &[]),
+        ("NAMESPACE SET n k v", &[3]),
+        ("NAMESPACE LOCK n k 10", &[]),
+        ("NAMESPACE DROP n", &[]),
+    ] {
+        let request = OwnedRequest::new(line.split(' ').map(str::as_bytes));
+        let args = request.args();
+        let spec = table().find(args.get(0)).unwrap();
+        let spec = match spec.subcommands.is_empty() {
+            true => spec,
+            false => table().find_subcommand(spec, args.get(1)).unwrap(),
+        };
+        let found: Vec<usize> = spec.pair_keys.positions(args).collect();
+        assert_eq!(found, expected, "{line}");
+        if spec.pair_keys.are_one(args.len()) {
+            assert_eq!(found.len(), 1, "{line}");
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use pantry::clock::Clock;
 use pantry::config::Fsync;
 use pantry::journal::disk::{Directory, Disk, DiskFile};
-use pantry::journal::format::{Flaw, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
+use pantry::journal::format::{Flaw, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead, VERSION};
 use pantry::journal::{Journal, Lsn};
 use pantry::persistence::recover::{Recovered, recover};
 use pantry::persistence::snapshot;
@@ -70,7 +70,7 @@ struct Made {
 }
 
 /// Makes a directory: a snapshot, a segment that is continued, and one that is or is not closed.
-/// Every kind of effect is in it.
+/// Every kind of effect is in it; that of a part of a string if there are enough filler bytes.
 fn make(path: &Path, is_closed: bool, filler_bytes: usize) -> Made {
     let disk: Arc<dyn Disk> = Arc::new(Directory::open(path).unwrap());
     let hasher = Hasher::seeded([1, 2]);
@@ -85,6 +85,8 @@ fn make(path: &Path, is_closed: bool, filler_bytes: usize) -> Made {
         "HSET shop apples 3 pears 4",
         "HPEXPIRE shop 90000 FIELDS 1 pears",
         "NAMESPACE CREATE kept",
+        "library redis.register_function('a', function() end)",
+        "make long",
         "NAMESPACE LIMIT shop PAIRS 9",
         "NAMESPACE LIMIT later PAIRS 9 BYTES 1000",
         "rotate",
@@ -108,6 +110,11 @@ fn make(path: &Path, is_closed: bool, filler_bytes: usize) -> Made {
         "SET gone 1",
         "FLUSHDB",
         "APPEND text more",
+        "SELECT 2",
+        "SETRANGE long 5 part",
+        "library redis.register_function('b', function() end)",
+        "FUNCTION FLUSH",
+        "SELECT 3",
     ];
     let filler = format!("SET filler {}", "x".repeat(filler_bytes));
     for line in lines.into_iter().chain([&*filler, "HSET last key value"]) {
@@ -122,7 +129,13 @@ fn make(path: &Path, is_closed: bool, filler_bytes: usize) -> Made {
                 snapshot::take(&server.store, &*disk, number, slices, &never, &mut safe).unwrap();
             }
             line => {
-                let reply = harness.run(line);
+                let reply = match line.split_once(' ') {
+                    Some(("library", code)) => load_library(&mut harness, code),
+                    Some(("make", name)) => {
+                        harness.run(&format!("SETRANGE {name} {filler_bytes} x"))
+                    }
+                    _ => harness.run(line),
+                };
                 assert!(!reply.starts_with("(error)"), "{line}: {reply}");
                 writer.step(START_MS).unwrap();
                 states.insert(journal.last(), dump(&harness.server.store, 0));
@@ -142,6 +155,12 @@ fn make(path: &Path, is_closed: bool, filler_bytes: usize) -> Made {
         (name, bytes)
     };
     Made { files: Files(files.map(content).collect()), states }
+}
+
+fn load_library(harness: &mut Harness, code: &str) -> String {
+    let code = format!("#!lua name=a\n{code}");
+    let words = ["FUNCTION", "LOAD", "REPLACE", &code].map(|word| word.as_bytes().to_vec());
+    String::from_utf8(harness.execute("a", &words)).unwrap().replace('-', "(error)")
 }
 
 fn load(files: &Files) -> (Store, anyhow::Result<Recovered>) {
@@ -169,7 +188,7 @@ impl Made {
 fn a_directory_is_loaded_as_it_was_written() {
     for is_closed in [true, false] {
         let scratch = Scratch::new("whole");
-        let made = make(scratch.path(), is_closed, 10);
+        let made = make(scratch.path(), is_closed, 5000);
         assert_eq!(made.check(&made.files, &|| "whole".into()), Some((made.last(), false)));
         assert!(made.files.0.len() == 3, "{:?}", made.files.0.keys());
     }
@@ -205,7 +224,7 @@ fn a_flipped_bit_is_refused_or_costs_the_torn_end() {
 /// A journal without a snapshot, cut at every byte: what is left is what was there after some batch.
 #[test]
 fn a_journal_that_is_cut_anywhere_is_loaded_up_to_there() {
-    let filler = std::env::var("DIRECTORY_BYTES").map_or(1000, |text| text.parse().unwrap());
+    let filler = std::env::var("DIRECTORY_BYTES").map_or(1500, |text| text.parse().unwrap());
     let scratch = Scratch::new("cuts");
     let made = make(scratch.path(), false, filler);
     let (name, bytes) = made.files.0.iter().rfind(|(name, _)| name.starts_with("journal")).unwrap();
@@ -243,15 +262,16 @@ fn what_a_newer_program_wrote_is_refused() {
     let made = make(scratch.path(), true, 10);
     let (name, bytes) = made.files.0.iter().rfind(|(name, _)| name.starts_with("journal")).unwrap();
     let mut newer = bytes.clone();
-    newer[8] = 2;
+    let version = VERSION + 1;
+    newer[8] = version as u8;
     // A head's checksum has no salt.
     let crc = crc32fast::hash(&newer[..HEAD_LEN - 4]);
     newer[HEAD_LEN - 4..HEAD_LEN].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(Head::decode(&newer), Err(Flaw::Newer(2)));
+    assert_eq!(Head::decode(&newer), Err(Flaw::Newer(version)));
     let mut files = made.files.clone();
     files.0.insert(name.clone(), newer);
     let error = load(&files).1.unwrap_err().to_string();
-    assert!(error.contains("version 2") && error.contains("newer"), "{error}");
+    assert!(error.contains(&format!("version {version}")) && error.contains("newer"), "{error}");
 
     let head = Head::decode(bytes).unwrap();
     let mut record = vec![0; RECORD_LEN];
@@ -348,26 +368,27 @@ fn a_directory_has_one_owner() {
     assert!(!is_ok && text.contains("holds data"), "{text}");
 }
 
-/// What a server wrote that was killed, when version 1 of the format was the newest; every version that
-/// ever was stays here.
+/// What a server wrote that was killed, for each version of the format when that was the newest.
 #[test]
-fn version_1_is_read() {
-    let kept = Path::new("tests/data/directory-1");
-    let scratch = Scratch::new("version-1");
-    let path = scratch.path().join("data");
-    std::fs::create_dir(&path).unwrap();
-    for entry in std::fs::read_dir(kept).unwrap() {
-        let entry = entry.unwrap();
-        let bytes = std::fs::read(entry.path()).unwrap();
-        assert_eq!(bytes[8..12], 1u32.to_le_bytes(), "{entry:?}");
-        std::fs::write(path.join(entry.file_name()), bytes).unwrap();
+fn every_version_is_read() {
+    for version in 1..=VERSION {
+        let kept = format!("tests/data/directory-{version}");
+        let scratch = Scratch::new("versions");
+        let path = scratch.path().join("data");
+        std::fs::create_dir(&path).unwrap();
+        for entry in std::fs::read_dir(&kept).unwrap() {
+            let entry = entry.unwrap();
+            let bytes = std::fs::read(entry.path()).unwrap();
+            assert_eq!(bytes[8..12], version.to_le_bytes(), "{entry:?}");
+            std::fs::write(path.join(entry.file_name()), bytes).unwrap();
+        }
+        let (dir, to) = (path.to_str().unwrap(), scratch.path().join("all.jsonl"));
+        let (is_ok, text) = pantry(&["export", dir, to.to_str().unwrap()]);
+        assert!(is_ok, "{text}");
+        let text = std::fs::read_to_string(to).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        let expected = std::fs::read_to_string(format!("{kept}.jsonl")).unwrap();
+        assert_eq!(lines, expected.lines().collect::<Vec<_>>());
     }
-    let (dir, to) = (path.to_str().unwrap(), scratch.path().join("all.jsonl"));
-    let (is_ok, text) = pantry(&["export", dir, to.to_str().unwrap()]);
-    assert!(is_ok, "{text}");
-    let text = std::fs::read_to_string(to).unwrap();
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines.sort_unstable();
-    let expected = std::fs::read_to_string("tests/data/directory-1.jsonl").unwrap();
-    assert_eq!(lines, expected.lines().collect::<Vec<_>>());
 }

@@ -1,7 +1,7 @@
 //! The commands for deadlines of fields, which Redis 7.0 lacks, against a model: maps whose entries say
 //! when they end. Time passes by hand, and reaping happens at any time or not at all.
 //!
-//! `MODEL_SEED` repeats a run.
+//! `MODEL_STEPS` says how many commands, `MODEL_SEED` repeats a run.
 #![allow(clippy::unwrap_used)]
 
 mod oracle;
@@ -25,14 +25,15 @@ const TIMES: [(&str, u64, bool); 4] =
 
 #[test]
 fn fields_live_as_long_as_they_should() {
-    let seed = std::env::var("MODEL_SEED").ok().map(|text| text.parse().unwrap());
-    let seed = seed.unwrap_or_else(|| Clock::system().now_us());
+    let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().unwrap());
+    let steps = number("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
+    let seed = number("MODEL_SEED").unwrap_or_else(|| Clock::system().now_us());
     let random = Random::new(seed);
     let mut harness = Harness::new(Journal::discarding());
     let mut model = Model { now_ms: START_MS, names: BTreeMap::new() };
     let mut log: Vec<String> = Vec::new();
     let mut names = 0;
-    for step in 0..STEPS {
+    for step in 0..steps {
         if random.below(20) == 0 {
             let by_ms = random.between(1, 700) as u64;
             model.now_ms += by_ms;
@@ -53,6 +54,9 @@ fn fields_live_as_long_as_they_should() {
             render::sort(&mut actual, true);
         }
         log.push(command);
+        if log.len() > 200 {
+            log.drain(..100);
+        }
         let last = &log[log.len().saturating_sub(25)..];
         assert_eq!(actual, expected, "MODEL_SEED={seed} step {step}:\n{}", last.join("\n"));
         if step % 50 == 0 {

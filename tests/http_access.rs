@@ -258,6 +258,33 @@ fn a_user_sees_only_the_namespaces_it_may_read() {
     assert!(seen.text().contains("app:1") && !seen.text().contains("log:1"), "{}", seen.text());
 }
 
+#[test]
+fn what_changes_something_waits_for_the_end_of_a_pause_but_not_for_ever() {
+    let pantry = Pantry::start(&["--http-body-timeout-ms", "1000"]);
+    let pause = |command: &str| {
+        let mut redis = std::net::TcpStream::connect(pantry.redis).unwrap();
+        redis.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut reply = [0; 5];
+        redis.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+OK\r\n");
+    };
+    let set = || pantry.post("/v4/keyvalues/n", r#"{"key":"k","value":"v"}"#).status;
+    assert_eq!(set(), 201);
+
+    pause("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(pantry.get(PAIR).status, 200);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(set);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(!waiting.is_finished());
+        pause("CLIENT UNPAUSE");
+        assert_eq!(waiting.join().unwrap(), 201);
+    });
+
+    pause("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(set(), 503);
+}
+
 /// An address of this machine that other machines could reach.
 fn outer_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).ok()?;

@@ -198,6 +198,41 @@ fn no_fencing_token_is_given_twice() {
 }
 
 #[test]
+fn a_limit_counts_what_all_parts_hold() {
+    let mut harness = harness();
+    fill(&mut harness, "n", 100);
+    harness.run("NAMESPACE LIMIT n PAIRS 110");
+    let server = &*harness.server;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                let mut caller = Caller::new(server, thread);
+                for index in 0..20 {
+                    caller.run(&format!("HSET n more-{thread}-{index} v"));
+                }
+            });
+        }
+    });
+    assert_eq!(number(&harness.run("HLEN n")), 110);
+    same_as_replayed(&harness);
+}
+
+#[test]
+fn what_has_expired_and_is_met_is_freed_though_it_is_the_last_of_its_part() {
+    let mut harness = harness();
+    for index in 0..30 {
+        harness.run(&format!("HSETEX n PX 100 FIELDS 1 key-{index} v"));
+    }
+    harness.advance(std::time::Duration::from_millis(100));
+    for index in 0..30 {
+        assert_eq!(harness.run(&format!("HGET n key-{index}")).trim(), "(nil)");
+    }
+    assert_eq!(number(&harness.run("EXISTS n")), 0);
+    assert_eq!(number(&harness.run("DBSIZE")), 0);
+    same_as_replayed(&harness);
+}
+
+#[test]
 fn a_namespace_that_is_emptied_pair_by_pair_is_gone() {
     let mut harness = harness();
     for name in ["n", "kept"] {

@@ -56,7 +56,10 @@ fn a_token_is_shown_once_and_listed_until_it_is_revoked() {
 fn the_tool_works_beside_a_server() {
     let dir = Scratch::new("tokens-tool");
     let mut harness = harness(&dir);
-    let (is_ok, word) = pantry(&dir, &["--create", "reload chain", "--days", "30"]);
+    let (is_ok, text) = pantry(&dir, &["--create", "nobody's"]);
+    assert!(!is_ok && text.contains("--user"), "{text}");
+    let made = ["--create", "reload chain", "--user", "default", "--days", "30"];
+    let (is_ok, word) = pantry(&dir, &made);
     assert!(is_ok && word.starts_with("pt_"), "{word}");
     let id = word.split('_').nth(1).unwrap();
     assert!(harness.run("TOKEN LIST").contains(id));

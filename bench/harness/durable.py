@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from .cells import FLOOR_EPOLL, PANTRY, PANTRY_ALWAYS, PANTRY_EVERYSEC, REDIS
+from .cells import FLOOR_EPOLL, PANTRY, PANTRY_ALWAYS, PANTRY_ALWAYS_TWO, PANTRY_EVERYSEC, REDIS
 from .lab import Lab
-from .rows import AT_MOST, TIMES_REDIS, Row, Target
+from .rows import AT_LEAST, AT_MOST, TIMES_REDIS, Row, Target
 from .servers import Server, ask, info
 
 LATENCY, FSYNCS, SNAPSHOT, RESTART = "One client, with the journal", "Writes per fsync", "Memory during a snapshot", "Restart"
@@ -79,21 +79,26 @@ def disk_bytes_per_s() -> float:
 
 
 def fsyncs(lab: Lab) -> list[Row]:
-    """How many writes of 64 clients one fsync serves, with `always`. Those that came while the last one ran wait for the next."""
-    values: dict[str, float] = {}
-    with lab.attempt("writes per fsync"), lab.servers({PANTRY_ALWAYS: {"hset"}, FLOOR_EPOLL: set()}) as servers:
-        server = servers[PANTRY_ALWAYS]
-        before = info(server, "journal_fsyncs"), info(server, "total_commands_processed")
-        lab.run(load_command(lab, server, servers[FLOOR_EPOLL], "hset", ALWAYS_CLIENTS, "A" * (5 if lab.quick else 20)))
-        after = info(server, "journal_fsyncs"), info(server, "total_commands_processed")
-        values[PANTRY] = (after[1] - before[1]) / (after[0] - before[0])
-    return [Row(FSYNCS, f"HSET, always, {ALWAYS_CLIENTS} clients: writes that one fsync serves", "", values, higher_is_better=True)]
+    """How many writes of 64 clients one fsync serves, with `always`. Those that came while the last one ran wait for the next.
+    The windows are long: clients that only just begin or have just ended share no fsync."""
+    rows = []
+    for name, threads in ((PANTRY_ALWAYS, "one thread"), (PANTRY_ALWAYS_TWO, "two threads")):
+        with lab.attempt(f"writes per fsync, {threads}"), lab.servers({name: {"hset"}, FLOOR_EPOLL: set()}) as servers:
+            server = servers[name]
+            before = info(server, "journal_fsyncs"), info(server, "total_commands_processed")
+            command = load_command(lab, server, servers[FLOOR_EPOLL], "hset", ALWAYS_CLIENTS, "A")
+            lab.run([*command, "--window-ms", "1000" if lab.quick else "5000"])
+            after = info(server, "journal_fsyncs"), info(server, "total_commands_processed")
+            served = {PANTRY: (after[1] - before[1]) / (after[0] - before[0])}
+            what = f"HSET, always, {ALWAYS_CLIENTS} clients, {threads}: writes that one fsync serves"
+            rows.append(Row(FSYNCS, what, "", served, Target(AT_LEAST, 0.9 * ALWAYS_CLIENTS), higher_is_better=True))
+    return rows
 
 
 def snapshot_memory(lab: Lab) -> list[Row]:
     """How much a snapshot adds to RSS while clients write as fast as they can."""
     values: dict[str, float] = {}
-    pairs = 4_000_000 // (16 if lab.quick else 1)
+    pairs = 5_000_000 // (16 if lab.quick else 1)
     with lab.attempt("memory during a snapshot"), lab.servers({PANTRY_EVERYSEC: {"hset"}, FLOOR_EPOLL: set()}) as servers:
         server = servers[PANTRY_EVERYSEC]
         lab.account(server, "load-pairs", "--until", pairs)

@@ -68,10 +68,12 @@ def command_line(name: str, programs: Programs, port: int, http_port: int) -> li
         cells.PANTRY_TWO: [*pantry, 2],
         cells.PANTRY_EVERYSEC: journaling([*pantry, 1, "--dir", "everysec"], "everysec"),
         cells.PANTRY_ALWAYS: journaling([*pantry, 1, "--dir", "always"], "always"),
+        cells.PANTRY_ALWAYS_TWO: journaling([*pantry, 2, "--dir", "always-two"], "always"),
         cells.REDIS_ALWAYS: journaling([*redis, "--appenddirname", "redis-always"], "always"),
         cells.KEVY: [programs.kevy, "--port", port, "--threads", 1, "--no-aof"],
         cells.FLOOR_EPOLL: [programs.bench, "floor-epoll", "--port", port],
         cells.FLOOR_TOKIO: [programs.bench, "floor-tokio", "--port", port],
+        cells.FLOOR_COPY: [programs.bench, "floor-copy", "--port", port],
         cells.HELLO: [programs.bench, "hello", "--port", port],
         cells.HELLO_TWIN: [programs.bench, "hello", "--port", port],
     }

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cells, durable
+from . import cells, durable, http
 from .cells import FLOOR_EPOLL, FLOOR_TOKIO, KEVY, PANTRY, REDIS, REDIS_TWIN
 from .lab import Lab
 from .rows import AT_LEAST, AT_MOST, TIMES_REDIS, Row, Target
@@ -205,10 +205,19 @@ def in_process(lab: Lab) -> list[Row]:
         lines = lab.run([lab.programs.in_process, *options], os.sched_getaffinity(0))
     rows = []
     for line in lines:
-        what = f"{line['operation'].upper()}, {line['pairs']:,} pairs, batches of 16: "
-        rows.append(Row(IN_PROCESS, what + "one thread", "1000 op/s", {PANTRY: line["one_thread_per_s"] / 1e3}, higher_is_better=True))
-        rows.append(Row(IN_PROCESS, what + "two threads against one", "×", {PANTRY: line["ratio"]}, Target(AT_LEAST, 1.6)))
+        operation, pairs = line["operation"].upper(), f"{line['pairs']:,} pairs, batches of 16"
+        if line["shares"] == "one namespace":
+            what = f"{operation}, {pairs}: "
+            rows.append(Row(IN_PROCESS, what + "one thread", "1000 op/s", {PANTRY: line["one_thread_per_s"] / 1e3}, higher_is_better=True))
+            rows.append(Row(IN_PROCESS, what + "two threads against one", "×", {PANTRY: line["ratio"]}, Target(AT_LEAST, 1.6)))
+        else:
+            what = f"{operation}, floor: two threads against one that share {FLOORS[line['shares']]}"
+            rows.append(Row(IN_PROCESS, what, "×", {PANTRY: line["ratio"]}, higher_is_better=True))
     return rows
+
+
+# What the program says that threads share, when it is not the namespace.
+FLOORS = {"two tables": "no table", "nothing": "nothing at all"}
 
 
 def all_trials() -> list[Trial]:
@@ -224,6 +233,8 @@ def all_trials() -> list[Trial]:
     trials.append(Trial("always-fsyncs", durable.FSYNCS, durable.fsyncs))
     trials.append(Trial("snapshot-memory", durable.SNAPSHOT, durable.snapshot_memory))
     trials.append(Trial("restart", durable.RESTART, durable.restart))
+    trials += [Trial("http-list", http.LIST, http.lists), Trial("http-bulk", http.BULK, http.bulk)]
+    trials += [Trial("http-watch", http.WATCH, http.watch), Trial("http-idle-watchers", http.WATCH, http.idle_watchers)]
     trials.append(Trial("in-process", IN_PROCESS, in_process))
     return trials
 

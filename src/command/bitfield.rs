@@ -11,7 +11,7 @@ use crate::journal::effect::Cause;
 use crate::number::parse_i64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
-use crate::store::{NewDeadline, Settings, View};
+use crate::store::{Settings, View};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "bitmap", category: "bitmap", commands: COMMANDS };
@@ -49,11 +49,15 @@ fn bitfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     let old_len = old.map_or(0, <[u8]>::len);
     let mut bits = old.unwrap_or_default().to_vec();
     bits.resize(old_len.max(end_bits.div_ceil(8)), 0);
-    let mut has_changed = bits.len() > old_len;
+    let (has_grown, mut has_changed) = (bits.len() > old_len, false);
     let answers: Vec<Option<i64>> =
-        operations.iter().map(|of| of.run(&mut bits, &mut has_changed)).collect();
-    if has_changed {
-        view.put_string(name, &bits, NewDeadline::Keep, Cause::Setbit);
+        operations.iter().map(|of| of.run(&mut bits, has_grown, &mut has_changed)).collect();
+    if has_changed || has_grown {
+        let written = operations.iter().filter(|of| of.action.writes());
+        let first = written.map(Operation::first_byte).min().unwrap_or(0);
+        let changed = &bits[first..end_bits.div_ceil(8)];
+        let cause = if has_changed { Cause::Setbit } else { Cause::Grown };
+        view.patch_string(name, first, changed, cause);
     }
     reply.array(answers.len());
     for answer in answers {
@@ -192,6 +196,10 @@ impl Operation {
         self.offset + self.width.bits as usize
     }
 
+    fn first_byte(&self) -> usize {
+        self.offset / 8
+    }
+
     fn read(&self, bits: &[u8]) -> i64 {
         let mut window = [0; 16];
         let from = (self.offset / 8).min(bits.len());
@@ -218,7 +226,7 @@ impl Operation {
     }
 
     /// Its answer; `None` if the number does not fit and that is to fail.
-    fn run(&self, bits: &mut [u8], has_changed: &mut bool) -> Option<i64> {
+    fn run(&self, bits: &mut [u8], has_grown: bool, has_changed: &mut bool) -> Option<i64> {
         let old = self.read(bits);
         let wanted = match self.action {
             Action::Get => return Some(old),
@@ -237,7 +245,7 @@ impl Operation {
             Overflow::Fail => return None,
         };
         self.write(bits, new);
-        *has_changed |= new != old;
+        *has_changed |= has_grown || new != old;
         Some(if matches!(self.action, Action::Set(_)) { old } else { new })
     }
 }

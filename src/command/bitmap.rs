@@ -141,15 +141,10 @@ fn setbit(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     let old_len = old.map_or(0, <[u8]>::len);
     let was = bit(old.unwrap_or_default(), offset);
     if was != value || offset / 8 >= old_len {
-        let mut bits = old.unwrap_or_default().to_vec();
-        bits.resize(old_len.max(offset / 8 + 1), 0);
+        let byte = old.and_then(|bits| bits.get(offset / 8)).copied().unwrap_or(0);
         let mask = 0x80 >> (offset % 8);
-        if value {
-            bits[offset / 8] |= mask;
-        } else {
-            bits[offset / 8] &= !mask;
-        }
-        view.put_string(name, &bits, NewDeadline::Keep, Cause::Setbit);
+        let byte = if value { byte | mask } else { byte & !mask };
+        view.patch_string(name, offset / 8, &[byte], Cause::Setbit);
     }
     reply.integer(i64::from(was));
     Ok(())

@@ -170,11 +170,13 @@ fn object_idletime(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
 }
 
 fn object_refcount(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    // Values are not shared here, but Redis shares small integers and says so with this number.
+    // Values are not shared here, but Redis shares small integers and says so with this number, unless
+    // every value has to remember its own use.
     const SHARED: i64 = i32::MAX as i64;
+    let shares = !view.settings().eviction.policy.needs_use();
     match view.header(args.get(2)) {
         Some(entry) => reply.integer(match entry.string().and_then(parse_i64) {
-            Some(0..10_000) if !entry.is_raw() => SHARED,
+            Some(0..10_000) if shares && !entry.is_raw() => SHARED,
             _ => 1,
         }),
         None => reply.null(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::{Command, Family, REDIS_VERSION, table};
 use crate::dispatch::Context;
@@ -11,10 +11,11 @@ use crate::error::Result;
 use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::server::client_memory::ClientMemory;
 use crate::server::clients::Flag;
 use crate::server::metrics::{Counter, Metrics};
 use crate::server::{Server, process};
-use crate::store::Stats;
+use crate::store::{Stats, Store};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
@@ -140,6 +141,13 @@ fn clients(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("pubsub_clients", all.iter().filter(|client| client.is_subscriber()).count());
     fields.add("watching_clients", watching.clone().filter(|&names| names > 0).count());
     fields.add("total_watched_keys", watching.map(u64::from).sum::<u64>());
+    let largest = |of: fn(&ClientMemory) -> &AtomicUsize| {
+        all.iter().map(|client| of(&client.memory).load(Relaxed)).max().unwrap_or(0)
+    };
+    fields.add("client_recent_max_input_buffer", largest(|memory| &memory.query));
+    fields.add("client_recent_max_output_buffer", largest(|memory| &memory.output));
+    fields.add("clients_in_timeout_table", 0);
+    fields.add("total_blocking_keys", 0);
 }
 
 fn memory(fields: &mut Fields, facts: &Facts<'_>) {
@@ -150,7 +158,16 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     if let Some(resident) = resident {
         fields.add_bytes("used_memory_rss", resident);
     }
-    fields.add_bytes("used_memory_peak", facts.server.peak_bytes(facts.store.bytes) as u64);
+    let peak = facts.server.peak_bytes(used as usize) as u64;
+    fields.add_bytes("used_memory_peak", peak);
+    fields.add("used_memory_peak_perc", percent(used, peak));
+    let startup = Store::EMPTY_BYTES;
+    fields.add("used_memory_overhead", startup + clients);
+    fields.add("used_memory_startup", startup);
+    let dataset = facts.store.bytes.saturating_sub(startup) as u64;
+    fields.add("used_memory_dataset", dataset);
+    fields.add("used_memory_dataset_perc", percent(dataset, used - startup as u64));
+    fields.add_bytes("used_memory_scripts", facts.server.scripts.size().1 as u64);
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
@@ -243,6 +260,9 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("total_connections_received", sum(|of| &of.total_connections_received));
     fields.add("total_commands_processed", sum(|of| &of.total_commands_processed));
     fields.add("instantaneous_ops_per_sec", server.rate.per_second());
+    let [input, output] = server.net_rates.each_ref().map(|rate| rate.per_second() as f64 / 1024.0);
+    fields.add("instantaneous_input_kbps", format_args!("{input:.2}"));
+    fields.add("instantaneous_output_kbps", format_args!("{output:.2}"));
     fields.add("total_net_input_bytes", sum(|of| &of.total_net_input_bytes));
     fields.add("total_net_output_bytes", sum(|of| &of.total_net_output_bytes));
     fields.add("rejected_connections", sum(|of| &of.rejected_connections));
@@ -254,6 +274,10 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("evicted_clients", server.clients.evicted());
     fields.add("keyspace_hits", sum(|of| &of.keyspace_hits));
     fields.add("keyspace_misses", sum(|of| &of.keyspace_misses));
+    fields.add("evicted_scripts", server.scripts.evicted.load(Relaxed));
+    fields.add("total_forks", 0);
+    fields.add("latest_fork_usec", 0);
+    fields.add("migrate_cached_sockets", 0);
     fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
     fields.add("pubsub_patterns", server.pubsub.count(Kind::Pattern));
     fields.add("pubsubshard_channels", server.pubsub.count(Kind::Shard));
@@ -362,6 +386,10 @@ fn keyspace(fields: &mut Fields, facts: &Facts<'_>) {
 /// What Redis has no field for.
 fn pantry(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("slice_us_max", facts.server.store.slice_us_max());
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.2}%", part as f64 * 100.0 / whole.max(1) as f64)
 }
 
 /// A number of bytes as Redis writes it for people: `1.50K`.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::process;
-use crate::store::View;
+use crate::store::{Store, View};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
@@ -70,7 +70,7 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
     let server = context.executor.server;
     let store = context.executor.held.stats();
     let names: usize = store.dbs.iter().map(|db| db.names).sum();
-    let used = store.bytes;
+    let used = store.bytes + server.clients.bytes();
     let buffers = server.clients.bytes();
     let peak = server.peak_bytes(used);
     let numbers = [
@@ -82,8 +82,8 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
         ("cluster.links", 0),
         ("aof.buffer", server.store.journal.queued_bytes()),
         ("keys.count", names),
-        ("keys.bytes-per-key", used / names.max(1)),
-        ("dataset.bytes", used),
+        ("keys.bytes-per-key", store.bytes / names.max(1)),
+        ("dataset.bytes", store.bytes.saturating_sub(Store::EMPTY_BYTES)),
     ];
     reply.map(numbers.len() + 2);
     for (name, number) in numbers {
@@ -91,7 +91,8 @@ fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) 
         reply.count(number);
     }
     reply.bulk(b"dataset.percentage");
-    reply.double(100.0);
+    let dataset = store.bytes.saturating_sub(Store::EMPTY_BYTES) as f64;
+    reply.double(dataset * 100.0 / (used - Store::EMPTY_BYTES).max(1) as f64);
     reply.bulk(b"peak.percentage");
     reply.double(used as f64 * 100.0 / peak.max(1) as f64);
     Ok(())

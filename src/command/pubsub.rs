@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Command, Family, help};
 use crate::dispatch::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::push::pubsub::{Kind, Publication};
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -208,7 +208,10 @@ fn show_names(
 ) -> Result {
     let pattern = (args.len() == 3).then(|| args.get(2));
     if args.len() > 3 {
-        return Err(crate::error::Error::Syntax);
+        let word = String::from_utf8_lossy(args.get(1));
+        return Err(Error::plain(format!(
+            "unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+        )));
     }
     let names = context.executor.server.pubsub.names(kind, pattern);
     reply.array(names.len());

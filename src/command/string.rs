@@ -104,11 +104,11 @@ fn append(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
         reply.count(value.len());
         return Ok(());
     };
-    check_len(view, old.len(), value.len())?;
+    let old_len = old.len();
+    let len = check_len(view, old_len, value.len())?;
 
-    let whole = [old, value].concat();
-    view.put_string(name, &whole, NewDeadline::Keep, Cause::Append);
-    reply.count(whole.len());
+    view.patch_string(name, old_len, value, Cause::Append);
+    reply.count(len);
     Ok(())
 }
 
@@ -304,12 +304,9 @@ fn setrange(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Resul
     }
     let end = check_len(view, offset, value.len())?;
 
-    let mut whole = Vec::with_capacity(old.len().max(end));
-    whole.extend_from_slice(old);
-    whole.resize(old.len().max(end), 0);
-    whole[offset..end].copy_from_slice(value);
-    view.put_string(name, &whole, NewDeadline::Keep, Cause::Setrange);
-    reply.count(whole.len());
+    let len = old.len().max(end);
+    view.patch_string(name, offset, value, Cause::Setrange);
+    reply.count(len);
     Ok(())
 }
 

@@ -404,12 +404,11 @@ impl Call<'_> {
 /// What a client is told of the error that ended a script.
 fn explain(error: &Value, name: &str) -> String {
     let Some(table) = error.as_table() else {
-        let text = error.to_string().unwrap_or_default();
-        return convert::error_text(&text);
+        return convert::error_text(&lossy(error).unwrap_or_default());
     };
     let text = |field: &str| match table.raw_get::<Value>(field) {
         Ok(Value::Nil) | Err(_) => None,
-        Ok(value) => value.to_string().ok(),
+        Ok(value) => lossy(&value),
     };
     let error = text("err").unwrap_or_else(|| "ERR unknown error".to_owned());
     match (text("source"), text("line")) {
@@ -417,6 +416,14 @@ fn explain(error: &Value, name: &str) -> String {
             format!("{error} script: {name}, on {source}:{line}.")
         }
         _ => error,
+    }
+}
+
+/// A value as text; what is no UTF-8 in it is replaced.
+fn lossy(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(String::from_utf8_lossy(&text.as_bytes()).into_owned()),
+        other => other.to_string().ok(),
     }
 }
 

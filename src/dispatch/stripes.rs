@@ -81,7 +81,9 @@ impl Executor<'_> {
             && spec.pair_keys.are_one(args.len())
         {
             let need = Need::pair(hash, spec.is_write(), spec.keeps);
-            if let Some(now_ms) = self.held.turn_to_part(db, name, need, self.clock_ms) {
+            if let Some(now_ms) = self.held.turn_to_part(db, name, need, self.clock_ms)
+                && !self.needs_count(db, spec, name)
+            {
                 self.now_ms = now_ms;
                 return Ok(());
             }
@@ -100,7 +102,9 @@ impl Executor<'_> {
             } else if !is_its_turn || !self.held.holds_any() {
                 continue;
             }
-            if let Some(now_ms) = self.held.lock_parts(db, name, need, self.clock_ms) {
+            if let Some(now_ms) = self.held.lock_parts(db, name, need, self.clock_ms)
+                && !self.needs_count(db, spec, name)
+            {
                 self.now_ms = now_ms;
                 return self.check_turn();
             }
@@ -111,6 +115,17 @@ impl Executor<'_> {
         self.held.tidy(db, name);
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         Ok(())
+    }
+
+    /// Whether the command depends on how much the whole namespace holds: what changes it must keep its
+    /// limit. Something of the name must be held, so that this stays.
+    #[inline]
+    fn needs_count(&self, db: usize, spec: &Spec, name: Name<'_>) -> bool {
+        let is_limited = || {
+            let limits = &self.server.store.limits;
+            self.settings.namespace_pairs_max > 0 || !limits.get(db, name.bytes).is_none()
+        };
+        spec.is_write() && is_limited()
     }
 
     /// Lets all stripes go, unless a transaction needs them.

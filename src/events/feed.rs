@@ -103,7 +103,8 @@ pub enum What {
     Deadline,
     /// The name and all under it is gone.
     Dropped,
-    /// Something else is under the name than before (RENAME, COPY, MOVE): read it.
+    /// Something else is under the name than before (RENAME, COPY, MOVE), or a part of a long string
+    /// changed: read it.
     Replaced,
     /// The namespace stays when it is empty; it was made if need be.
     Kept,
@@ -450,6 +451,7 @@ fn each_change(cause: Cause, effect: Effect<'_>, mut show: impl FnMut(Change)) {
             deadline_ms: some(deadline_ms),
             ..blank(db, name, What::Put)
         }),
+        Effect::PatchString { db, name, .. } => show(blank(db, name, What::Replaced)),
         Effect::DropName { db, name } => show(blank(db, name, What::Dropped)),
         Effect::NameDeadline { db, name, deadline_ms } => {
             let deadline_ms = some(deadline_ms);

@@ -26,6 +26,8 @@ use crate::journal::Lsn;
 use crate::journal::effect::{Cause, Decoder, Effect, Effects};
 use notes::Note;
 
+use crate::push::pubsub::Publication;
+
 /// Where changes go from the store.
 #[derive(Default)]
 pub struct Events {
@@ -84,6 +86,8 @@ pub enum Happening<'b> {
         /// What it looked for.
         name: &'b [u8],
     },
+    /// A transaction or a script has published a message.
+    Published(&'b Publication),
     /// A client that keeps copies has read names, after what came before and before what comes now.
     Read {
         /// The client.
@@ -153,6 +157,11 @@ impl Batch {
         Batch { lsn, client_id, effects: effects.take(), notes }
     }
 
+    /// Whether messages were published.
+    pub fn publishes(&self) -> bool {
+        self.notes.iter().any(|(_, note)| matches!(note, Note::Published(_)))
+    }
+
     /// What happened, in its order.
     pub fn happenings(&self) -> impl Iterator<Item = Happening<'_>> {
         let mut decoder = Decoder::new(&self.effects);
@@ -164,6 +173,7 @@ impl Batch {
                 match note {
                     Note::New => is_new = true,
                     Note::CommandEnd => return Some(Happening::CommandEnd),
+                    Note::Published(message) => return Some(Happening::Published(message)),
                     Note::Read { client_id, names } => {
                         return Some(Happening::Read { client_id: *client_id, names });
                     }

@@ -1,9 +1,11 @@
-//! Notes beside effects, for listeners: where commands end, which names are new, what was missed.
+//! Notes beside effects, for listeners: where commands end, which names are new, what was missed, what was published.
 //!
 //! They are no effects, since they change nothing and replaying needs none of them. They are only
 //! taken while somebody listens.
 
 use std::cell::RefCell;
+
+use crate::push::pubsub::Publication;
 
 /// Beside effects; says something about the place where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Note {
         /// What it looked for.
         name: Box<[u8]>,
     },
+    /// A transaction or a script has published a message.
+    Published(Publication),
     /// A client that keeps copies has read names.
     Read {
         /// The client.
@@ -92,11 +96,11 @@ impl Notes {
         }
     }
 
-    /// The misses alone; the effects make the others again when they are applied.
+    /// Those that effects do not make again when they are applied.
     #[must_use]
-    pub fn misses(mut self) -> Notes {
-        let is_miss = |note: &Note| matches!(note, Note::Miss { .. });
-        self.list.get_mut().retain(|(_, note)| is_miss(note));
+    pub fn lasting(mut self) -> Notes {
+        let lasts = |note: &Note| matches!(note, Note::Miss { .. } | Note::Published(_));
+        self.list.get_mut().retain(|(_, note)| lasts(note));
         self
     }
 

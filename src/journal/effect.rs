@@ -6,6 +6,7 @@
 use super::varint;
 use crate::events::notes::{Note, Notes};
 use crate::short::append;
+use crate::store::Met;
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Effect<'a> {
     PairDeadline { db: u8, name: &'a [u8], key: &'a [u8], deadline_ms: u64 },
     /// The name holds this string and deadline.
     PutString { db: u8, name: &'a [u8], value: &'a [u8], deadline_ms: u64 },
+    /// The string has these bytes from `at` on, which is in it or its end. Its deadline stays.
+    PatchString { db: u8, name: &'a [u8], at: u64, bytes: &'a [u8] },
     /// The name and what it held is gone, kept mark included.
     DropName { db: u8, name: &'a [u8] },
     /// The name has this deadline.
@@ -126,12 +129,14 @@ causes! {
     Emptied = "del",
     /// NAMESPACE LIMIT. Nobody is notified.
     Limited = "limited",
+    /// BITFIELD made a string longer, but what it was to write did not fit. Nobody is notified, as in Redis.
+    Grown = "grown",
 }
 
 impl Cause {
     /// Whether it edits a string's bytes where they are, after which Redis calls it `raw`.
     pub fn edits_bytes(self) -> bool {
-        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd)
+        matches!(self, Cause::Setrange | Cause::Setbit | Cause::Bitop | Cause::Pfadd | Cause::Grown)
     }
 }
 
@@ -141,6 +146,9 @@ pub struct Effects {
     bytes: Vec<u8>,
     /// For those who listen.
     pub notes: Notes,
+    /// What the command that runs met that had expired. It is here, and not in the view, so that commands
+    /// that meet nothing have nothing to do with it.
+    pub met: Met,
 }
 
 const PUT_PAIR: u8 = 1;
@@ -159,6 +167,7 @@ const DELETE_LAST_PAIR: u8 = 13;
 const LIBRARIES: u8 = 14;
 const LIBRARY: u8 = 15;
 const LIMIT: u8 = 16;
+const PATCH_STRING: u8 = 17;
 /// Set in the kind when a deadline follows.
 const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
@@ -180,6 +189,9 @@ impl Effects {
             }
             Effect::PutString { db, name, value, deadline_ms } => {
                 self.write(head(PUT_STRING, db), [name, value], deadline_ms);
+            }
+            Effect::PatchString { db, name, at, bytes } => {
+                self.write(head(PATCH_STRING, db), [&at.to_le_bytes(), name, bytes], NEVER);
             }
             Effect::DropName { db, name } => self.write(head(DROP_NAME, db), [name], NEVER),
             Effect::NameDeadline { db, name, deadline_ms } => {
@@ -346,6 +358,11 @@ impl<'a> Decoder<'a> {
             PUT_STRING => {
                 let (deadline_ms, [name, value]) = self.dated(has_deadline)?;
                 Effect::PutString { db, name, value, deadline_ms }
+            }
+            PATCH_STRING => {
+                let [at, name, bytes] = self.fields()?;
+                let at = u64::from_le_bytes(at.try_into().map_err(|_| Damaged)?);
+                Effect::PatchString { db, name, at, bytes }
             }
             DROP_NAME => Effect::DropName { db, name: self.field()? },
             NAME_DEADLINE => {

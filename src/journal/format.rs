@@ -15,8 +15,11 @@
 use super::Lsn;
 use crate::sabotage::{self, Bug};
 
-/// The version that is written. A file of a newer one is refused.
-pub const VERSION: u32 = 1;
+/// The version that is written. A file of a newer one is refused; older ones are read:
+///
+/// - 1 has no [`Effect::PatchString`](super::effect::Effect::PatchString), and no limits.
+/// - 2 is this.
+pub const VERSION: u32 = 2;
 /// Bytes of a file's head.
 pub const HEAD_LEN: usize = 72;
 /// Bytes of a record before its body.
@@ -207,7 +210,14 @@ impl RecordHead {
     /// Completes a record in place: `record` begins with room for the header, then has the body. The
     /// checksum is appended.
     pub fn seal(&self, salt: u32, record: &mut Vec<u8>) {
-        let mut to = Cursor { bytes: &mut record[..RECORD_LEN], at: 0 };
+        self.write(salt, &mut record[..RECORD_LEN]);
+        record.extend_from_slice(&checksum(salt, [&record[..]].into_iter()));
+    }
+
+    /// Writes the header of a record whose parts are not in one place. Behind it come the body and its
+    /// [`checksum`].
+    pub fn write(&self, salt: u32, header: &mut [u8]) {
+        let mut to = Cursor { bytes: header, at: 0 };
         to.put(RECORD_MAGIC);
         to.put([self.kind as u8, 0, 0, 0]);
         to.put(self.body_len.to_le_bytes());
@@ -215,10 +225,8 @@ impl RecordHead {
         to.put(self.synced.to_le_bytes());
         to.put(self.time_ms.to_le_bytes());
         to.put(self.count.to_le_bytes());
-        let head_crc = record_checksum(salt, &record[..RECORD_LEN - CRC_LEN]);
-        record[RECORD_LEN - CRC_LEN..RECORD_LEN].copy_from_slice(&head_crc.to_le_bytes());
-        let crc = record_checksum(salt, record);
-        record.extend_from_slice(&crc.to_le_bytes());
+        let crc = record_checksum(salt, &header[..RECORD_LEN - CRC_LEN]).to_le_bytes();
+        header[RECORD_LEN - CRC_LEN..].copy_from_slice(&crc);
     }
 
     /// Reads the header that begins `bytes`.
@@ -244,8 +252,19 @@ impl RecordHead {
     }
 }
 
+/// What stands behind a record. The first of its parts has its whole header.
+pub fn checksum<'p>(salt: u32, mut parts: impl Iterator<Item = &'p [u8]>) -> [u8; CRC_LEN] {
+    let mut hasher = record_hasher(salt, parts.next().unwrap_or_default());
+    parts.for_each(|part| hasher.update(part));
+    hasher.finalize().to_le_bytes()
+}
+
 /// The checksum of what begins with a record's header.
 pub(super) fn record_checksum(salt: u32, record: &[u8]) -> u32 {
+    record_hasher(salt, record).finalize()
+}
+
+fn record_hasher(salt: u32, record: &[u8]) -> crc32fast::Hasher {
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     if sabotage::is(Bug::LengthNotCovered) {
         hasher.update(&record[..BODY_LEN_AT]);
@@ -253,7 +272,7 @@ pub(super) fn record_checksum(salt: u32, record: &[u8]) -> u32 {
     } else {
         hasher.update(record);
     }
-    hasher.finalize()
+    hasher
 }
 
 struct Cursor<'a> {

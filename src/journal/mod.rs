@@ -4,15 +4,18 @@
 //! it as one record, and moves the marks that [`Gate`]s watch. It does not know what an effect means
 //! (see [`effect`]), nor what a store is. A journal that keeps nothing only hands out numbers.
 //!
-//! Around it: [`mod@format`] is what lies on the disk, [`disk`] the seam to it, [`files`] which files make
-//! up a data directory, [`record`] reads them.
+//! Around it: [`segment`] is the file that is written, [`flusher`] makes it safe, [`threads`] run both;
+//! [`mod@format`] is what lies on the disk, [`disk`] the seam to it, [`files`] which files make up a data
+//! directory, [`record`] reads them.
 
 pub mod disk;
 pub mod effect;
 pub mod files;
+pub mod flusher;
 pub mod format;
 pub mod gate;
 pub mod record;
+pub mod segment;
 pub mod status;
 pub mod threads;
 pub mod varint;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::writer::{Flusher, Step, UNSYNCED_BYTES_MAX, Writer};
+use super::flusher::Flusher;
+use super::writer::{Step, UNSYNCED_BYTES_MAX, Writer};
 use super::{Journal, Shared};
 use crate::clock::Clock;
 use crate::config::Fsync;
@@ -22,9 +23,12 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the writer rests when nobody calls.
 const IDLE: Duration = Duration::from_millis(500);
 /// While changes come one after the other, how long the writer waits for the next of those that it
-/// expects, at least, and for all of them, at most.
-const NEXT_MIN: Duration = Duration::from_micros(100);
-const GATHERING_MAX: Duration = Duration::from_millis(2);
+/// expects, at least: before anybody comes back, replies have to be sent and read.
+const NEXT_MIN: Duration = Duration::from_micros(200);
+const REPLY: Duration = Duration::from_micros(20);
+/// And for all of them, at most.
+const GATHERING: Duration = Duration::from_millis(2);
+const GATHERING_MAX: Duration = Duration::from_millis(20);
 /// How soon it tries again when the disk refuses.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -203,7 +207,7 @@ fn write(
 fn rest(journal: &Journal, clock: &Clock, step: Step, took: Duration) {
     let shared = &*journal.shared;
     if journal.policy() == Fsync::Always && step.batches > 0 {
-        gather(shared, clock, shared.queued() + u64::from(step.batches), took.max(NEXT_MIN));
+        gather(shared, clock, step, took);
     }
     shared.wanted.store(1, Relaxed);
     fence(SeqCst);
@@ -215,8 +219,11 @@ fn rest(journal: &Journal, clock: &Clock, step: Step, took: Duration) {
 
 /// Waits until those whose replies have just left have come back, together with those who wait already,
 /// or do not come any more. Then one record and one flush do for all of them. It is worth to wait for
-/// somebody about as long as the work for him alone would take.
-fn gather(shared: &Shared, clock: &Clock, expected: u64, patience: Duration) {
+/// them about as long as a flush for them alone would take, which is what the last one `took`.
+fn gather(shared: &Shared, clock: &Clock, step: Step, took: Duration) {
+    let expected = step.next + u64::from(step.batches);
+    let patience = took.max(NEXT_MIN + REPLY * step.batches).min(GATHERING_MAX);
+    let most = patience.saturating_mul(2).clamp(GATHERING, GATHERING_MAX);
     let begun_ns = clock.monotonic_ns();
     let mut queued = 0;
     loop {
@@ -226,10 +233,10 @@ fn gather(shared: &Shared, clock: &Clock, expected: u64, patience: Duration) {
         queued = shared.queued();
         let waited = Duration::from_nanos(clock.monotonic_ns() - begun_ns);
         let is_hopeless = queued == before && waited >= patience;
-        if queued >= expected || is_hopeless || waited >= GATHERING_MAX {
+        if queued >= expected || is_hopeless || waited >= most {
             return;
         }
-        thread::park_timeout(patience);
+        thread::park_timeout(patience.min(most - waited));
     }
 }
 

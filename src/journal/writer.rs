@@ -13,11 +13,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use parking_lot::Mutex;
-
-use super::disk::{Disk, DiskFile, append_all};
-use super::files::journal_name;
-use super::format::{CRC_LEN, FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
+use super::disk::Disk;
+use super::flusher::Flusher;
+use super::format::{CRC_LEN, Kind, RECORD_LEN, RecordHead};
+use super::segment::{RESERVE_BYTES_MIN, Segment};
 use super::status::Status;
 use super::{DISK, Journal, Lsn, QUEUE_KEPT_BYTES, Shared};
 use crate::config::Fsync;
@@ -25,14 +24,6 @@ use crate::sabotage::{self, Bug};
 
 /// A segment that is longer is continued in a new one.
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;
-/// Room that is reserved on the disk at once.
-const RESERVE_STEP_BYTES: u64 = 8 << 20;
-/// Room there must be: what was executed already must find its place on a disk that runs full.
-const RESERVE_BYTES_MIN: u64 = 1 << 20;
-/// Under `always`, zeros that lie ahead of what is written: a flush over them is no matter of the
-/// file system's own journal, which takes several times as long.
-const ZEROED_STEP_BYTES: u64 = 256 << 10;
-const ZEROED_BYTES_MIN: u64 = 32 << 10;
 /// Bytes that may be written but not flushed; at a quarter of it the next flush begins early.
 pub const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
 /// Bytes that whoever appended them may hand to the system himself.
@@ -65,17 +56,8 @@ pub struct Step {
     pub batches: u32,
     /// Its bytes.
     pub bytes: usize,
-}
-
-#[derive(Debug)]
-struct Segment {
-    file: Arc<dyn DiskFile>,
-    number: u64,
-    salt: u32,
-    len: u64,
-    reserved: u64,
-    /// Up to here the file has zeros.
-    zeroed: u64,
+    /// Batches that waited for the next one when replies to those in this one left.
+    pub next: u64,
 }
 
 #[derive(Debug)]
@@ -84,16 +66,6 @@ struct Pending {
     /// Sealed for the segment that is written.
     record: Vec<u8>,
     last: Lsn,
-}
-
-/// Flushes the segment that is written. Any thread may; one does at a time.
-#[derive(Debug)]
-pub struct Flusher {
-    shared: Arc<Shared>,
-    current: Mutex<Arc<dyn DiskFile>>,
-    one_at_a_time: Mutex<()>,
-    /// Why the segment is not trusted any more.
-    distrust: Mutex<Option<String>>,
 }
 
 impl Journal {
@@ -122,12 +94,7 @@ impl Journal {
             shared.mark.0.store(last, SeqCst);
         }
         shared.keeps.store(true, SeqCst);
-        let flusher = Flusher {
-            shared: shared.clone(),
-            current: Mutex::new(segment.file.clone()),
-            one_at_a_time: Mutex::new(()),
-            distrust: Mutex::default(),
-        };
+        let flusher = Flusher::of(shared.clone(), segment.file.clone());
         Ok(Writer {
             shared,
             disk,
@@ -140,74 +107,6 @@ impl Journal {
             is_fresh,
             is_closed: false,
         })
-    }
-}
-
-impl Segment {
-    fn create(
-        disk: &dyn Disk,
-        number: u64,
-        lsn: Lsn,
-        is_fresh: bool,
-        seeds: [u64; 3],
-        time_ms: u64,
-    ) -> io::Result<Segment> {
-        let salt = salt();
-        let head = Head { kind: FileKind::Journal, number, lsn, time_ms, is_fresh, seeds, salt };
-        let file = disk.create(&journal_name(number))?;
-        append_all(&*file, &head.encode())?;
-        file.sync()?;
-        if !sabotage::is(Bug::SegmentNameNotFlushed) {
-            disk.sync()?;
-        }
-        Ok(Segment { file, number, salt, len: HEAD_LEN as u64, reserved: 0, zeroed: 0 })
-    }
-
-    /// Appends a whole record, or leaves the segment as it was.
-    fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        if let Err(error) = append_all(&*self.file, record) {
-            if !sabotage::is(Bug::ShortWriteKept) {
-                // If this fails too the next attempt does it again, before anything is written.
-                self.cut(self.len)?;
-            }
-            return Err(error);
-        }
-        self.len += record.len() as u64;
-        Ok(())
-    }
-
-    /// Takes back what is behind the first `len` bytes.
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.zeroed = 0;
-        self.file.cut(len)?;
-        self.len = len;
-        Ok(())
-    }
-
-    /// Keeps zeros ahead of what is written, where room is reserved.
-    fn zero(&mut self) {
-        let (from, to) = (self.zeroed.max(self.len), self.len + ZEROED_STEP_BYTES);
-        if self.zeroed >= self.len + ZEROED_BYTES_MIN || to > self.reserved {
-            return;
-        }
-        // Without them a flush only takes longer.
-        if self.file.zero(from, to).is_ok() {
-            self.zeroed = to;
-        }
-    }
-
-    /// Keeps room ahead of what is written.
-    fn reserve(&mut self) -> io::Result<()> {
-        if self.reserved >= self.len + RESERVE_BYTES_MIN {
-            return Ok(());
-        }
-        let mut to = self.len + RESERVE_STEP_BYTES;
-        if self.file.reserve(to).is_err() {
-            to = self.len + RESERVE_BYTES_MIN;
-            self.file.reserve(to)?;
-        }
-        self.reserved = to;
-        Ok(())
     }
 }
 
@@ -243,7 +142,7 @@ impl Writer {
             self.segment.append(&pending.record)?;
         }
         if let Some(pending) = self.pending.take() {
-            step = Step { batches: pending.head.count, bytes: pending.record.len() };
+            step = Step { batches: pending.head.count, bytes: pending.record.len(), next: 0 };
             self.wrote(pending);
         }
         if self.policy_is(Fsync::Always) {
@@ -257,6 +156,7 @@ impl Writer {
             Status::add(&self.shared.status.delayed_fsyncs, 1);
             self.flusher.flush()?;
         }
+        step.next = self.shared.queued();
         self.advance();
         self.segment.reserve()?;
         if self.segment.len > SEGMENT_BYTES_MAX
@@ -460,58 +360,9 @@ impl Writer {
     }
 }
 
-impl Flusher {
-    /// Makes what was written safe.
-    ///
-    /// # Errors
-    /// When the disk refuses, now or before: then the segment is not trusted any more.
-    pub fn flush(&self) -> io::Result<()> {
-        if self.shared.synced.load(SeqCst) >= self.shared.written.load(SeqCst) {
-            return self.check();
-        }
-        self.sync_now()
-    }
-
-    /// An error if the segment is not trusted any more.
-    pub fn check(&self) -> io::Result<()> {
-        match &*self.distrust.lock() {
-            None => Ok(()),
-            Some(why) => Err(io::Error::other(why.clone())),
-        }
-    }
-
-    fn sync_now(&self) -> io::Result<()> {
-        let _one = self.one_at_a_time.lock();
-        self.check()?;
-        let shared = &self.shared;
-        // Read first: what lies in an earlier segment was made safe when that ended.
-        let upto = shared.written.load(SeqCst);
-        let file = self.current.lock().clone();
-        let bytes = shared.status.unsynced_bytes.load(Relaxed);
-        Status::add(&shared.status.fsyncs, 1);
-        shared.is_flushing.store(true, Relaxed);
-        let result = file.sync();
-        shared.is_flushing.store(false, Relaxed);
-        if let Err(error) = result {
-            if sabotage::is(Bug::FailedFlushForgiven) {
-                return Err(error);
-            }
-            // The system may have dropped what it could not write: a later success says nothing.
-            let why = format!("a flush of the journal failed ({error})");
-            tracing::error!("{why}: this file is not trusted any more");
-            *self.distrust.lock() = Some(why.clone());
-            shared.refuse(why.clone(), true);
-            return Err(io::Error::other(why));
-        }
-        shared.synced.fetch_max(upto, SeqCst);
-        shared.status.unsynced_bytes.fetch_sub(bytes, Relaxed);
-        Ok(())
-    }
-}
-
 impl Shared {
     /// Changes are refused from now on, and why.
-    fn refuse(&self, why: String, is_stuck: bool) {
+    pub(super) fn refuse(&self, why: String, is_stuck: bool) {
         self.status.set_error(Some(why));
         self.refuses.fetch_or(DISK, SeqCst);
         self.is_stuck.store(is_stuck, SeqCst);
@@ -524,10 +375,4 @@ impl Shared {
         self.status.set_error(None);
         self.open_gates();
     }
-}
-
-/// What a file's checksums begin with.
-pub(crate) fn salt() -> u32 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(0u64) as u32
 }

@@ -8,12 +8,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::journal::Lsn;
 use crate::journal::disk::{Disk, DiskFile, append_all};
 use crate::journal::files::{Inventory, snapshot_name, unfinished_name};
-use crate::journal::format::{FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead};
+use crate::journal::format::{
+    CRC_LEN, FileKind, HEAD_LEN, Head, Kind, RECORD_LEN, RecordHead, checksum,
+};
 use crate::journal::status::Status;
-use crate::journal::varint;
 use crate::sabotage::{self, Bug};
 use crate::store::Store;
 use crate::store::capture::{Capture, Piece, Slices};
+use crate::store::captured::Body;
 
 /// Bytes after which what was written is flushed, so that the last flush is a short one.
 const FLUSH_BYTES: u64 = 16 << 20;
@@ -28,7 +30,7 @@ struct Output {
     bytes: u64,
     flushed: u64,
     /// The record that is being made.
-    record: Vec<u8>,
+    record: Body,
 }
 
 /// Writes everything that is in the store, and every effect that is not in the journal from segment
@@ -81,7 +83,7 @@ impl Output {
         let name = unfinished_name(number);
         let file = disk.create(&name)?;
         let time_ms = store.clock.now_ms();
-        let salt = crate::journal::writer::salt();
+        let salt = crate::journal::segment::salt();
         let head = Head {
             kind: FileKind::Snapshot,
             number,
@@ -93,7 +95,7 @@ impl Output {
         };
         append_all(&*file, &head.encode())?;
         let bytes = HEAD_LEN as u64;
-        let record = Vec::new();
+        let record = Body::default();
         Ok(Output { name, file, salt, time_ms, records: 0, bytes, flushed: 0, record })
     }
 
@@ -110,7 +112,7 @@ impl Output {
         let mut namespace_begins = 0;
         self.begin();
         while let Some((piece, lsn)) = capture.slice(&mut self.record) {
-            if should_stop() {
+            if !capture.is_holding() && should_stop() {
                 return Err(io::Error::other("the server stops"));
             }
             let kind = match piece {
@@ -118,7 +120,7 @@ impl Output {
                     stripe_begins = self.records;
                     continue;
                 }
-                Piece::Names => Kind::Names,
+                Piece::Names | Piece::WholeStripe => Kind::Names,
                 Piece::LateNames => Kind::LateNames,
                 Piece::LatePairs => Kind::LatePairs,
                 Piece::LateNamespace => {
@@ -132,17 +134,20 @@ impl Output {
                 self.end(kind, lsn)?;
                 store.journal.status().snapshot_names.store(capture.names, Relaxed);
             }
+            if piece == Piece::WholeStripe {
+                stripe_begins = self.records;
+            }
         }
         for (kind, encoded) in
             [(Kind::Libraries, store.libraries.encoded()), (Kind::Limits, store.limits.encoded())]
         {
             if !encoded.is_empty() {
-                self.record.extend_from_slice(&encoded);
+                self.record.push(&encoded);
                 self.end(kind, store.journal.last())?;
             }
         }
         let end = store.journal.last();
-        varint::push(capture.names, &mut self.record);
+        self.record.push_number(capture.names);
         self.end(Kind::End, end)?;
         if !sabotage::is(Bug::SnapshotNotFlushed) {
             self.file.sync()?;
@@ -151,13 +156,12 @@ impl Output {
     }
 
     fn void(&mut self, first: u32) -> Kind {
-        varint::push(u64::from(first), &mut self.record);
+        self.record.push_number(u64::from(first));
         Kind::Void
     }
 
     fn begin(&mut self) {
-        self.record.clear();
-        self.record.resize(RECORD_LEN, 0);
+        self.record.begin(RECORD_LEN);
     }
 
     fn end(&mut self, kind: Kind, lsn: Lsn) -> io::Result<()> {
@@ -169,8 +173,12 @@ impl Output {
             time_ms: self.time_ms,
             count: self.records,
         };
-        head.seal(self.salt, &mut self.record);
-        append_all(&*self.file, &self.record)?;
+        head.write(self.salt, &mut self.record.front_mut()[..RECORD_LEN]);
+        let crc: [u8; CRC_LEN] = checksum(self.salt, self.record.parts());
+        self.record.push(&crc);
+        for part in self.record.parts() {
+            append_all(&*self.file, part)?;
+        }
         self.records += 1;
         self.bytes += self.record.len() as u64;
         if self.bytes - self.flushed > FLUSH_BYTES {

@@ -2,7 +2,8 @@
 //! `__keyevent@<db>__:<event>` as `notify-keyspace-events` says.
 //!
 //! Events follow from effects and their causes (see [`crate::events`]), in the journal's order. A
-//! command that changes several pairs of one namespace is one event, as in Redis. Which pairs these
+//! command that changes several pairs of one namespace is one event, as in Redis. What a transaction publishes itself
+//! stands among its events. Which pairs these
 //! were, Redis 8.0 does not say, so this does not either; [`crate::events::feed`] does.
 
 use std::sync::Arc;
@@ -143,11 +144,8 @@ struct Notifier {
 impl Listener for Notifier {
     fn hear(&mut self, batches: &[Batch]) {
         let classes = Classes(self.classes.load(Relaxed));
-        if !classes.is_heard() {
-            return;
-        }
         let now_ms = self.clock.now_ms();
-        for batch in batches {
+        for batch in batches.iter().filter(|batch| classes.is_heard() || batch.publishes()) {
             let mut events = Publications { classes, list: Vec::new() };
             events.add_all(batch);
             if !events.list.is_empty() {
@@ -170,6 +168,7 @@ impl Publications {
             match happening {
                 Happening::CommandEnd => last = None,
                 Happening::Read { .. } => {}
+                Happening::Published(message) => self.list.push(message.clone()),
                 Happening::Miss { db, name } => self.add(Class::Miss, "keymiss", db, name),
                 Happening::Change { cause, effect, is_new } => {
                     let pair = pair_of(&effect).map(|(db, name)| (cause, db, name));
@@ -207,7 +206,9 @@ impl Publications {
                     self.add_cause(cause, db, name);
                 }
             }
-            Effect::Keep { db, name } => self.add_cause(cause, db, name),
+            Effect::Keep { db, name } | Effect::PatchString { db, name, .. } => {
+                self.add_cause(cause, db, name);
+            }
             Effect::Rename { db, name, to } if name != to => {
                 self.add(Class::New, "new", db, to);
                 self.add(Class::Generic, "rename_from", db, name);
@@ -302,6 +303,7 @@ fn class_of(cause: Cause) -> Option<Class> {
         | Cause::Flush
         | Cause::Function
         | Cause::Limited
+        | Cause::Grown
         | Cause::Kept => return None,
     })
 }

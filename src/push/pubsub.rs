@@ -37,7 +37,7 @@ impl Kind {
 }
 
 /// A message on its way.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// Whether it goes to a shard channel.
     pub is_shard: bool,

@@ -262,7 +262,9 @@ impl Table {
                     self.remember(client_id, read.iter().map(|name| &**name));
                     continue;
                 }
-                Happening::Miss { .. } | Happening::CommandEnd => continue,
+                Happening::Miss { .. } | Happening::CommandEnd | Happening::Published(_) => {
+                    continue;
+                }
             };
             // Nobody's command did that, whoever came to see it.
             let by_client = match cause {
@@ -275,6 +277,7 @@ impl Table {
                 | Effect::DeletePair { name, .. }
                 | Effect::PairDeadline { name, .. }
                 | Effect::PutString { name, .. }
+                | Effect::PatchString { name, .. }
                 | Effect::DropName { name, .. }
                 | Effect::NameDeadline { name, .. }
                 | Effect::Move { name, .. } => changed(name),

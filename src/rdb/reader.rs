@@ -35,8 +35,8 @@ pub enum Event<'r> {
     Other(Name<'r>, OtherKind),
     /// Something about the file: `redis-ver` and such.
     Aux(&'r [u8], &'r [u8]),
-    /// A library of functions, whose code was stepped over.
-    Function,
+    /// The code of a library of functions.
+    Function(&'r [u8]),
     /// What the module of this type keeps beside its names; it was stepped over.
     ModuleAux(OtherKind),
 }
@@ -173,8 +173,8 @@ impl<R: Read> Reader<R> {
                     return Ok(Some(Event::Aux(&self.value.key, &self.value.value)));
                 }
                 opcode::FUNCTION2 => {
-                    self.input.skip_string()?;
-                    return Ok(Some(Event::Function));
+                    self.input.string(&mut self.value.value)?;
+                    return Ok(Some(Event::Function(&self.value.value)));
                 }
                 opcode::MODULE_AUX => {
                     let module = OtherKind::module(self.input.length()?);

@@ -64,6 +64,12 @@ impl<W: Write> Writer<W> {
         string(&mut self.out, value)
     }
 
+    /// Writes a library of functions.
+    pub fn library(&mut self, code: &[u8]) -> io::Result<()> {
+        self.out.write_all(&[opcode::FUNCTION2])?;
+        string(&mut self.out, code)
+    }
+
     /// Writes a name that holds a string. Names of one database come one after the other, each once.
     pub fn string(
         &mut self,

@@ -102,6 +102,8 @@ impl ProtocolError {
     /// The text holds printable ASCII only.
     pub fn reply(&self) -> Option<String> {
         match self {
+            // As Redis does; who sends so much is not reading yet.
+            ProtocolError::TooBigRequest => None,
             ProtocolError::Http | ProtocolError::Tls => None,
             _ => Some(self.to_string()),
         }

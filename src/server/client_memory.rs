@@ -3,10 +3,11 @@
 //! A client's own numbers are kept where they change, by its thread or by who puts messages into its
 //! mailbox. The sum over all clients follows in steps of some KiB, and only for clients that hold
 //! something: one that asks, is answered and reads costs nothing here. A message is counted for each
-//! client that still has to read it.
+//! client that still has to read it; against `maxmemory` only if that client does not read, since
+//! otherwise telling clients that names were evicted would evict more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -18,7 +19,8 @@ pub const CONNECTION_BYTES: usize = 2048;
 pub const PLACE_BYTES: usize = 96;
 /// A client's part of the sum is up to date but for so much.
 const STEP_BYTES: usize = 4096;
-/// Output that has a place in every client's buffer in Redis and is not part of `omem` there.
+/// Output up to this size has a place in every client's buffer in Redis: it is not part of `omem`, and
+/// not limited.
 pub const REPLY_BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a client keeps in the server's tables.
@@ -46,16 +48,29 @@ pub struct ClientMemory {
     /// Commands queued by MULTI.
     pub queued: AtomicUsize,
     kept: [AtomicUsize; 3],
-    /// Its part of the sum; `None` when it is gone.
-    counted: Mutex<Option<usize>>,
+    /// Its socket takes nothing more for now.
+    pub is_stuck: AtomicBool,
+    /// Its parts of the sums; `None` when it is gone.
+    counted: Mutex<Option<Share>>,
     /// The same, to be looked at without a lock.
-    noted: AtomicUsize,
+    noted: [AtomicUsize; 2],
+}
+
+/// A client's part of what is limited.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// By `maxmemory-clients`.
+    clients: usize,
+    /// By `maxmemory`.
+    all: usize,
 }
 
 /// The sum over all clients, and its limit.
 #[derive(Debug, Default)]
 pub(super) struct Total {
-    bytes: Arc<AtomicUsize>,
+    bytes: AtomicUsize,
+    /// What of it counts as the store's memory does.
+    others_bytes: Arc<AtomicUsize>,
     /// 0: there is none.
     limit_bytes: AtomicU64,
     evicted: AtomicU64,
@@ -77,9 +92,22 @@ impl ClientMemory {
         self.kept[what as usize].store(0, Relaxed);
     }
 
-    /// What waits to be sent, without what has a place in every client's buffer.
+    /// What waits to be sent, unless it has a place in every client's buffer.
     pub fn output_list(&self) -> usize {
-        self.output.load(Relaxed).saturating_sub(REPLY_BUFFER_BYTES)
+        match self.output.load(Relaxed) {
+            0..=REPLY_BUFFER_BYTES => 0,
+            bytes => bytes,
+        }
+    }
+
+    fn noted(&self) -> Share {
+        let [clients, all] = self.noted.each_ref().map(|bytes| bytes.load(Relaxed));
+        Share { clients, all }
+    }
+
+    fn note(&self, share: Share) {
+        self.noted[0].store(share.clients, Relaxed);
+        self.noted[1].store(share.all, Relaxed);
     }
 
     fn own(&self) -> usize {
@@ -96,34 +124,39 @@ impl Client {
 
     /// All that it takes in memory.
     pub fn bytes(&self) -> usize {
-        CONNECTION_BYTES + self.memory.own() + self.mailbox.bytes()
+        self.share().clients
+    }
+
+    fn share(&self) -> Share {
+        let (own, mail) = (CONNECTION_BYTES + self.memory.own(), self.mailbox.bytes());
+        let is_stuck = self.memory.is_stuck.load(Relaxed);
+        Share { clients: own + mail, all: own + if is_stuck { mail } else { 0 } }
     }
 }
 
 impl Total {
-    pub(super) fn new(bytes: Arc<AtomicUsize>) -> Total {
-        Total { bytes, ..Total::default() }
+    pub(super) fn new(others_bytes: Arc<AtomicUsize>) -> Total {
+        Total { others_bytes, ..Total::default() }
     }
 
-    fn replace(&self, before: usize, now: usize) {
-        if now >= before {
-            self.bytes.fetch_add(now - before, Relaxed);
-        } else {
-            self.bytes.fetch_sub(before - now, Relaxed);
-        }
+    fn replace(&self, before: Share, now: Share) {
+        // Wraps around where it shrinks; the sum does not.
+        self.bytes.fetch_add(now.clients.wrapping_sub(before.clients), Relaxed);
+        self.others_bytes.fetch_add(now.all.wrapping_sub(before.all), Relaxed);
     }
 
     /// Begins to count a client.
     pub(super) fn begin(&self, client: &Client) {
-        *client.memory.counted.lock() = Some(CONNECTION_BYTES);
-        client.memory.noted.store(CONNECTION_BYTES, Relaxed);
-        self.replace(0, CONNECTION_BYTES);
+        let share = client.share();
+        *client.memory.counted.lock() = Some(share);
+        client.memory.note(share);
+        self.replace(Share::default(), share);
     }
 
     /// Ends it.
     pub(super) fn end(&self, client: &Client) {
         let counted = client.memory.counted.lock().take();
-        self.replace(counted.unwrap_or(0), 0);
+        self.replace(counted.unwrap_or_default(), Share::default());
     }
 
     fn is_over(&self) -> bool {
@@ -157,17 +190,17 @@ impl Clients {
 
     /// Brings the sum up to date after a client's numbers have changed, and keeps the limit.
     pub fn count(&self, client: &Client) {
-        let now = client.bytes();
-        let noted = client.memory.noted.load(Relaxed);
-        if now.abs_diff(noted) < STEP_BYTES {
+        let (now, noted) = (client.share(), client.memory.noted());
+        let is_near = |now: usize, noted: usize| now.abs_diff(noted) < STEP_BYTES;
+        if is_near(now.clients, noted.clients) && is_near(now.all, noted.all) {
             return;
         }
         let mut counted = client.memory.counted.lock();
         let Some(before) = counted.as_mut() else { return };
         self.total.replace(std::mem::replace(before, now), now);
-        client.memory.noted.store(now, Relaxed);
+        client.memory.note(now);
         drop(counted);
-        if now > noted {
+        if now.clients > noted.clients {
             self.keep_limit();
         }
     }
@@ -183,7 +216,7 @@ impl Clients {
             .list()
             .into_iter()
             .filter(may_go)
-            .map(|client| (client.memory.noted.load(Relaxed), client))
+            .map(|client| (client.memory.noted().clients, client))
             .collect();
         clients.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, client) in clients {

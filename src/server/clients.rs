@@ -114,9 +114,9 @@ pub enum Flag {
 }
 
 impl Clients {
-    /// None yet. `bytes` is where what they take is counted.
-    pub fn new(bytes: Arc<AtomicUsize>) -> Clients {
-        Clients { total: Total::new(bytes), ..Clients::default() }
+    /// None yet. In `others_bytes` is counted what they take beside the store.
+    pub fn new(others_bytes: Arc<AtomicUsize>) -> Clients {
+        Clients { total: Total::new(others_bytes), ..Clients::default() }
     }
 
     /// Registers a connection. `resp` is 0 for HTTP. `None` if there are `max` already.

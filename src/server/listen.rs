@@ -153,7 +153,12 @@ async fn mind_time(server: Arc<Server>) {
         crate::log::reopen_if_moved();
         server.audit.reopen_if_moved();
         let commands = server.sum(|metrics| &metrics.total_commands_processed);
-        server.rate.sample(commands, server.store.clock.now_ms());
+        let now_ms = server.store.clock.now_ms();
+        server.rate.sample(commands, now_ms);
+        let received = server.sum(|metrics| &metrics.total_net_input_bytes);
+        let sent = server.sum(|metrics| &metrics.total_net_output_bytes);
+        server.net_rates[0].sample(received, now_ms);
+        server.net_rates[1].sample(sent, now_ms);
         mind_clients(&server);
     }
 }

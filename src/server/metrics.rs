@@ -68,7 +68,7 @@ pub struct Metrics {
     counts_codes: AtomicBool,
 }
 
-/// Commands per second, over the time between the last two samples.
+/// So many per second, over the time between the last two samples.
 #[derive(Debug, Default)]
 pub struct Rate {
     total: AtomicU64,
@@ -77,7 +77,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Takes a sample: `total` commands so far, at `now_ms`. One thread does this about once a second.
+    /// Takes a sample: so many in all, at `now_ms`. One thread does this about once a second.
     pub fn sample(&self, total: u64, now_ms: u64) {
         let since_ms = now_ms.saturating_sub(self.at_ms.swap(now_ms, Relaxed)).max(1);
         // CONFIG RESETSTAT makes the total smaller.

@@ -79,6 +79,8 @@ pub struct Server {
     pub metrics: Vec<Arc<Metrics>>,
     /// Commands per second.
     pub rate: Rate,
+    /// Bytes per second, received from Redis clients and sent to them.
+    pub net_rates: [Rate; 2],
     /// From when on a command is slow.
     pub thresholds: Thresholds,
     /// The last commands that were.
@@ -149,6 +151,7 @@ impl Server {
             post,
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             rate: Rate::default(),
+            net_rates: Default::default(),
             thresholds,
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),

@@ -140,7 +140,10 @@ impl Connection {
             if !self.output.is_empty() && !self.has_passed {
                 // All that are ready now are read and run before the first of them is answered: a
                 // client that waits for several answers then wakes up once, and sending to it costs
-                // less while it is awake.
+                // less while it is awake. If the answer has to wait anyway, it waits at the gate.
+                if Worker::with(|worker| worker.must_wait(self.session.seen)) {
+                    continue;
+                }
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -237,6 +240,11 @@ impl Connection {
 
     /// Runs requests at the start of `input`; returns the bytes that are done with.
     fn run(&mut self, worker: &mut Worker, input: &[u8]) -> usize {
+        // What was sent to this client before these requests were read stands before their replies: who had a
+        // reply of the sender's, and then asks here, must find it.
+        if self.session.client.mailbox.has_mail() {
+            self.session.collect_mail(&mut worker.output, &mut self.pushed);
+        }
         let mut output = std::mem::take(&mut worker.output);
         let mut ahead = std::mem::take(&mut worker.ahead);
         let parser = &mut self.parser;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::Server;
 use super::metrics::Metrics;
-use crate::config::{Class, Config, OutputLimit};
+use crate::config::{Class, Config, Fsync, OutputLimit};
 use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
 use crate::journal::gate::Gate;
@@ -144,6 +144,13 @@ impl Worker {
             Passage::Wait => self.wait(Some(seen), cx),
             passage => Poll::Ready(passage),
         }
+    }
+
+    /// Whether replies that depend on this wait for a flush that has not begun.
+    #[inline]
+    pub fn must_wait(&self, seen: Seen) -> bool {
+        let journal = &self.server.store.journal;
+        journal.policy() == Fsync::Always && journal.passage(seen) == Passage::Wait
     }
 
     /// Whether the journal's writer has caught up enough to execute more. If not, who asks is woken.

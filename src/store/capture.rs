@@ -8,24 +8,25 @@
 //! it before, from which what it was until then follows. Large namespaces are captured late too, pair
 //! by pair in hash order; if such a name is dropped or replaced half-way, what was captured is void.
 //!
-//! What the bytes look like is written here and read in [`super::restore`]; files are not its matter.
+//! A namespace that gets another name or database meanwhile goes on being captured there, so that no
+//! number of renames holds a snapshot up; so does a stripe that is void again and again, at once.
+//!
+//! What the bytes look like is said in [`super::captured`]; files are not its matter.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use super::captured::Body;
 use super::name::NameEntry;
-use super::packed::PairRef;
 use super::pairs::PairsRef;
 use super::slice::measured;
 use super::spread::{first_hash_after, part_of};
-use super::table::NEVER;
-use super::{DATABASES, Hasher, Held, STRIPES, Store, stripe_of};
+use super::{DATABASES, Hasher, Held, STRIPES, Store, Stripe, stripe_of};
 use crate::journal::Lsn;
 use crate::journal::effect::{Decoder, Effect};
-use crate::journal::varint;
 use crate::sabotage::{self, Bug};
 
 /// How much one slice does, so that nobody waits long for its stripe.
@@ -45,21 +46,13 @@ impl Default for Slices {
     }
 }
 
-/// How an entry begins: its database and these flags.
-pub(super) mod flag {
-    pub const STRING: u8 = 1;
-    pub const KEPT: u8 = 2;
-    pub const RAW: u8 = 4;
-    pub const DEADLINE: u8 = 8;
-    /// There is no such name.
-    pub const ABSENT: u8 = 16;
-}
-
 /// What a slice brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
     /// Whole names.
     Names,
+    /// The same; they are all of their stripe, and the next one begins.
+    WholeStripe,
     /// Whole names that were put off.
     LateNames,
     /// The header of a namespace that was put off; its pairs follow.
@@ -81,6 +74,11 @@ pub(super) struct State {
     progress: Mutex<Progress>,
 }
 
+/// A stripe that was void so often is captured in one slice. After so many namespaces that were void, nobody
+/// changes the next ones until they are captured, if one lock is enough for that: who copies large
+/// namespaces over one another all the time holds up others by that as long as by this.
+const VOIDS_MAX: usize = 3;
+
 type Place = (usize, Box<[u8]>);
 
 #[derive(Debug, Default)]
@@ -93,6 +91,8 @@ struct Progress {
     from: u64,
     /// Databases changed places while the stripe was captured in part.
     is_stripe_void: bool,
+    /// How often that was so.
+    stripe_voids: usize,
     /// To be captured late.
     pending: BTreeSet<Place>,
     /// Being captured in parts.
@@ -107,6 +107,9 @@ pub struct Capture<'s> {
     slices: Slices,
     /// Pairs of the current namespace from this hash on are left.
     pairs_from: u64,
+    /// Namespaces that were void, and the stripe of the current one if nobody may change it any more.
+    voids: usize,
+    holding: Option<MutexGuard<'s, Stripe>>,
     /// Names captured.
     pub names: u64,
 }
@@ -121,18 +124,23 @@ impl<'s> Capture<'s> {
             return None;
         }
         *store.capture.progress.lock() = Progress::default();
-        Some(Capture { store, slices, pairs_from: 0, names: 0 })
+        Some(Capture { store, slices, pairs_from: 0, voids: 0, holding: None, names: 0 })
+    }
+
+    /// Whether a stripe is held until its namespace is captured: nobody may be waited for meanwhile.
+    pub fn is_holding(&self) -> bool {
+        self.holding.is_some()
     }
 
     /// Appends the next piece's bytes to `to`. Every effect up to the LSN is in them. `None` at the
     /// end.
-    pub fn slice(&mut self, to: &mut Vec<u8>) -> Option<(Piece, Lsn)> {
+    pub fn slice(&mut self, to: &mut Body) -> Option<(Piece, Lsn)> {
         let slice = measured(|| self.next_slice(to));
         self.store.slices.hear();
         slice
     }
 
-    fn next_slice(&mut self, to: &mut Vec<u8>) -> Option<(Piece, Lsn)> {
+    fn next_slice(&mut self, to: &mut Body) -> Option<(Piece, Lsn)> {
         let (stripe, current) = {
             let progress = self.store.capture.progress.lock();
             (progress.stripe, progress.current.clone())
@@ -146,24 +154,45 @@ impl<'s> Capture<'s> {
         }
     }
 
-    /// Some names of one stripe.
-    fn stripe_slice(&mut self, number: usize, to: &mut Vec<u8>) -> (Piece, Lsn) {
+    /// Some names of one stripe; all of them, if it was void too often.
+    fn stripe_slice(&mut self, number: usize, to: &mut Body) -> (Piece, Lsn) {
         let stripe = self.store.lock_in_turn(number);
         let mut progress = self.store.capture.progress.lock();
         if std::mem::take(&mut progress.is_stripe_void) {
             (progress.db, progress.from) = (0, 0);
+            progress.stripe_voids += 1;
             return (Piece::VoidStripe, stripe.lsn);
         }
+        if progress.stripe_voids == VOIDS_MAX {
+            for db in 0..DATABASES {
+                let all = Slices { bytes: usize::MAX, names: usize::MAX, ..self.slices };
+                (progress.db, progress.from) = (db, 0);
+                self.names_slice(&stripe, &mut progress, all, to);
+            }
+            progress.next_stripe();
+            return (Piece::WholeStripe, stripe.lsn);
+        }
         if progress.db == DATABASES {
-            progress.stripe += 1;
-            (progress.db, progress.from) = (0, 0);
+            progress.next_stripe();
             return (Piece::StripeBegins, stripe.lsn);
         }
+        self.names_slice(&stripe, &mut progress, self.slices, to);
+        (Piece::Names, stripe.lsn)
+    }
+
+    /// Some names of one database of a stripe.
+    fn names_slice(
+        &mut self,
+        stripe: &Stripe,
+        progress: &mut Progress,
+        slices: Slices,
+        to: &mut Body,
+    ) {
         let db = progress.db;
-        let mut left = self.slices.names;
+        let mut left = slices.names;
         let mut last = None;
         let scanned = stripe.dbs[db].names.scan(progress.from, self.store.hasher, |hash, entry| {
-            let is_enough = left == 0 || to.len() >= self.slices.bytes;
+            let is_enough = left == 0 || to.len() >= slices.bytes;
             if is_enough && last != Some(hash) {
                 progress.from = hash;
                 return ControlFlow::Break(());
@@ -173,7 +202,7 @@ impl<'s> Capture<'s> {
             if self.is_large(entry) {
                 progress.pending.insert((db, entry.name().into()));
             } else {
-                put_entry(db, entry, to);
+                to.push_entry(db, entry);
                 self.names += 1;
             }
             ControlFlow::Continue(())
@@ -182,43 +211,50 @@ impl<'s> Capture<'s> {
             progress.db += 1;
             progress.from = 0;
         }
-        (Piece::Names, stripe.lsn)
     }
 
     /// A name that was put off: all of it, or the beginning.
-    fn pending_slice(&mut self, to: &mut Vec<u8>) -> Option<(Piece, Lsn)> {
+    fn pending_slice(&mut self, to: &mut Body) -> Option<(Piece, Lsn)> {
         let place = self.store.capture.progress.lock().pending.first().cloned()?;
         let (db, bytes) = &place;
-        let name = self.store.name(bytes);
-        let stripe = self.store.lock_in_turn(stripe_of(name.hash));
+        let store = self.store;
+        let name = store.name(bytes);
+        let stripe = store.lock_in_turn(stripe_of(name.hash));
+        let lsn = stripe.lsn;
         let is_spread = stripe.entry(*db, name).is_some_and(NameEntry::is_spread);
-        let len_of_parts = if is_spread { self.store.len_of_parts(*db, name) } else { 0 };
+        let len_of_parts = if is_spread { store.len_of_parts(*db, name) } else { 0 };
         // Those who hold parts take this, too: it comes last.
-        let mut progress = self.store.capture.progress.lock();
-        // SWAPDB may have added its twin, but nothing takes it out again.
-        progress.pending.remove(&place);
+        let mut progress = store.capture.progress.lock();
+        // It may have got another name before its stripe was taken.
+        if !progress.pending.remove(&place) {
+            return Some((Piece::LateNames, lsn));
+        }
         let entry = stripe.dbs[*db].names.get(name.hash, name.bytes);
         self.names += u64::from(entry.is_some());
         let piece = match entry {
             None => {
-                put_front(*db, flag::ABSENT, bytes, NEVER, to);
+                to.push_absent(*db, bytes);
                 Piece::LateNames
             }
             Some(entry) if self.is_large(entry) => {
-                put_header(*db, entry, to);
+                to.push_header(*db, entry);
                 let len = entry.pairs().map_or(0, |pairs| pairs.len()) + len_of_parts;
-                varint::push(len as u64, to);
+                to.push_number(len as u64);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;
+                if self.voids >= VOIDS_MAX && !is_spread {
+                    self.holding = Some(stripe);
+                    return Some((Piece::LateNamespace, lsn));
+                }
                 Piece::LateNamespace
             }
             Some(entry) => {
-                put_entry(*db, entry, to);
+                to.push_entry(*db, entry);
                 Piece::LateNames
             }
         };
-        Some((piece, stripe.lsn))
+        Some((piece, lsn))
     }
 
     fn is_large(&self, entry: &NameEntry) -> bool {
@@ -229,27 +265,35 @@ impl<'s> Capture<'s> {
     }
 
     /// Some pairs of the current namespace.
-    fn pairs_slice(&mut self, place: Place, to: &mut Vec<u8>) -> (Piece, Lsn) {
-        let name = self.store.name(&place.1);
+    fn pairs_slice(&mut self, place: Place, to: &mut Body) -> (Piece, Lsn) {
+        let store = self.store;
+        let (db, name) = (place.0, store.name(&place.1));
         let mut number = stripe_of(name.hash);
-        let mut stripe = self.store.lock_in_turn(number);
-        let db = place.0;
+        let held = self.holding.take();
+        let is_held = held.is_some();
+        let mut stripe = held.unwrap_or_else(|| store.lock_in_turn(number));
         while stripe.entry(db, name).is_some_and(NameEntry::is_spread) {
             drop(stripe);
             number = part_of(self.pairs_from);
-            stripe = self.store.lock_in_turn(number);
+            stripe = store.lock_in_turn(number);
             if stripe.entry(db, name).is_none() {
                 // It was put together, or is gone.
                 drop(stripe);
                 number = stripe_of(name.hash);
-                stripe = self.store.lock_in_turn(number);
+                stripe = store.lock_in_turn(number);
             }
         }
-        let mut progress = self.store.capture.progress.lock();
+        let lsn = stripe.lsn;
+        let mut progress = store.capture.progress.lock();
+        if progress.current.as_ref() != Some(&place) {
+            // It got another name before its stripe was taken.
+            return (Piece::LatePairs, lsn);
+        }
         if std::mem::take(&mut progress.is_current_void) {
             progress.current = None;
             self.names -= 1;
-            return (Piece::VoidNamespace, stripe.lsn);
+            self.voids += 1;
+            return (Piece::VoidNamespace, lsn);
         }
         let pairs = stripe.entry(db, name).and_then(|entry| entry.pairs().ok());
         let scanned = match pairs {
@@ -261,12 +305,12 @@ impl<'s> Capture<'s> {
                         return ControlFlow::Break(());
                     }
                     last = Some(hash);
-                    put_pair(&pair, to);
+                    to.push_pair(&pair);
                     ControlFlow::Continue(())
                 })
             }
             Some(PairsRef::Few(few)) => {
-                few.iter().for_each(|pair| put_pair(&pair, to));
+                few.iter().for_each(|pair| to.push_pair(&pair));
                 ControlFlow::Continue(())
             }
             Some(PairsRef::Parts(_)) | None => ControlFlow::Continue(()),
@@ -276,8 +320,10 @@ impl<'s> Capture<'s> {
                 Some(hash) if number >= STRIPES => self.pairs_from = hash,
                 _ => progress.current = None,
             }
+        } else if is_held {
+            self.holding = Some(stripe);
         }
-        (Piece::LatePairs, stripe.lsn)
+        (Piece::LatePairs, lsn)
     }
 }
 
@@ -310,12 +356,10 @@ impl Progress {
     fn see(&mut self, effect: Effect<'_>, hasher: Hasher) {
         match effect {
             Effect::Rename { db, name, to } => {
-                self.carried((usize::from(db), name), (usize::from(db), to), hasher);
-                self.replaced(usize::from(db), name);
+                self.moved((usize::from(db), name), (usize::from(db), to), hasher);
             }
             Effect::Move { db, name, to_db } => {
-                self.carried((usize::from(db), name), (usize::from(to_db), name), hasher);
-                self.replaced(usize::from(db), name);
+                self.moved((usize::from(db), name), (usize::from(to_db), name), hasher);
             }
             Effect::Copy { db, name, to_db, to } => {
                 self.carried((usize::from(db), name), (usize::from(to_db), to), hasher);
@@ -330,11 +374,33 @@ impl Progress {
             Effect::SwapDb { a, b } => self.swapped(usize::from(a), usize::from(b)),
             Effect::DeletePair { .. }
             | Effect::PutPair { .. }
+            | Effect::PatchString { .. }
             | Effect::PairDeadline { .. }
             | Effect::NameDeadline { .. }
             | Effect::Libraries { .. }
             | Effect::Library { .. }
             | Effect::Limit { .. } => {}
+        }
+    }
+
+    fn next_stripe(&mut self) {
+        self.stripe += 1;
+        (self.db, self.from, self.stripe_voids) = (0, 0, 0);
+    }
+
+    /// A name got another name or database.
+    fn moved(&mut self, from: (usize, &[u8]), to: (usize, &[u8]), hasher: Hasher) {
+        if from == to {
+            return;
+        }
+        self.carried(from, to, hasher);
+        // That nothing is there any more is seen when the effect is redone.
+        self.pending.remove(&(from.0, from.1.into()));
+        if self.is_current(from) {
+            // What was captured of it is as good as before: redoing the effect moves that, too.
+            let to: Place = (to.0, to.1.into());
+            self.pending.remove(&to);
+            self.current = Some(to);
         }
     }
 
@@ -353,8 +419,10 @@ impl Progress {
         here < (self.stripe, self.db, self.from) && !self.pending.contains(&(db, name.into()))
     }
 
+    /// Whether it is being captured in parts, and what was captured of it counts.
     fn is_current(&self, (db, name): (usize, &[u8])) -> bool {
-        self.current.as_ref().is_some_and(|current| current.0 == db && *current.1 == *name)
+        !self.is_current_void
+            && self.current.as_ref().is_some_and(|current| current.0 == db && *current.1 == *name)
     }
 
     /// What the name held is not there any more.
@@ -372,61 +440,17 @@ impl Progress {
     }
 
     fn swapped(&mut self, a: usize, b: usize) {
-        self.lost_database(a);
-        self.lost_database(b);
-        let twins: Vec<Place> = self
-            .pending
-            .iter()
-            .filter(|(db, _)| *db == a || *db == b)
-            .map(|(db, name)| (if *db == a { b } else { a }, name.clone()))
-            .collect();
-        self.pending.extend(twins);
+        let other = |db: usize| match db {
+            _ if db == a => b,
+            _ if db == b => a,
+            _ => db,
+        };
+        // What was captured of it is as good as before, as when it is renamed.
+        if let Some(current) = self.current.as_mut().filter(|_| !self.is_current_void) {
+            current.0 = other(current.0);
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.pending = pending.into_iter().map(|(db, name)| (other(db), name)).collect();
         self.is_stripe_void |= (self.db, self.from) != (0, 0);
     }
-}
-
-fn put_entry(db: usize, entry: &NameEntry, to: &mut Vec<u8>) {
-    put_header(db, entry, to);
-    match entry.pairs() {
-        Err(_) => {
-            let string = entry.string().unwrap_or_default();
-            varint::push(string.len() as u64, to);
-            to.extend_from_slice(string);
-        }
-        Ok(pairs) => {
-            varint::push(pairs.len() as u64, to);
-            pairs.iter().for_each(|pair| put_pair(&pair, to));
-        }
-    }
-}
-
-fn put_header(db: usize, entry: &NameEntry, to: &mut Vec<u8>) {
-    let flags = [
-        (entry.string().is_some(), flag::STRING),
-        (entry.kept, flag::KEPT),
-        (entry.raw, flag::RAW),
-    ];
-    let flags = flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, bit)| all | bit);
-    put_front(db, flags, entry.name(), entry.deadline_ms, to);
-}
-
-fn put_front(db: usize, flags: u8, name: &[u8], deadline_ms: u64, to: &mut Vec<u8>) {
-    let has_deadline = deadline_ms != NEVER;
-    to.extend_from_slice(&[db as u8, flags | if has_deadline { flag::DEADLINE } else { 0 }]);
-    varint::push(name.len() as u64, to);
-    to.extend_from_slice(name);
-    if has_deadline {
-        to.extend_from_slice(&deadline_ms.to_le_bytes());
-    }
-}
-
-fn put_pair(pair: &PairRef<'_>, to: &mut Vec<u8>) {
-    let has_deadline = pair.deadline_ms != NEVER;
-    varint::push((pair.key.len() as u64) << 1 | u64::from(has_deadline), to);
-    varint::push(pair.value.len() as u64, to);
-    if has_deadline {
-        to.extend_from_slice(&pair.deadline_ms.to_le_bytes());
-    }
-    to.extend_from_slice(pair.key);
-    to.extend_from_slice(pair.value);
 }

@@ -12,6 +12,11 @@ use super::view::View;
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Effect};
 
+/// A shorter string is journaled whole when a part of it changes, and so is one when a larger part than one
+/// of so many does.
+const PATCHED_BYTES_MIN: usize = 1024;
+const PATCHED_PARTS_MIN: usize = 4;
+
 /// What putting something did.
 struct Put {
     /// There was no such pair, or no such name.
@@ -182,6 +187,57 @@ impl View<'_> {
         let effect = Effect::PutString { db, name, value, deadline_ms };
         self.effects.push_put(cause, effect, is_new);
         self.touched(self.db(), name, NEVER);
+    }
+
+    /// Writes bytes over a part of a string, from `at` on; behind its end it becomes longer, and zeros fill
+    /// a gap. Makes the string if there is none. Its deadline stays.
+    pub fn patch_string(&mut self, name: &[u8], at: usize, bytes: &[u8], cause: Cause) {
+        let old = self.peek_string(name).unwrap_or_default();
+        let gap = at.saturating_sub(old.len());
+        let is_small = old.len() >= PATCHED_BYTES_MIN
+            && gap.saturating_add(bytes.len()) <= old.len() / PATCHED_PARTS_MIN;
+        let is_patched = is_small && self.patch_in_place(name, at, bytes, cause);
+        if !is_patched {
+            let old = self.peek_string(name).unwrap_or_default();
+            let end = at + bytes.len();
+            let mut whole = Vec::with_capacity(old.len().max(end));
+            whole.extend_from_slice(old);
+            whole.resize(old.len().max(end), 0);
+            whole[at..end].copy_from_slice(bytes);
+            if !is_small {
+                return self.put_string(name, &whole, NewDeadline::Keep, cause);
+            }
+            self.put_new_string(name, &whole, NewDeadline::Keep, cause);
+        }
+        let zeros_and_bytes;
+        let bytes = match gap {
+            0 => bytes,
+            gap => {
+                zeros_and_bytes = [&vec![0; gap][..], bytes].concat();
+                &zeros_and_bytes
+            }
+        };
+        let (db, at) = (self.db() as u8, (at - gap) as u64);
+        self.record(name, cause, Effect::PatchString { db, name, at, bytes });
+    }
+
+    pub(super) fn peek_string(&self, name: &[u8]) -> Option<&[u8]> {
+        self.peek(self.db(), name).and_then(NameEntry::string)
+    }
+
+    /// `false` if nothing was changed.
+    fn patch_in_place(&mut self, name: &[u8], at: usize, bytes: &[u8], cause: Cause) -> bool {
+        let access = self.access;
+        self.overwrite(name, |entry| {
+            let is_patched = entry.patch_string(at, bytes);
+            if is_patched {
+                entry.raw = cause == Cause::Append || cause.edits_bytes();
+                if access.touch {
+                    entry.access(&access);
+                }
+            }
+            is_patched
+        })
     }
 
     /// Puts a string wherever there is room.

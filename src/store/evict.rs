@@ -53,6 +53,11 @@ impl Policy {
         matches!(self, Policy::AllkeysLfu | Policy::VolatileLfu)
     }
 
+    /// Whether it looks at how names are used.
+    pub fn needs_use(self) -> bool {
+        self.counts_use() || matches!(self, Policy::AllkeysLru | Policy::VolatileLru)
+    }
+
     fn spares_lasting(self) -> bool {
         use Policy::{VolatileLfu, VolatileLru, VolatileRandom, VolatileTtl};
         matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
@@ -117,6 +122,9 @@ struct Candidate {
 }
 
 impl Store {
+    /// What an empty store takes.
+    pub const EMPTY_BYTES: usize = EMPTY_BYTES;
+
     /// Sets the limit of memory in bytes; 0: none.
     pub fn limit_memory(&self, bytes: usize) {
         self.memory.limit_bytes.store(bytes, Relaxed);
@@ -149,8 +157,13 @@ impl Store {
     /// Evicts names until the limit is kept, or some that this call may evict are gone; none while
     /// clients are paused. `false` if nothing may be evicted. No stripe may be held.
     pub fn make_room(&self, eviction: &Eviction, mut random: u64) -> bool {
+        // What others take meanwhile, such as messages about evicted names, is not made up for here.
+        let limit_bytes = self.memory.limit_bytes.load(Relaxed);
+        let surplus_bytes = self.memory.used().saturating_sub(limit_bytes);
+        let goal_bytes = self.memory.data().saturating_sub(surplus_bytes);
         for _ in 0..EVICTIONS_AT_ONCE_MAX {
-            if !self.is_over_limit() || self.turn.is_paused() {
+            let is_enough = !self.is_over_limit() || self.memory.data() <= goal_bytes;
+            if is_enough || self.turn.is_paused() {
                 break;
             }
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x9e37_79b9);
@@ -276,8 +289,11 @@ impl Memory {
     }
 
     fn used(&self) -> usize {
-        let data = EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed));
-        data.saturating_add(self.others_bytes.load(Relaxed))
+        self.data().saturating_add(self.others_bytes.load(Relaxed))
+    }
+
+    fn data(&self) -> usize {
+        EMPTY_BYTES.saturating_add_signed(self.used_bytes.load(Relaxed))
     }
 }
 

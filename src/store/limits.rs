@@ -8,10 +8,11 @@
 //! [`Settings`]: super::Settings
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 
+use super::DATABASES;
 use super::view::{Pairs, View};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
@@ -31,13 +32,13 @@ pub struct Limit {
 /// The limits that names have.
 #[derive(Debug, Default)]
 pub struct Limits {
-    by_name: RwLock<ByName>,
-    /// Whether there is any, so that who has none pays for none.
-    are_there: AtomicBool,
+    dbs: RwLock<[ByName; DATABASES]>,
+    /// How many there are, so that who has none pays for none.
+    count: AtomicUsize,
 }
 
-/// Names, each in its database.
-type ByName = BTreeMap<(u8, Box<[u8]>), Limit>;
+/// Names of one database.
+type ByName = BTreeMap<Box<[u8]>, Limit>;
 
 /// A key and the value that it shall have.
 type Put<'p> = (&'p [u8], &'p [u8]);
@@ -62,36 +63,38 @@ impl Limits {
         if !self.are_there() {
             return Limit::default();
         }
-        let limits = self.by_name.read();
-        limits.get(&(db as u8, name.into())).copied().unwrap_or_default()
+        self.dbs.read()[db].get(name).copied().unwrap_or_default()
     }
 
     /// Each name of a database that has a limit, in their order.
     pub fn of_database(&self, db: usize) -> Vec<(Box<[u8]>, Limit)> {
-        let limits = self.by_name.read();
-        let those =
-            limits.range((db as u8, Box::default())..).take_while(|((of, _), _)| *of == db as u8);
-        those.map(|((_, name), limit)| (name.clone(), *limit)).collect()
+        self.dbs.read()[db].iter().map(|(name, limit)| (name.clone(), *limit)).collect()
     }
 
     /// Applies an effect, if it is one of limits.
-    pub fn apply(&self, effect: Effect<'_>) {
-        let Effect::Limit { db, name, pairs, bytes } = effect else { return };
+    ///
+    /// # Errors
+    /// When it is not such as could have happened.
+    pub fn apply(&self, effect: Effect<'_>) -> Result<(), Damaged> {
+        let Effect::Limit { db, name, pairs, bytes } = effect else { return Ok(()) };
         let limit = Limit { pairs, bytes };
-        let mut limits = self.by_name.write();
+        let mut dbs = self.dbs.write();
+        let names = dbs.get_mut(usize::from(db)).ok_or(Damaged)?;
         match limit.is_none() {
-            true => limits.remove(&(db, name.into())),
-            false => limits.insert((db, name.into()), limit),
+            true => names.remove(name),
+            false => names.insert(name.into(), limit),
         };
-        self.are_there.store(!limits.is_empty(), Relaxed);
+        self.count.store(dbs.iter().map(BTreeMap::len).sum(), Relaxed);
+        Ok(())
     }
 
     /// All of them, as effects.
     pub fn encoded(&self) -> Vec<u8> {
         let mut effects = Effects::default();
-        for ((db, name), limit) in &*self.by_name.read() {
-            let Limit { pairs, bytes } = *limit;
-            effects.push(Cause::Limited, Effect::Limit { db: *db, name, pairs, bytes });
+        for (db, names) in (0..).zip(&*self.dbs.read()) {
+            for (name, &Limit { pairs, bytes }) in names {
+                effects.push(Cause::Limited, Effect::Limit { db, name, pairs, bytes });
+            }
         }
         effects.take()
     }
@@ -103,7 +106,7 @@ impl Limits {
     pub fn restore(&self, encoded: &[u8]) -> Result<(), Damaged> {
         for decoded in Decoder::new(encoded) {
             let (_, effect @ Effect::Limit { .. }) = decoded? else { return Err(Damaged) };
-            self.apply(effect);
+            self.apply(effect)?;
         }
         Ok(())
     }
@@ -111,12 +114,11 @@ impl Limits {
     /// Whether any name has one.
     #[inline]
     pub(super) fn are_there(&self) -> bool {
-        self.are_there.load(Relaxed)
+        self.count.load(Relaxed) > 0
     }
 
     fn has_room_for(&self, db: usize, name: &[u8]) -> bool {
-        let limits = self.by_name.read();
-        limits.len() < LIMITED_NAMES_MAX || limits.contains_key(&(db as u8, name.into()))
+        self.count.load(Relaxed) < LIMITED_NAMES_MAX || self.dbs.read()[db].contains_key(name)
     }
 }
 
@@ -143,7 +145,8 @@ impl View<'_> {
         let Limit { pairs, bytes } = limit;
         let effect = Effect::Limit { db: self.db() as u8, name, pairs, bytes };
         if self.is_live {
-            self.limits.apply(effect);
+            // It was made here, so it can be applied.
+            let _ = self.limits.apply(effect);
         }
         self.effects.push(Cause::Limited, effect);
         Ok(())

@@ -358,7 +358,10 @@ impl NameEntry {
     #[inline]
     fn overwrite_bytes(&mut self, string: &[u8]) -> bool {
         if let Some(large) = &mut self.many {
-            return large.overwrite(0, LARGE_STRING_KEY, string, Some).is_some();
+            let overwrite = |pairs: &mut Packed, place, deadline_ms| {
+                pairs.set_in_place(place, string, deadline_ms).then_some(deadline_ms)
+            };
+            return large.overwrite(0, LARGE_STRING_KEY, overwrite).is_some();
         }
         let old = self.value_mut();
         let is_as_long = old.len() == string.len();
@@ -366,6 +369,24 @@ impl NameEntry {
             old.copy_from_slice(string);
         }
         is_as_long
+    }
+
+    /// Overwrites a part of a string where it lies; `false` if nothing was changed.
+    pub(super) fn patch_string(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let part = at..at + bytes.len();
+        let old = match &mut self.many {
+            _ if self.form != Form::String => return false,
+            None => self.value_mut().get_mut(part),
+            Some(large) => {
+                let patch = |pairs: &mut Packed, place, deadline_ms| {
+                    let old = pairs.value_in_place(place)?.get_mut(part)?;
+                    old.copy_from_slice(bytes);
+                    Some(deadline_ms)
+                };
+                return large.overwrite(0, LARGE_STRING_KEY, patch).is_some();
+            }
+        };
+        old.map(|old| old.copy_from_slice(bytes)).is_some()
     }
 
     /// Overwrites a string where it lies: if the new one is as long, and its deadline no earlier.

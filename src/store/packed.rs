@@ -117,6 +117,15 @@ impl Packed {
         }
     }
 
+    /// A large value where it lies, unless somebody else holds it.
+    pub(super) fn value_in_place(&mut self, place: Place) -> Option<&mut [u8]> {
+        let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        match is_elsewhere(bytes).then(|| &mut self.large[index_in(bytes)]) {
+            Some(Some(Large::Shared { pair, .. })) => pair.value_mut(),
+            _ => None,
+        }
+    }
+
     /// Replaces the deadline where the entry lies, if there is room for it. `false` if nothing was
     /// changed.
     pub(super) fn set_deadline_in_place(&mut self, place: Place, deadline_ms: u64) -> bool {

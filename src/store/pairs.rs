@@ -193,7 +193,10 @@ impl NameEntry {
             return None;
         }
         if let Some(table) = &mut self.many {
-            return table.overwrite(hasher.hash(key), key, value, change);
+            return table.overwrite(hasher.hash(key), key, |pairs, place, old_ms| {
+                let deadline_ms = change(old_ms)?;
+                pairs.set_in_place(place, value, deadline_ms).then_some(deadline_ms)
+            });
         }
         let (at, pair) = self.few().find(key)?;
         let deadline_ms = change(pair.deadline_ms)?;

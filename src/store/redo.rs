@@ -83,10 +83,7 @@ impl Restore<'_> {
         match effect {
             // The last one counts, whatever the snapshot has seen.
             Effect::Libraries { .. } | Effect::Library { .. } => self.store.libraries.apply(effect),
-            Effect::Limit { .. } => {
-                self.store.limits.apply(effect);
-                Ok(())
-            }
+            Effect::Limit { .. } => self.store.limits.apply(effect),
             Effect::PutPair { db, name, key, value, deadline_ms } => {
                 self.pairs += 1;
                 let deadline = match deadline_ms {
@@ -216,6 +213,7 @@ impl Restore<'_> {
             | Effect::DeletePair { db, name, .. }
             | Effect::PairDeadline { db, name, .. }
             | Effect::PutString { db, name, .. }
+            | Effect::PatchString { db, name, .. }
             | Effect::DropName { db, name }
             | Effect::NameDeadline { db, name, .. }
             | Effect::Keep { db, name } => {

@@ -3,7 +3,7 @@
 use super::name::NewDeadline;
 use super::view::{Known, View};
 use super::{Access, DATABASES, Held, NEVER, Settings, Store};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::notes::Notes;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
 
@@ -19,10 +19,10 @@ impl Store {
         let mut held = Held::new(self);
         held.lock_all();
         let mut recorded = Effects::default();
-        recorded.notes = notes.misses();
+        recorded.notes = notes.lasting();
         for (cause, effect) in effects {
             self.libraries.apply(effect)?;
-            self.limits.apply(effect);
+            self.limits.apply(effect)?;
             // Time stands still: what has expired meanwhile is the reaper's and the readers' matter.
             let access = Access {
                 db: effect.db(),
@@ -59,6 +59,7 @@ impl Effect<'_> {
             | Effect::DeletePair { db, .. }
             | Effect::PairDeadline { db, .. }
             | Effect::PutString { db, .. }
+            | Effect::PatchString { db, .. }
             | Effect::DropName { db, .. }
             | Effect::NameDeadline { db, .. }
             | Effect::Rename { db, .. }
@@ -87,6 +88,13 @@ impl View<'_> {
             }
             Effect::PutString { name, value, deadline_ms, .. } => {
                 self.put_string(name, value, new_deadline(deadline_ms), cause);
+            }
+            Effect::PatchString { name, at, bytes, .. } => {
+                let is_there =
+                    |at: &usize| self.peek_string(name).is_some_and(|string| *at <= string.len());
+                let at = usize::try_from(at).ok().filter(is_there);
+                let at = at.ok_or(Error::plain("there is no such part of the string"))?;
+                self.patch_string(name, at, bytes, cause);
             }
             Effect::DropName { name, .. } => {
                 self.drop_name(name, cause);

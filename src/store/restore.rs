@@ -1,15 +1,16 @@
 //! Builds a store from what a snapshot captured, and then from the journal's effects.
 //!
 //! What is captured late is put in its place when the effects before it are redone, which `redo.rs`
-//! does. What the captured bytes are is said in [`super::capture`]; files, checksums and order are the
+//! does. What the captured bytes are is said in [`super::captured`]; files, checksums and order are the
 //! matter of [`crate::persistence`].
 
 use std::collections::BTreeMap;
 
+use super::captured::flag;
 use super::hash::KeyHasher;
 use super::name::{NameEntry, NewDeadline};
 use super::names::Names as _;
-use super::{DATABASES, Held, NEVER, Settings, Store, capture::flag};
+use super::{DATABASES, Held, NEVER, Settings, Store};
 use crate::journal::Lsn;
 use crate::journal::effect::{Damaged, Effect, Effects};
 use crate::journal::format::Kind;

@@ -397,23 +397,20 @@ impl<T: Entry + Clone + std::fmt::Debug> Table<Boxed<T>> {
 }
 
 impl Table<Packed> {
-    /// Overwrites a pair where it lies, if `change` gives its deadline another one, not an earlier one,
-    /// and value and deadline take as much room as before. Returns the new deadline; `None` if nothing
-    /// was changed.
+    /// Overwrites a pair where it lies: `write` does it and returns the new deadline, which is not an
+    /// earlier one, or `None` if nothing was changed; it is given the old one.
     #[inline]
     pub fn overwrite(
         &mut self,
         hash: u64,
         key: &[u8],
-        value: &[u8],
-        change: impl FnOnce(u64) -> Option<u64>,
+        write: impl FnOnce(&mut Packed, Place, u64) -> Option<u64>,
     ) -> Option<u64> {
         let index = self.segment_of(hash)?;
         let segment = &mut self.segments[index];
         let (at, pair) = segment.find_entry(hash, key)?;
-        let deadline_ms = change(pair.deadline_ms)?;
-        let place = segment.slots[at].place();
-        segment.heap.set_in_place(place, value, deadline_ms).then_some(deadline_ms)
+        let deadline_ms = pair.deadline_ms;
+        write(&mut segment.heap, segment.slots[at].place(), deadline_ms)
     }
 
     /// Replaces value and deadline of the pair with this key by what `change` makes of its deadline,

@@ -138,6 +138,9 @@ fn line(cause: Cause, effect: Effect<'_>) -> String {
         Effect::PutString { db, name, value, deadline_ms } => {
             format!("put string db{db} {} = {}{}", quoted(name), quoted(value), until(deadline_ms))
         }
+        Effect::PatchString { db, name, at, bytes } => {
+            format!("patch string db{db} {} at {at} = {}", quoted(name), quoted(bytes))
+        }
         Effect::DropName { db, name } => format!("drop name db{db} {}", quoted(name)),
         Effect::NameDeadline { db, name, deadline_ms } => {
             format!("name deadline db{db} {}{}", quoted(name), until(deadline_ms))

@@ -17,11 +17,11 @@ pub(super) fn args() -> Vec<Arg> {
         Arg::new("create")
             .long("create")
             .value_name("NAME")
+            .requires("user")
             .help("Makes a token with this name and shows it"),
         Arg::new("user")
             .long("user")
             .value_name("USER")
-            .default_value("default")
             .requires("create")
             .help("The ACL user that the new token acts as"),
         Arg::new("days")

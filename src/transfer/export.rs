@@ -15,6 +15,7 @@ use super::rows::{self, Kind, Row};
 use super::{Header, Target, walk};
 use crate::rdb::pairs::PairBuffer;
 use crate::rdb::writer::{Version, Writer};
+use crate::script::library;
 use crate::store::Store;
 
 /// The fact about an RDB file that a namespace is kept: its database, `:`, its name. To Redis it means nothing.
@@ -42,6 +43,8 @@ pub struct ExportReport {
     pub pairs: u64,
     /// Namespaces that stay when they are empty, empty ones included.
     pub kept_namespaces: u64,
+    /// Libraries of functions.
+    pub libraries: u64,
     /// Pairs whose deadline could not be written in this format: where they are read, they stay for ever.
     pub dropped_deadlines: u64,
     /// Bytes written.
@@ -50,10 +53,13 @@ pub struct ExportReport {
 
 impl fmt::Display for ExportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ExportReport { strings, namespaces, pairs, kept_namespaces, dropped_deadlines, bytes } =
-            self;
+        let ExportReport { strings, namespaces, pairs, kept_namespaces, libraries, .. } = self;
+        let ExportReport { dropped_deadlines, bytes, .. } = self;
         writeln!(f, "strings: {strings}")?;
         writeln!(f, "namespaces: {namespaces}, with {pairs} pairs ({kept_namespaces} kept)")?;
+        if *libraries > 0 {
+            writeln!(f, "libraries of functions: {libraries}")?;
+        }
         writeln!(f, "bytes: {bytes}")?;
         if *dropped_deadlines > 0 {
             writeln!(
@@ -128,6 +134,12 @@ struct RdbTarget<'w> {
 }
 
 impl Target for RdbTarget<'_> {
+    fn library(&mut self, code: &[u8]) -> Result<bool> {
+        self.report.libraries += 1;
+        self.writer.library(code)?;
+        Ok(true)
+    }
+
     fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
         self.report.strings += 1;
         self.writer.string(header.db as u64, &header.name, header.deadline_ms, value)?;
@@ -191,6 +203,15 @@ impl<'w> RowTarget<'w> {
 }
 
 impl Target for RowTarget<'_> {
+    fn library(&mut self, code: &[u8]) -> Result<bool> {
+        let name = library::name_of(code).unwrap_or_default().into_bytes();
+        self.begin(&Header { db: 0, name, deadline_ms: None }, Kind::Library);
+        self.row.value.extend_from_slice(code);
+        self.report.libraries += 1;
+        self.write()?;
+        Ok(true)
+    }
+
     fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
         self.begin(header, Kind::String);
         self.row.value.extend_from_slice(value);

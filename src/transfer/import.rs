@@ -83,7 +83,9 @@ pub struct ImportReport {
     pub duplicate_pairs: u64,
     /// Names passed over for their type.
     pub others: BTreeMap<OtherKind, u64>,
-    /// Libraries of functions, and data of modules, that were passed over.
+    /// Libraries of functions.
+    pub libraries: u64,
+    /// Libraries of functions that can not be loaded here, and data of modules, that were passed over.
     pub other_data: u64,
     /// Of the last change; 0 without any. When the journal has made progress up to here, the import lasts.
     pub last_lsn: Lsn,
@@ -96,12 +98,18 @@ impl fmt::Display for ImportReport {
         writeln!(f, "strings: {}", self.strings)?;
         let (pairs, kept) = (self.pairs, self.kept_namespaces);
         writeln!(f, "namespaces: {}, with {pairs} pairs ({kept} kept)", self.namespaces)?;
+        if self.libraries > 0 {
+            writeln!(f, "libraries of functions: {}", self.libraries)?;
+        }
         let counts = [
             (self.expired_names, "names had expired"),
             (self.expired_pairs, "pairs had expired"),
             (self.existing_names, "names were there already and stayed as they were"),
             (self.duplicate_pairs, "pairs had a key that came before; the last is there"),
-            (self.other_data, "libraries of functions or module data were passed over"),
+            (
+                self.other_data,
+                "libraries that can not be loaded here or module data were passed over",
+            ),
         ];
         for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
             writeln!(f, "{count} {what}")?;
@@ -229,7 +237,8 @@ pub(super) fn feed<R: Read>(
                 target.kept(&header)?;
             }
             Event::Aux(..) => {}
-            Event::Function | Event::ModuleAux(_) => facts.other_data += 1,
+            Event::Function(code) => facts.other_data += u64::from(!target.library(code)?),
+            Event::ModuleAux(_) => facts.other_data += 1,
         }
     }
     Ok(reader.into_rest())
@@ -265,6 +274,10 @@ fn no_database(db: u64) -> String {
 struct Nowhere;
 
 impl Target for Nowhere {
+    fn library(&mut self, _: &[u8]) -> Result<bool> {
+        Ok(true)
+    }
+
     fn string(&mut self, _: &Header, _: &[u8]) -> Result<()> {
         Ok(())
     }
@@ -347,6 +360,10 @@ impl Run {
         self.end(loader)?;
         match kind {
             Kind::Namespace => loader.kept(&Header { db, name, deadline_ms: name_deadline_ms }),
+            Kind::Library => {
+                loader.report.other_data += u64::from(!loader.library(&value)?);
+                Ok(())
+            }
             _ => loader.string(&Header { db, name, deadline_ms }, &value),
         }
     }

@@ -8,9 +8,11 @@ use anyhow::{Context as _, Result, bail};
 
 use super::import::{Existing, ImportReport};
 use super::{Header, Target};
-use crate::journal::effect::Cause;
+use crate::error::Error;
+use crate::journal::effect::{Cause, Effect, Effects};
 use crate::rdb::pairs::PairBuffer;
-use crate::store::{DATABASES, NewDeadline, Store, View};
+use crate::script::engine::Engine;
+use crate::store::{DATABASES, Held, NewDeadline, Store, View};
 
 /// Puts names into a store.
 pub(super) struct Loader<'s> {
@@ -118,7 +120,41 @@ impl<'s> Loader<'s> {
     }
 }
 
+impl Loader<'_> {
+    /// Loads a library, unless one is there that has its name or one of its functions. That it can be
+    /// loaded is seen before it is kept.
+    fn load_library(&mut self, engine: &mut Engine, code: &[u8]) -> Result<(), Error> {
+        // Those that are there already are not the matter here.
+        let _ = engine.sync(&self.store.libraries);
+        let library = engine.load_library(code)?;
+        let replaces = self.existing == Existing::Replace;
+        engine.libraries.check(&library, replaces, "")?;
+        let mut held = Held::new(self.store);
+        held.lock_all();
+        let (name, code) = (library.name.as_bytes(), &*library.code);
+        let effect = Effect::Library { name, code };
+        let mut effects = Effects::default();
+        // It was made here, so it can be applied.
+        let _ = self.store.libraries.apply(effect);
+        effects.push(Cause::Function, effect);
+        self.report.last_lsn = self.report.last_lsn.max(held.release(&mut effects).wrote);
+        self.report.libraries += 1;
+        Ok(())
+    }
+}
+
 impl Target for Loader<'_> {
+    fn library(&mut self, code: &[u8]) -> Result<bool> {
+        self.wait_for_journal()?;
+        let mut engine = Engine::take().context("there is no Lua for libraries of functions")?;
+        let loaded = self.load_library(&mut engine, code);
+        engine.put_back();
+        if let Err(error) = &loaded {
+            tracing::warn!(%error, "a library of functions is passed over");
+        }
+        Ok(loaded.is_ok())
+    }
+
     fn string(&mut self, header: &Header, value: &[u8]) -> Result<()> {
         if self.is_expired(header) {
             self.report.expired_names += 1;

@@ -41,6 +41,9 @@ pub(crate) struct Header {
 
 /// What takes names, one after the other.
 pub(crate) trait Target {
+    /// A library of functions with this code. `false` if it is passed over.
+    fn library(&mut self, code: &[u8]) -> Result<bool>;
+
     /// A name that holds a string.
     fn string(&mut self, header: &Header, value: &[u8]) -> Result<()>;
 

@@ -45,6 +45,8 @@ const LISTED_MAX: usize = 1000;
 
 /// What may be run beside commands that change names.
 const STEERING: [&str; 4] = ["SELECT", "MULTI", "EXEC", "DISCARD"];
+const OF_LIBRARIES: [&str; 4] =
+    ["FUNCTION DELETE", "FUNCTION FLUSH", "FUNCTION LOAD", "FUNCTION RESTORE"];
 
 /// What there is to say of append-only files.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -246,7 +248,9 @@ fn is_replayed(args: Args<'_>) -> bool {
         false => table.find_subcommand(spec, args.get(1)),
     };
     subcommand.is_some_and(|spec| {
-        matches!(spec.command.run, Run::Write(_)) || STEERING.contains(&spec.command.name)
+        matches!(spec.command.run, Run::Write(_))
+            || STEERING.contains(&spec.command.name)
+            || OF_LIBRARIES.contains(&spec.command.name)
     })
 }
 

@@ -1,7 +1,7 @@
-//! One row of JSON Lines or CSV: a string, a pair, or the mark of a namespace that is kept.
+//! One row of JSON Lines or CSV: a string, a pair, the mark of a namespace that is kept, or a library of functions.
 //!
 //! # JSON Lines
-//! An object a line: `type` (`string`, `pair`, `namespace`), `db`, `name`; `key` of a pair; `value`; `deadline_ms` of the
+//! An object a line: `type` (`string`, `pair`, `namespace`, `library`), `db`, `name`; `key` of a pair; `value`; `deadline_ms` of the
 //! string or pair, `name_deadline_ms` of a pair's namespace. Deadlines are unix times in ms, and not there if there is
 //! none. Bytes that are no UTF-8 stand as base64 in `name_base64`, `key_base64`, `value_base64` instead.
 //!
@@ -34,6 +34,8 @@ pub enum Kind {
     Pair,
     /// A namespace that stays when it is empty.
     Namespace,
+    /// A library of functions, its code in `value`.
+    Library,
 }
 
 /// One row.
@@ -49,8 +51,12 @@ pub struct Row {
     pub name_deadline_ms: Option<u64>,
 }
 
-const KINDS: [(Kind, &str); 3] =
-    [(Kind::String, "string"), (Kind::Pair, "pair"), (Kind::Namespace, "namespace")];
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::String, "string"),
+    (Kind::Pair, "pair"),
+    (Kind::Namespace, "namespace"),
+    (Kind::Library, "library"),
+];
 
 impl Kind {
     fn word(self) -> &'static str {
@@ -59,7 +65,7 @@ impl Kind {
 
     fn of(word: &str) -> Result<Kind> {
         let kind = KINDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind);
-        kind.with_context(|| format!("type is {word:?}, not string, pair or namespace"))
+        kind.with_context(|| format!("type is {word:?}, not string, pair, namespace or library"))
     }
 }
 

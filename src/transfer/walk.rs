@@ -31,8 +31,11 @@ enum Part {
     Pairs { pairs: PairBuffer, next: u64 },
 }
 
-/// Shows every name that has not expired to `target`.
+/// Shows every library of functions, and every name that has not expired, to `target`.
 pub(super) fn walk(store: &Store, target: &mut dyn Target) -> Result<()> {
+    for (_, code) in store.libraries.all().1 {
+        target.library(&code)?;
+    }
     for db in 0..DATABASES {
         for stripe in 0..store.stripes() {
             walk_stripe(store, db, stripe, target)?;

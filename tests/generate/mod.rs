@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod agree;
+pub mod dressed;
 
 use pantry::command::syntax::{self, Item, Kind};
 use pantry::command::{Spec, table};
@@ -37,6 +38,7 @@ const WIDTHS: &[&[u8]] =
 const PATTERNS: &[&[u8]] =
     &[b"*", b"k*", b"?", b"[a-d]", b"[^a-d]*", b"n[12]", b"*e*", b"", b"a", b"\\", b"[", b"k\\1"];
 const TYPES: &[&[u8]] = &[b"string", b"hash", b"HASH", b"list"];
+const CHANNELS: &[&[u8]] = &[b"news:1", b"news:2", b"shard:1", b""];
 /// What stands where it should not.
 const JUNK: &[&[u8]] = &[
     b"",
@@ -66,6 +68,10 @@ const JUNK: &[&[u8]] = &[
     b"\x00",
 ];
 
+/// A clock that moves in steps of this never reaches the very millisecond at which something ends, within which Redis
+/// still has a name and pantry has not.
+pub const STEP_MS: i64 = 37;
+
 const LARGEST: &[u8] = b"9223372036854775807";
 
 /// How long what is given a lifetime lives.
@@ -83,6 +89,8 @@ pub struct Generator {
     pub lifetimes: Lifetimes,
     /// The moment of absolute times, in unix ms.
     pub now_ms: u64,
+    /// Whether payloads for RESTORE have deadlines of fields.
+    pub field_deadlines: bool,
     /// How many commands of a hundred are wrong on purpose.
     pub wrong_percent: usize,
     specs: Vec<(&'static Spec, Vec<Item>)>,
@@ -97,6 +105,7 @@ impl Generator {
             random: Random::new(seed),
             lifetimes,
             now_ms: 0,
+            field_deadlines: lifetimes == Lifetimes::Short,
             wrong_percent: 12,
             specs: chosen().map(|spec| (spec, syntax::parse(spec.command.syntax))).collect(),
             weights: chosen().map(&weight).collect(),
@@ -120,6 +129,17 @@ impl Generator {
         let found = self.specs.iter().find(|(spec, _)| spec.command.name == name);
         let (spec, items) = found.expect("not generated");
         self.fill(spec, items)
+    }
+
+    /// The same, now and then inside a script or an ACL DRYRUN; or a script instead.
+    pub fn dressed(&self, command: Words) -> Words {
+        let random = &self.random;
+        match random.below(100) {
+            0..=5 => dressed::in_script(random, command),
+            6..=8 => dressed::script(random, random.pick(NAMES), [self.value(), self.value()]),
+            9 => dressed::dry_run(random, command),
+            _ => command,
+        }
     }
 
     fn fill(&self, spec: &Spec, items: &[Item]) -> Words {
@@ -212,6 +232,7 @@ impl Generator {
             "field" => random.pick(KEYS).to_vec(),
             "numfields" => b"numfields".to_vec(),
             "value" | "message" => self.value(),
+            "channel" | "shardchannel" => random.pick(CHANNELS).to_vec(),
             "increment" | "decrement" => self.increment(),
             "serialized-value" => self.payload(),
             "ttl" if random.below(2) == 0 => number(0),
@@ -233,14 +254,14 @@ impl Generator {
         }
     }
 
-    /// What DUMP may return. Redis 7.0 knows no deadlines of pairs.
+    /// What DUMP may return.
     fn payload(&self) -> Vec<u8> {
         if self.random.below(2) == 0 {
             return dump::string(&self.value());
         }
         let mut pairs = PairBuffer::default();
         for key in &KEYS[..1 + self.random.below(KEYS.len() - 1)] {
-            let has_deadline = self.lifetimes == Lifetimes::Short && self.random.below(4) == 0;
+            let has_deadline = self.field_deadlines && self.random.below(4) == 0;
             let deadline_ms = has_deadline.then(|| self.now_ms + self.random.below(2000) as u64);
             pairs.push(key, &self.value(), deadline_ms);
         }
@@ -277,7 +298,10 @@ impl Generator {
             (_, 0) => random.between(-5000, 0),
             (_, 1) => random.pick(&[i64::MAX, i64::MIN, i64::MAX / 1000]) / 2,
             (Lifetimes::Long, _) => random.between(20_000_000, 90_000_000_000),
-            (Lifetimes::Short, 2..=11) => random.between(1, 60),
+            (Lifetimes::Short, 2..=11) => {
+                let ms = random.between(1, 60);
+                ms + i64::from(ms % STEP_MS == 0)
+            }
             (Lifetimes::Short, _) => random.between(1, 4) * 1000,
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod many;
+mod order;
 mod process;
 
 use std::io::Read as _;

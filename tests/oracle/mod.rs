@@ -2,7 +2,10 @@
 //! Shared by the differential tests; tests nothing itself.
 #![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub mod clock;
+
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -40,6 +43,15 @@ impl Oracle {
 
     /// With its files in this directory, and these arguments.
     pub fn start_in(directory: &Path, arguments: &[&str]) -> Option<Oracle> {
+        Oracle::start_with(directory, arguments, &[])
+    }
+
+    /// And with this in its environment.
+    pub fn start_with(
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> Option<Oracle> {
         let binary = std::env::var(BINARY_VARIABLE).unwrap_or_else(|_| BINARY.to_string());
         if !Path::new(&binary).exists() {
             eprintln!("SKIPPED: redis-server not installed");
@@ -47,16 +59,22 @@ impl Oracle {
         }
         // A port that was free a moment ago can be taken now.
         (0..5)
-            .find_map(|_| Oracle::start_on_free_port(&binary, directory, arguments))
+            .find_map(|_| Oracle::start_on_free_port(&binary, directory, arguments, environment))
             .or_else(|| panic!("redis-server does not start"))
     }
 
-    fn start_on_free_port(binary: &str, directory: &Path, arguments: &[&str]) -> Option<Oracle> {
+    fn start_on_free_port(
+        binary: &str,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> Option<Oracle> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new(binary)
             .args(format!("--bind 127.0.0.1 --port {port}").split(' '))
             .args(arguments)
             .current_dir(directory)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -101,6 +119,8 @@ impl Oracle {
     pub fn connect(&self) -> Connection {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
+        // A reply that does not come is a failure, not a test that hangs.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Connection(BufReader::new(stream))
     }
 
@@ -138,6 +158,13 @@ impl Oracle {
 }
 
 impl Connection {
+    /// What it is sent next, unasked.
+    pub fn message(&mut self) -> Vec<u8> {
+        let mut message = Vec::new();
+        self.read_reply(&mut message);
+        message
+    }
+
     /// Sends all commands in one go and reads their replies.
     pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
         self.0.get_mut().write_all(&encode(commands)).unwrap();

@@ -50,7 +50,7 @@ fn shown(event: Event<'_>) -> String {
         Event::EndOfHash => ".".to_owned(),
         Event::Other(named, kind) => format!("{} is a {kind}", name(named)),
         Event::Aux(key, value) => format!("({} {})", key.escape_ascii(), value.escape_ascii()),
-        Event::Function => "(function)".to_owned(),
+        Event::Function(_) => "(function)".to_owned(),
         Event::ModuleAux(module) => format!("(module {module})"),
     }
 }

@@ -333,8 +333,8 @@ fn limits_are_kept_whatever_their_size() {
                 &[two, two],
                 Idle,
             ),
-            ("19", b"*2\r\n$1\r\na\r\n$2\r\n", &[], Error("too big request")),
-            ("at once", b"*1\r\n$536870912\r\n", &[], Error("too big request")),
+            ("19", b"*2\r\n$1\r\na\r\n$2\r\n", &[], Silent),
+            ("at once", b"*1\r\n$536870912\r\n", &[], Silent),
         ],
     );
 }

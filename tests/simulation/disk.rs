@@ -47,9 +47,34 @@ struct State {
     is_dead: bool,
     files: Vec<Content>,
     names: BTreeMap<String, usize>,
-    /// What the names are if the power goes, and what was done to them since.
+    /// What the names were when they were flushed, and what was done to them since.
     safe_names: BTreeMap<String, usize>,
-    renames: Vec<BTreeMap<String, usize>>,
+    name_changes: Vec<NameChange>,
+}
+
+/// What is done to the names of a directory.
+#[derive(Debug, Clone)]
+enum NameChange {
+    Create(String, usize),
+    Rename(String, String, usize),
+    Remove(String),
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            NameChange::Create(name, id) => {
+                names.insert(name.clone(), *id);
+            }
+            NameChange::Rename(from, to, id) => {
+                names.remove(from);
+                names.insert(to.clone(), *id);
+            }
+            NameChange::Remove(name) => {
+                names.remove(name);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -74,7 +99,7 @@ impl MemoryDisk {
             files: Vec::new(),
             names: BTreeMap::new(),
             safe_names: BTreeMap::new(),
-            renames: Vec::new(),
+            name_changes: Vec::new(),
         })))
     }
 
@@ -126,25 +151,32 @@ impl State {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn name_change(&mut self, change: impl FnOnce(&mut State)) -> io::Result<()> {
+    fn name_change(&mut self, change: NameChange) -> io::Result<()> {
         let is_last = self.begin()?;
         if is_last && self.random.below(2) == 0 {
             return crashed();
         }
-        change(self);
-        let names = self.names.clone();
-        self.renames.push(names);
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
         if is_last { crashed() } else { Ok(()) }
+    }
+
+    /// Of what was done to names some is there: what was done first, or this and that.
+    fn lose_names(&mut self) {
+        let changes = std::mem::take(&mut self.name_changes);
+        let is_ordered = self.random.below(2) == 0;
+        let first = self.random.below(changes.len() + 1);
+        for (at, change) in changes.iter().enumerate() {
+            if if is_ordered { at < first } else { self.random.below(2) == 0 } {
+                change.apply(&mut self.safe_names);
+            }
+        }
+        self.names = self.safe_names.clone();
     }
 
     /// The power goes.
     fn lose(&mut self) {
-        let kept = self.random.below(self.renames.len() + 1);
-        if kept > 0 {
-            self.safe_names = self.renames[kept - 1].clone();
-        }
-        self.renames.clear();
-        self.names = self.safe_names.clone();
+        self.lose_names();
         for id in 0..self.files.len() {
             let mut file = std::mem::take(&mut self.files[id]);
             let cache = std::mem::take(&mut file.cache);
@@ -192,9 +224,7 @@ impl Disk for MemoryDisk {
         }
         let id = state.files.len();
         state.files.push(Content::default());
-        state.name_change(|state| {
-            state.names.insert(name.to_owned(), id);
-        })?;
+        state.name_change(NameChange::Create(name.to_owned(), id))?;
         Ok(Arc::new(MemoryFile { disk: self.clone(), id }))
     }
 
@@ -223,18 +253,13 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.0.lock();
         let id = state.file(from)?;
-        state.name_change(|state| {
-            state.names.remove(from);
-            state.names.insert(to.to_owned(), id);
-        })
+        state.name_change(NameChange::Rename(from.to_owned(), to.to_owned(), id))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.lock();
         state.file(name)?;
-        state.name_change(|state| {
-            state.names.remove(name);
-        })
+        state.name_change(NameChange::Remove(name.to_owned()))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -242,7 +267,7 @@ impl Disk for MemoryDisk {
         let is_last = state.begin()?;
         if !is_last || state.random.below(2) == 0 {
             state.safe_names = state.names.clone();
-            state.renames.clear();
+            state.name_changes.clear();
         }
         if is_last { crashed() } else { Ok(()) }
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bugs;
+mod captures;
 mod disk;
 mod fresh;
 #[path = "../generate/mod.rs"]

@@ -24,7 +24,7 @@ use crate::oracle::Random;
 use crate::support::{Harness, START_MS, dump, spread};
 
 /// So little at once that names change between the slices of a small store.
-const SLICES: Slices = Slices { bytes: 200, names: 2, whole_bytes_max: 1000 };
+pub const SLICES: Slices = Slices { bytes: 200, names: 2, whole_bytes_max: 1000 };
 const CLIENTS: [&str; 2] = ["a", "b"];
 
 /// What is known of the data, whatever crashes.
@@ -121,7 +121,9 @@ impl World {
             if disk.is_dead() {
                 break;
             }
-            let wants_snapshot = world.borrow().random.below(100) < 2;
+            // When the disk has refused a record, a new segment is soon begun while it waits.
+            let refuses = world.borrow().journal.refuses();
+            let wants_snapshot = world.borrow().random.below(100) < if refuses { 15 } else { 2 };
             let is_distrusted = world.borrow().writer.flusher.check().is_err();
             if is_distrusted || wants_snapshot {
                 take_snapshot(&world, disk, is_distrusted);
@@ -187,8 +189,15 @@ impl World {
         self.execute(who, &command);
     }
 
-    /// Makes a namespace large enough to be captured in parts, or takes much of it away.
+    /// Makes a namespace large enough to be captured in parts, or takes much of it away; or writes over a
+    /// part of a string that is long enough for that to be journaled as such.
     fn fill(&mut self) {
+        if self.random.below(4) == 0 {
+            let name = self.random.pick(&[b"s1" as &[u8], b"b", b"long"]).to_vec();
+            let at = self.random.below(3000).to_string().into_bytes();
+            let bytes = vec![b'a' + self.random.below(26) as u8; 1 + self.random.below(300)];
+            return self.execute(0, &vec![b"SETRANGE".to_vec(), name, at, bytes]);
+        }
         let name = self.random.pick(&[b"a" as &[u8], b"n1", b"d"]).to_vec();
         let is_removal = self.random.below(4) == 0;
         let mut command: Words =

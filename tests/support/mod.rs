@@ -154,9 +154,13 @@ pub fn spread(mut store: Store) -> Store {
     store
 }
 
-/// Everything alive in a store at `now_ms`, one line a name or pair, sorted.
+/// Everything alive in a store at `now_ms`, one line a name, pair or library of functions, sorted.
 pub fn dump(store: &Store, now_ms: u64) -> Vec<String> {
-    let mut lines = Vec::new();
+    let (_, libraries) = store.libraries.all();
+    let library = |(name, code): &(Box<[u8]>, Arc<[u8]>)| {
+        format!("library {} = {}", name.escape_ascii(), code.escape_ascii())
+    };
+    let mut lines: Vec<String> = libraries.iter().map(library).collect();
     let mut held = Held::new(store);
     held.lock_all();
     for db in 0..pantry::store::DATABASES {

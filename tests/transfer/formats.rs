@@ -77,6 +77,62 @@ fn what_goes_out_comes_in() {
 }
 
 #[test]
+fn libraries_of_functions_go_along() {
+    const CODE: &str = "#!lua name=shelf\nredis.register_function('jar', function() return 7 end)";
+    let load = |word: &str, code: &str| {
+        let words = ["FUNCTION", "LOAD", "REPLACE", code];
+        let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let mut harness = Harness::new(Journal::discarding());
+        assert_eq!(harness.execute("a", &words), b"$5\r\nshelf\r\n");
+        assert_eq!(harness.run("FCALL jar 0"), word);
+        harness
+    };
+    let harness = load("(integer) 7", CODE);
+    let scratch = Scratch::new("libraries");
+    let with_7_0 = [&WHOLE[..], &[(Format::Rdb(Version::Redis7_0), "7.rdb")]].concat();
+    for (format, extension) in with_7_0 {
+        let path = scratch.path().join(format!("all.{extension}"));
+        let out = export_file(&harness.server.store, format, &path).unwrap();
+        assert_eq!(out.libraries, 1, "{extension}");
+        let mut target = load("(integer) 8", &CODE.replace('7', "8"));
+        let (report, _) =
+            import_with(&path, &target.server.store, Existing::Keep, OtherTypes::Refuse);
+        let report = report.unwrap();
+        assert_eq!((report.libraries, report.other_data), (0, 1), "it is there already");
+        assert_eq!(target.run("FCALL jar 0"), "(integer) 8");
+        assert_eq!(imported(&path, &target.server.store).libraries, 1, "{extension}");
+        assert_eq!(target.run("FCALL jar 0"), "(integer) 7");
+    }
+
+    let path = scratch.path().join("functions.aof");
+    let command = |words: &[&str]| {
+        let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
+        format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
+    };
+    let lines = [
+        command(&["FUNCTION", "LOAD", &CODE.replace("shelf", "gone").replace("jar", "x")]),
+        command(&["FUNCTION", "LOAD", CODE]),
+        command(&["FUNCTION", "DELETE", "gone"]),
+    ];
+    std::fs::write(&path, lines.concat()).unwrap();
+    let store = store();
+    let report = imported(&path, &store);
+    assert!(report.aof.unwrap().passed_over.is_empty());
+    let (_, libraries) = store.libraries.all();
+    let names: Vec<&[u8]> = libraries.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, [b"shelf"]);
+
+    let broken = scratch.path().join("broken.jsonl");
+    std::fs::write(
+        &broken,
+        "{\"type\":\"library\",\"db\":0,\"name\":\"a\",\"value\":\"#!js name=a\"}\n",
+    )
+    .unwrap();
+    let report = imported(&broken, &store);
+    assert_eq!((report.libraries, report.other_data), (0, 1));
+}
+
+#[test]
 fn rdb_7_0_says_how_many_deadlines_it_lost() {
     let scratch = Scratch::new("rdb-7-0");
     let harness = after(&["HSET shop apples 3 pears 5", "HPEXPIRE shop 1000 FIELDS 1 apples"]);

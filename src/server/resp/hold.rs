@@ -46,6 +46,7 @@ impl Connection {
         memory.query.store(self.input.len() - args, Relaxed);
         memory.query_free.store(self.input.capacity() - self.input.len(), Relaxed);
         memory.output.store(self.waiting_bytes(), Relaxed);
+        memory.is_stuck.store(self.has_passed, Relaxed);
         server.clients.count(&self.session.client);
         self.session.is_heavy = self.session.client.bytes() > CONNECTION_BYTES;
     }

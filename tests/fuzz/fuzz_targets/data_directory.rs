@@ -18,7 +18,7 @@ use pantry::store::{Hasher, Held, Store};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 const SALT: u32 = 7;
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Effects,
     Kind::Continued,
     Kind::Closed,
@@ -28,6 +28,8 @@ const KINDS: [Kind; 9] = [
     Kind::LatePairs,
     Kind::Void,
     Kind::End,
+    Kind::Libraries,
+    Kind::Limits,
 ];
 
 /// Files that can be read, and nothing else.

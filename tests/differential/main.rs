@@ -1,28 +1,36 @@
 //! The same random commands to pantry and to a real redis-server: the same replies, byte for byte.
 //!
 //! Replies without an order are compared sorted, random ones by what they may be, times with some
-//! tolerance. SKIPPED when there is no redis-server. `DIFFERENTIAL_COMMANDS` says how many commands,
-//! `DIFFERENTIAL_SEED` repeats a run.
+//! tolerance. What a listener is told is compared as well. SKIPPED when there is no redis-server.
+//! `DIFFERENTIAL_COMMANDS` says how many commands, `DIFFERENTIAL_SEED` repeats a run.
 #![allow(clippy::unwrap_used)]
 
+mod ear;
+#[path = "../generate/mod.rs"]
 mod generate;
+#[path = "../oracle/mod.rs"]
 mod oracle;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use ear::Ear;
 use generate::agree::{Queue, name_of, shown, whole_scan, words};
-use generate::{COUNTERS, Generator, Lifetimes, Words};
+use generate::dressed::{USERS, undressed};
+use generate::{COUNTERS, Generator, Lifetimes, STEP_MS, Words};
+use oracle::clock::SetClock;
 use oracle::{Connection, Oracle};
 use pantry::clock::Clock;
 use pantry::command::Spec;
 use pantry::journal::Journal;
-use support::Harness;
 use support::render::{self, Value};
+use support::scratch::Scratch;
+use support::{Harness, START_MS};
 
-const COMMANDS: usize = 400_000;
+const COMMANDS: usize = 120_000;
 /// Commands that one client sends before the other has its turn.
 const BATCH: usize = 40;
 /// Two replies about remaining time may differ by this: pantry is asked later than Redis.
@@ -33,21 +41,51 @@ const SHOWN_MAX: usize = 25;
 /// `a` speaks RESP2, `b` RESP3.
 const CLIENTS: [&str; 2] = ["a", "b"];
 
+/// Lifetimes outlast the test, so that it does not matter that time passes.
 #[test]
 fn pantry_answers_as_redis_does() {
-    let Some(mut oracle) = Oracle::start() else { return };
+    let Some(oracle) = Oracle::start() else { return };
+    play(oracle, Time::Passing(Clock::system()), COMMANDS);
+}
+
+/// Both servers have a clock that the test sets: names run out between any two commands.
+#[test]
+fn names_run_out_as_in_redis() {
+    let directory = Scratch::new("set-clock");
+    let Some(clock) = SetClock::build(directory.path(), START_MS) else { return };
+    let arguments = ["--appendonly", "no", "--save", "", "--enable-debug-command", "yes"];
+    let oracle = Oracle::start_with(directory.path(), &arguments, &clock.environment());
+    let Some(mut oracle) = oracle else { return };
+    oracle.run(&[b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0"]);
+    play(oracle, Time::Set { clock, now_ms: START_MS }, COMMANDS / 2);
+}
+
+fn play(mut oracle: Oracle, time: Time, commands: usize) {
     let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().unwrap());
-    let commands = number("DIFFERENTIAL_COMMANDS").unwrap_or(COMMANDS as u64) as usize;
+    let commands = number("DIFFERENTIAL_COMMANDS").unwrap_or(commands as u64) as usize;
     let seed = number("DIFFERENTIAL_SEED").unwrap_or_else(|| Clock::system().now_us());
     eprintln!("DIFFERENTIAL_SEED={seed} DIFFERENTIAL_COMMANDS={commands}");
     let known = known_to(&mut oracle);
-    let mut pitted = Pitted::new(&oracle, seed, |spec| weight(spec, &known));
+    let is_set = matches!(time, Time::Set { .. });
+    let mut pitted = Pitted::new(oracle, time, seed, |spec| match spec.command.name {
+        // Redis counts what has run out and is still there as something that it replaces.
+        "RESTORE" if is_set => 0,
+        _ => weight(spec, &known),
+    });
     while pitted.commands < commands && pitted.differences.len() < SHOWN_MAX {
         pitted.play_batch();
     }
     pitted.compare_stores();
     let differences = pitted.differences.join("\n");
     assert!(pitted.differences.is_empty(), "DIFFERENTIAL_SEED={seed}\n{differences}");
+}
+
+/// Where both servers have the time from.
+enum Time {
+    /// It passes, and pantry's clock follows: the same up to a tolerance.
+    Passing(Clock),
+    /// It is what the test says, to the millisecond.
+    Set { clock: SetClock, now_ms: u64 },
 }
 
 /// Names of the commands this Redis has, in upper case.
@@ -81,13 +119,18 @@ fn weight(spec: &Spec, known: &BTreeSet<String>) -> usize {
         name if name.starts_with("CLIENT") => 0,
         _ if is_of(&["string", "bitmap", "hyperloglog", "hash", "generic", "transactions"]) => 20,
         _ if is_of(&["connection"]) => 4,
+        "PUBLISH" | "SPUBLISH" => 6,
+        name if name.starts_with("PUBSUB ") => 3,
         _ => 0,
     }
 }
 
 /// Both servers, and what each client is up to.
 struct Pitted {
-    clock: Clock,
+    time: Time,
+    tolerance_ms: i64,
+    oracle: Oracle,
+    ear: Ear,
     generator: Generator,
     pantry: Harness,
     redis: Vec<Connection>,
@@ -99,20 +142,33 @@ struct Pitted {
 }
 
 impl Pitted {
-    fn new(oracle: &Oracle, seed: u64, weight: impl Fn(&Spec) -> usize) -> Pitted {
-        let clock = Clock::system();
-        let start_ms = clock.now_ms();
+    fn new(mut oracle: Oracle, time: Time, seed: u64, weight: impl Fn(&Spec) -> usize) -> Pitted {
+        let (start_ms, tolerance_ms, lifetimes) = match &time {
+            Time::Passing(clock) => (clock.now_ms(), TOLERANCE_MS, Lifetimes::Long),
+            Time::Set { now_ms, .. } => (*now_ms, 0, Lifetimes::Short),
+        };
+        let mut pantry = Harness::starting_at(start_ms, Journal::discarding());
         let mut pitted = Pitted {
-            clock,
-            generator: Generator::new(seed, Lifetimes::Long, weight),
-            pantry: Harness::starting_at(start_ms, Journal::discarding()),
+            time,
+            tolerance_ms,
+            ear: Ear::new(&mut oracle, &mut pantry),
+            generator: Generator::new(seed, lifetimes, weight),
+            pantry,
             redis: CLIENTS.map(|_| oracle.connect()).into(),
+            oracle,
             queues: Default::default(),
             commands: 0,
             log: Vec::new(),
             differences: Vec::new(),
         };
         pitted.generator.now_ms = start_ms;
+        pitted.generator.field_deadlines = false;
+        for (user, rules) in USERS {
+            let mut command = vec![&b"ACL"[..], b"SETUSER", user.as_bytes()];
+            command.extend(rules.iter().map(|rule| rule.as_bytes()));
+            pitted.oracle.run(&command);
+            pitted.pantry.execute(CLIENTS[0], &words(&command));
+        }
         pitted.greet();
         pitted
     }
@@ -133,19 +189,19 @@ impl Pitted {
                 10..=12 if is_queueing => self.generator.command_named("DISCARD"),
                 _ => self.generator.command(),
             };
-            is_queueing = match name_of(&command).as_str() {
-                "MULTI" => true,
-                "EXEC" | "DISCARD" | "RESET" => false,
-                _ => is_queueing,
-            };
+            let steers =
+                matches!(name_of(&command).as_str(), "MULTI" | "EXEC" | "DISCARD" | "RESET");
+            if steers {
+                is_queueing = name_of(&command) == "MULTI";
+            }
             let resets = name_of(&command) == "RESET";
-            batch.push(whole_scan(command, self.generator.random.below(10) < 8));
+            let command = whole_scan(command, self.generator.random.below(10) < 8);
+            batch.push(if steers { command } else { self.generator.dressed(command) });
             if resets {
                 break;
             }
         }
-        let behind_ms = self.clock.now_ms() - self.pantry.server.store.clock.now_ms();
-        self.pantry.advance(Duration::from_millis(behind_ms));
+        self.pass_time();
         let replies = self.redis[who].pipeline(&batch);
         for (command, redis) in batch.iter().zip(replies) {
             if !self.play(who, command, &redis) {
@@ -156,6 +212,23 @@ impl Pitted {
         if who == 1 && batch.last().is_some_and(|command| name_of(command) == "RESET") {
             self.greet();
         }
+        if let Some((redis, pantry)) = self.ear.difference(&mut self.oracle, &mut self.pantry) {
+            self.report_heard(&redis, &pantry);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let pantry_ms = self.pantry.server.store.clock.now_ms();
+        let now_ms = match &mut self.time {
+            Time::Passing(clock) => clock.now_ms(),
+            Time::Set { clock, now_ms } => {
+                *now_ms += STEP_MS as u64 * self.generator.random.below(4) as u64;
+                clock.set(*now_ms);
+                self.generator.now_ms = *now_ms;
+                *now_ms
+            }
+        };
+        self.pantry.advance(Duration::from_millis(now_ms - pantry_ms));
     }
 
     /// `false` if there is a difference; then both begin anew.
@@ -178,25 +251,27 @@ impl Pitted {
 
     /// Whether replies that are not the same bytes say the same.
     fn agree(&mut self, who: usize, command: &Words, redis: &Value, pantry: &Value) -> bool {
-        let name = name_of(command);
+        let inner = &undressed(command);
+        let name = name_of(inner);
         let may_be = match (name.as_str(), redis, pantry) {
             ("DBSIZE", ..) => {
                 self.pantry.reap();
-                self.asks(who, &[b"DBSIZE"]) == *redis
+                // With a clock that is set, Redis removes nothing by itself.
+                self.tolerance_ms == 0 || self.asks(who, &[b"DBSIZE"]) == *redis
             }
             ("RANDOMKEY", Value::Bulk(redis), Value::Bulk(pantry)) => {
                 let mut exists = |key| self.asks(who, &[b"EXISTS", key]) == Value::Integer(1);
                 exists(redis) && exists(pantry)
             }
             ("HRANDFIELD", ..) => {
-                let Value::Array(pairs) = self.asks(who, &[b"HGETALL", &command[1]]) else {
+                let Value::Array(pairs) = self.asks(who, &[b"HGETALL", &inner[1]]) else {
                     return false;
                 };
-                are_drawn(redis, &pairs, command) && are_drawn(pantry, &pairs, command)
+                are_drawn(redis, &pairs, inner) && are_drawn(pantry, &pairs, inner)
             }
             _ => true,
         };
-        may_be && self.queues[who].agree(command, redis, pantry, TOLERANCE_MS)
+        may_be && self.queues[who].agree(command, redis, pantry, self.tolerance_ms)
     }
 
     /// Asks pantry in a client's database, over a connection of its own.
@@ -227,7 +302,25 @@ impl Pitted {
             writeln!(text, "    before: {}", &line[..line.len().min(300)]).unwrap();
         }
         self.differences.push(text);
-        // Begins anew, so that one difference does not bring others.
+        self.begin_anew();
+    }
+
+    fn report_heard(&mut self, redis: &[Value], pantry: &[Value]) {
+        let at = redis.iter().zip(pantry).take_while(|(redis, pantry)| redis == pantry).count();
+        let mut text = format!("\nafter {} commands, heard:\n", self.commands);
+        for (who, all) in [("redis", redis), ("pantry", pantry)] {
+            let next: Vec<String> = all.iter().skip(at).take(3).map(render::text).collect();
+            writeln!(text, "  {who}: {}", next.join(" / ").replace('\n', " ")).unwrap();
+        }
+        for line in self.log.iter().rev().take(BATCH) {
+            writeln!(text, "    before: {}", &line[..line.len().min(300)]).unwrap();
+        }
+        self.differences.push(text);
+        self.begin_anew();
+    }
+
+    fn begin_anew(&mut self) {
+        // So that one difference does not bring others.
         for (who, client) in CLIENTS.into_iter().enumerate() {
             for command in [words(&[b"RESET"]), words(&[b"FLUSHALL"])] {
                 self.redis[who].pipeline(std::slice::from_ref(&command));
@@ -236,6 +329,7 @@ impl Pitted {
         }
         self.queues = Default::default();
         self.greet();
+        self.ear.difference(&mut self.oracle, &mut self.pantry);
     }
 
     /// Everything there is in both.
