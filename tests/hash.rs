@@ -247,8 +247,8 @@ fn effects_carry_the_cause_that_clients_hear_of() {
     }
     harness.advance(Duration::from_millis(10));
     for (line, expected) in [
-        ("HGET h a", &[][..]),
-        ("HDEL h a", &[Hexpired]),
+        ("HGET h a", &[Hexpired][..]),
+        ("HDEL h a", &[]),
         ("HGETEX h FIELDS 1 b", &[Hexpired]),
         ("HGETDEL h FIELDS 1 c", &[Hexpired]),
     ] {

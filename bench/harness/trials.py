@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cells, durable
+from . import cells, durable, http
 from .cells import FLOOR_EPOLL, FLOOR_TOKIO, KEVY, PANTRY, REDIS, REDIS_TWIN
 from .lab import Lab
 from .rows import AT_LEAST, AT_MOST, TIMES_REDIS, Row, Target
@@ -233,6 +233,8 @@ def all_trials() -> list[Trial]:
     trials.append(Trial("always-fsyncs", durable.FSYNCS, durable.fsyncs))
     trials.append(Trial("snapshot-memory", durable.SNAPSHOT, durable.snapshot_memory))
     trials.append(Trial("restart", durable.RESTART, durable.restart))
+    trials += [Trial("http-list", http.LIST, http.lists), Trial("http-bulk", http.BULK, http.bulk)]
+    trials += [Trial("http-watch", http.WATCH, http.watch), Trial("http-idle-watchers", http.WATCH, http.idle_watchers)]
     trials.append(Trial("in-process", IN_PROCESS, in_process))
     return trials
 
