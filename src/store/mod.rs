@@ -54,7 +54,7 @@ pub use hash::Hasher;
 pub use held::Held;
 pub use largest::Taken;
 pub use limits::Limit;
-pub use met::Freed;
+pub use met::{Freed, Met};
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
 pub use spread::Need;
