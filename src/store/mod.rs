@@ -103,8 +103,7 @@ pub struct Store {
     hasher: Hasher,
     /// Those of names, and behind them those of parts of large namespaces.
     stripes: Box<[Padded]>,
-    /// A namespace with more pairs than this is spread over several locks. With one thread that
-    /// gains nothing.
+    /// A namespace with more pairs than this is spread over several locks; it shrinks again by itself.
     pub spread_above: usize,
     spread: spread::Hints,
     /// Orders and remembers what happens here.
