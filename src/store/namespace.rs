@@ -100,7 +100,11 @@ impl<'v> Pairs<'v> {
     /// Shows what [`Pairs::iter`] gives, in less time.
     #[inline]
     pub fn each(&self, mut visit: impl FnMut(Pair<'v>)) {
-        self.pairs.each(|pair| self.alive(pair).into_iter().for_each(&mut visit));
+        self.pairs.each(|pair| {
+            if let Some(pair) = self.alive(pair) {
+                visit(pair);
+            }
+        });
     }
 
     /// Number of live pairs. Walks them if any may have expired.
