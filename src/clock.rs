@@ -98,9 +98,13 @@ impl Clock {
     /// Comes a little nearer to the system's wall clock. Call once a second: then the clock runs at
     /// most a few per cent fast or slow while it follows a jump, and never backwards between calls.
     pub fn slew(&self) {
+        self.slew_to(wall_us());
+    }
+
+    fn slew_to(&self, wall_us: u64) {
         if let Kind::System { offset_us, .. } = &self.0 {
             const STEP_US_MAX: i64 = 20_000;
-            let behind_us = wall_us() as i64 - self.now_us() as i64;
+            let behind_us = wall_us as i64 - self.now_us() as i64;
             let step_us = (behind_us >> SLEW_SHIFT).clamp(-STEP_US_MAX, STEP_US_MAX);
             offset_us.fetch_add(step_us, Relaxed);
         }
@@ -143,4 +147,41 @@ pub fn instant() -> Instant {
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
 fn wall_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_US: u64 = 24 * 3600 * 1_000_000;
+
+    /// Whatever the wall clock says, one step moves the clock by hundredths of a second.
+    #[test]
+    fn a_jump_of_the_wall_clock_is_followed_slowly() {
+        const STEP_MS_MAX: u64 = 20;
+        let clock = Clock::system();
+        let now_us = clock.now_us();
+        for wall_us in
+            [now_us + DAY_US, now_us - DAY_US, 0, i64::MAX as u64, now_us + 3_600_000_000]
+        {
+            let (before_ms, before_ns) = clock.moment();
+            clock.slew_to(wall_us);
+            let (after_ms, after_ns) = clock.moment();
+            let passed_ms = (after_ns - before_ns) / 1_000_000;
+            assert!(after_ms >= before_ms.saturating_sub(STEP_MS_MAX), "{wall_us}");
+            assert!(after_ms <= before_ms + passed_ms + STEP_MS_MAX + 1, "{wall_us}");
+        }
+    }
+
+    #[test]
+    fn time_that_was_seen_does_not_come_again() {
+        for clock in [Clock::system(), Clock::manual(1_000)] {
+            let later_ms = clock.now_ms() + 90_000_000;
+            clock.at_least(later_ms);
+            assert!(clock.now_ms() >= later_ms);
+            clock.at_least(later_ms - 1);
+            clock.at_least(0);
+            assert!(clock.now_ms() >= later_ms);
+        }
+    }
 }

@@ -297,13 +297,11 @@ impl<'s> Executor<'s> {
     ) {
         session.client.last_command.store(spec.index as u32, Relaxed);
         let mark = reply.mark();
-        // A script's own commands are shown behind it.
-        let shown_at = match self.is_monitored && spec.family.group == "scripting" {
-            true => Some(self.show(session, spec, args)),
-            false => None,
-        };
         let is_grouped = self.stopwatch.groups(spec);
-        let began_ns = if is_grouped { 0 } else { self.begin_timed(spec) };
+        let (began_ns, shown_at) = match is_grouped {
+            true => (0, None),
+            false => (self.begin_timed(spec), self.show_first(session, spec, args)),
+        };
         let result = self.run(session, spec, args, known, reply);
         if let Err(error) = &result {
             if self.is_parked {
@@ -336,6 +334,13 @@ impl<'s> Executor<'s> {
             audit::ran(self.server, session, spec, args, &result);
         }
         self.effects.end_command();
+    }
+
+    /// Shows a command before it runs if it runs a script, whose own commands are shown behind it.
+    #[inline]
+    fn show_first(&mut self, session: &Session, spec: &Spec, args: Args<'_>) -> Option<usize> {
+        let is_first = self.is_monitored && spec.family.group == "scripting";
+        is_first.then(|| self.show(session, spec, args))
     }
 
     /// Shows a command to who has said MONITOR. Returns where its line begins.
@@ -426,6 +431,9 @@ impl<'s> Executor<'s> {
         self.may_have_changed = true;
         let access = self.access(session, db);
         let (held, effects) = (&mut self.held, &mut self.effects);
-        work(&mut View::live(held, effects, access, Known::default()))
+        let result = work(&mut View::live(held, effects, access, Known::default()));
+        // It is the reaper's: what comes next may hold other stripes.
+        self.effects.met.clear();
+        result
     }
 }

@@ -114,8 +114,9 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
         (Store::new(journal, clock), None)
     };
     let mut store = store;
-    if threads == 1 {
-        store.spread_above = usize::MAX;
+    // With one thread it would only cost.
+    if threads > 1 && config.spread_namespace_above > 0 {
+        store.spread_above = config.spread_namespace_above;
     }
     let mut server = Server::new(config, store, threads);
     server.load_users()?;

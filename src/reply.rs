@@ -339,12 +339,14 @@ impl<'a> Reply<'a> {
         match &mut self.sink {
             Sink::Resp2(out) | Sink::Resp3(out) => {
                 out.push(b'-');
-                out.extend_from_slice(error.code().as_bytes());
+                // A script may have written the code, too.
+                let on_one_line = |b| if b == b'\r' || b == b'\n' { b' ' } else { b };
+                out.extend(error.code().bytes().map(on_one_line));
                 let text = error.to_string();
                 if !text.is_empty() {
                     out.push(b' ');
                 }
-                out.extend(text.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b }));
+                out.extend(text.bytes().map(on_one_line));
                 out.extend_from_slice(b"\r\n");
             }
             Sink::Capture(capture) => capture.push(Captured::Error(error.clone())),

@@ -4,6 +4,7 @@
 /// Whether two byte strings are the same.
 #[inline(always)]
 pub fn same(a: &[u8], b: &[u8]) -> bool {
+    #[inline(always)]
     fn ends<const N: usize>(bytes: &[u8]) -> Option<([u8; N], [u8; N])> {
         Some((*bytes.first_chunk()?, *bytes.last_chunk()?))
     }

@@ -44,6 +44,18 @@ fn info_has_the_fields_that_clients_and_exporters_read() {
 }
 
 #[test]
+fn info_says_everything_once() {
+    let info = harness().run("INFO everything");
+    let lines = info.split("\\r\\n").filter_map(|line| line.split_once(':'));
+    let mut names: Vec<&str> = lines.map(|(name, _)| name).collect();
+    assert!(names.len() > 100, "{info}");
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
+}
+
+#[test]
 fn the_longest_slice_is_measured_until_it_is_reset() {
     let mut harness = harness();
     let longest_us = |harness: &mut Harness| -> u64 {

@@ -117,6 +117,12 @@ fn who_passes_the_limit_of_its_class_is_closed_unanswered() {
         let mut modest = served.connect().await;
         send(&mut modest, &["SETRANGE large 90000 x", "GET large"]).await;
         assert_reads(&mut modest, ":90001\r\n$90001\r\n").await;
+        change(&served.server, |config| {
+            config.client_output_buffer_limit.set(&["normal 10 0 0"]).unwrap();
+        });
+        let mut small = served.connect().await;
+        send(&mut small, &["ECHO much-more-than-ten-bytes"]).await;
+        assert_reads(&mut small, "$24\r\nmuch-more-than-ten-bytes\r\n").await;
 
         let mut greedy = served.connect().await;
         send(&mut greedy, &["SETRANGE larger 200000 x"]).await;
@@ -124,7 +130,7 @@ fn who_passes_the_limit_of_its_class_is_closed_unanswered() {
         send(&mut greedy, &["GET larger"]).await;
         assert_closed(&mut greedy).await;
         assert_eq!(served.server.post.disconnections.load(Relaxed), 1);
-        assert_eq!(served.server.clients.len(), 1, "it is not listed any more");
+        assert_eq!(served.server.clients.len(), 2, "it is not listed any more");
     });
 }
 

@@ -131,6 +131,33 @@ fn a_limit_is_for_administrators_to_set() {
 }
 
 #[test]
+fn limits_outlive_the_process() {
+    let scratch = Scratch::new("admin-limits-kept");
+    let flags = ["--appendonly", "yes", "--dir", scratch.path().to_str().unwrap()];
+    let pantry = Pantry::start(&flags);
+    assert_eq!(pantry.post("/v1/limit?namespace=a&pairs_max=1", "{}").status, 200);
+    // One is in the snapshot, the other in the journal behind it.
+    let redis = redis::Client::open(format!("redis://{}", pantry.redis)).unwrap();
+    redis::cmd("SAVE").query::<()>(&mut redis.get_connection().unwrap()).unwrap();
+    assert_eq!(pantry.post("/v1/limit?namespace=b&bytes_max=1000", "{}").status, 200);
+    drop(pantry);
+
+    let pantry = Pantry::start(&flags);
+    let began = Instant::now();
+    while pantry.get("/health/ready").status != 200 {
+        assert!(began.elapsed() < LONG);
+    }
+    let kept = json!([
+        {"namespace": "a", "pairs_max": 1, "bytes_max": 0},
+        {"namespace": "b", "pairs_max": 0, "bytes_max": 1000},
+    ]);
+    assert_eq!(pantry.get("/v1/limits").json(), kept);
+    let rows =
+        r#"[{"namespace":"a","key":"k","value":"v"},{"namespace":"a","key":"l","value":"v"}]"#;
+    assert_eq!(error(&pantry.post("/v1/set-many", rows)), (507, json!("limit_reached")));
+}
+
+#[test]
 fn a_token_lets_in_until_it_is_revoked() {
     let (pantry, _scratch) = start("admin-tokens", &[]);
     let made = ask(

@@ -73,6 +73,7 @@ def command_line(name: str, programs: Programs, port: int, http_port: int) -> li
         cells.KEVY: [programs.kevy, "--port", port, "--threads", 1, "--no-aof"],
         cells.FLOOR_EPOLL: [programs.bench, "floor-epoll", "--port", port],
         cells.FLOOR_TOKIO: [programs.bench, "floor-tokio", "--port", port],
+        cells.FLOOR_COPY: [programs.bench, "floor-copy", "--port", port],
         cells.HELLO: [programs.bench, "hello", "--port", port],
         cells.HELLO_TWIN: [programs.bench, "hello", "--port", port],
     }

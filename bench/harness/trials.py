@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cells, durable
+from . import cells, durable, http
 from .cells import FLOOR_EPOLL, FLOOR_TOKIO, KEVY, PANTRY, REDIS, REDIS_TWIN
 from .lab import Lab
 from .rows import AT_LEAST, AT_MOST, TIMES_REDIS, Row, Target
@@ -202,20 +202,23 @@ def in_process(lab: Lab) -> list[Row]:
     lines: list[dict] = []
     with lab.attempt("in process"):
         options = ["--pairs", scaled(lab, 10_000_000), "--windows", 5 if lab.quick else 21]
-        lines = lab.run([lab.programs.in_process, *options], os.sched_getaffinity(0))
+        for spread in ([], ["--spread-above", SPREAD_ABOVE]):
+            lines += [line | {"is_spread": bool(spread)} for line in lab.run([lab.programs.in_process, *options, *spread], os.sched_getaffinity(0))]
     rows = []
     for line in lines:
         operation, pairs = line["operation"].upper(), f"{line['pairs']:,} pairs, batches of 16"
         if line["shares"] == "one namespace":
-            what = f"{operation}, {pairs}: "
+            what = f"{operation}, {pairs}{', spread' if line['is_spread'] else ''}: "
             rows.append(Row(IN_PROCESS, what + "one thread", "1000 op/s", {PANTRY: line["one_thread_per_s"] / 1e3}, higher_is_better=True))
             rows.append(Row(IN_PROCESS, what + "two threads against one", "×", {PANTRY: line["ratio"]}, Target(AT_LEAST, 1.6)))
-        else:
+        elif not line["is_spread"]:
             what = f"{operation}, floor: two threads against one that share {FLOORS[line['shares']]}"
             rows.append(Row(IN_PROCESS, what, "×", {PANTRY: line["ratio"]}, higher_is_better=True))
     return rows
 
 
+# With `spread-namespace-above` at this.
+SPREAD_ABOVE = 262_144
 # What the program says that threads share, when it is not the namespace.
 FLOORS = {"two tables": "no table", "nothing": "nothing at all"}
 
@@ -233,6 +236,8 @@ def all_trials() -> list[Trial]:
     trials.append(Trial("always-fsyncs", durable.FSYNCS, durable.fsyncs))
     trials.append(Trial("snapshot-memory", durable.SNAPSHOT, durable.snapshot_memory))
     trials.append(Trial("restart", durable.RESTART, durable.restart))
+    trials += [Trial("http-list", http.LIST, http.lists), Trial("http-bulk", http.BULK, http.bulk)]
+    trials += [Trial("http-watch", http.WATCH, http.watch), Trial("http-idle-watchers", http.WATCH, http.idle_watchers)]
     trials.append(Trial("in-process", IN_PROCESS, in_process))
     return trials
 

@@ -43,7 +43,7 @@ struct Options {
     /// Windows of each kind, in turns
     #[arg(long, default_value_t = 11)]
     windows: usize,
-    /// Pairs above which a namespace is spread over several locks; the server's choice if not given
+    /// Pairs above which a namespace is spread over several locks; none is if not given
     #[arg(long)]
     spread_above: Option<usize>,
     /// Run the requests of a batch one by one, not looked at ahead as the server does

@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod accounting;
+mod bulk;
 mod driver;
 mod fill;
+mod floor_copy;
 mod floor_epoll;
 mod floor_reply;
 mod floor_tokio;
@@ -16,11 +18,13 @@ mod histogram;
 mod idle;
 mod info;
 mod keyspace;
+mod long_answer;
 mod measure;
 mod open_loop;
 mod pairs;
 mod probe;
 mod reply;
+mod watchers;
 mod workload;
 
 #[derive(Parser)]
@@ -46,6 +50,14 @@ enum Tool {
     ExpirePairs(pairs::Expire),
     /// Open many connections and let them rest; print one JSON line
     Connections(idle::Options),
+    /// Watch a namespace from many HTTP connections while it changes; print one JSON line
+    Watchers(watchers::Options),
+    /// Set many pairs in one HTTP call and as pipelined HSETs, in turns; print one JSON line a round
+    Bulk(bulk::Options),
+    /// Read a long HTTP answer; print one JSON line each time
+    LongAnswer(long_answer::Options),
+    /// Floor for long answers: copy memory and send it
+    FloorCopy(Listen),
     /// Floor: answer a constant per request, on plain epoll
     FloorEpoll(Listen),
     /// Floor: answer a constant per request, on one tokio current-thread runtime
@@ -71,6 +83,10 @@ fn main() -> ExitCode {
         Tool::DeletePairs(options) => pairs::delete(&options),
         Tool::ExpirePairs(options) => pairs::expire(&options),
         Tool::Connections(options) => idle::run(&options),
+        Tool::Watchers(options) => watchers::run(&options),
+        Tool::Bulk(options) => bulk::run(&options),
+        Tool::LongAnswer(options) => long_answer::run(&options),
+        Tool::FloorCopy(listen) => floor_copy::run(&listen),
         Tool::FloorEpoll(listen) => floor_epoll::run(&listen),
         Tool::FloorTokio(listen) => floor_tokio::run(&listen),
         Tool::Hello(listen) => hello::run(&listen),

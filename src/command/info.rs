@@ -277,7 +277,6 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("evicted_scripts", server.scripts.evicted.load(Relaxed));
     fields.add("total_forks", 0);
     fields.add("latest_fork_usec", 0);
-    fields.add("migrate_cached_sockets", 0);
     fields.add("pubsub_channels", server.pubsub.count(Kind::Channel));
     fields.add("pubsub_patterns", server.pubsub.count(Kind::Pattern));
     fields.add("pubsubshard_channels", server.pubsub.count(Kind::Shard));

@@ -93,18 +93,21 @@ impl Executor<'_> {
         // So that others find few stripes taken, however many threads do this.
         let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
         let store = &self.server.store;
-        let stripe = |plan: &Plan<'_>| {
+        let mut stripes = [0; AHEAD_MAX];
+        for (plan, stripe) in plans.iter().zip(&mut stripes) {
             let key = plan.known.key.map(|(_, hash)| hash);
-            store.stripe_for(plan.known.name, key)
-        };
-        let locked = self.held.lock_group(plans.iter().map(stripe), stripes_max);
+            *stripe = store.stripe_for(plan.known.name, key);
+        }
+        let stripes = &stripes[..plans.len()];
+        self.held.touch_stripes(stripes);
+        let locked = self.held.lock_group(stripes.iter().copied(), stripes_max);
         if !store.turn.is_free() {
             self.release();
             return;
         }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
-        let touched = plans[..locked].iter().map(|plan| (stripe(plan), plan.known));
-        self.held.touch(session.db, touched);
+        let touched = stripes[..locked].iter().zip(plans);
+        self.held.touch(session.db, touched.map(|(&stripe, plan)| (stripe, plan.known)));
     }
 }

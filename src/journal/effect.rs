@@ -6,6 +6,7 @@
 use super::varint;
 use crate::events::notes::{Note, Notes};
 use crate::short::append;
+use crate::store::Met;
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +146,9 @@ pub struct Effects {
     bytes: Vec<u8>,
     /// For those who listen.
     pub notes: Notes,
+    /// What the command that runs met that had expired. It is here, and not in the view, so that commands
+    /// that meet nothing have nothing to do with it.
+    pub met: Met,
 }
 
 const PUT_PAIR: u8 = 1;

@@ -292,7 +292,10 @@ impl Engine {
 
     /// Runs the prepared script, or goes on with it, until it asks for something.
     pub fn go(&mut self, answer: Answer) -> Ask {
-        match self.stack.resume(answer) {
+        self.host.is_on_stack.set(true);
+        let left = self.stack.resume(answer);
+        self.host.is_on_stack.set(false);
+        match left {
             CoroutineResult::Yield(ask) => ask,
             // The stack never ends by itself.
             CoroutineResult::Return(()) => Ask::Job,
@@ -376,4 +379,20 @@ fn registering(text: &str) -> Error {
 
 fn anyhow_of(error: mlua::Error) -> anyhow::Error {
     anyhow::anyhow!("{error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::host::SLICE;
+
+    #[test]
+    fn a_thread_that_uses_lua_itself_does_not_leave() {
+        let mut engine = Engine::take().expect("nothing runs on this thread");
+        let code = b"#!lua name=lib\nredis.register_function('f', function() end)";
+        assert!(engine.load_library(code).is_ok());
+        std::thread::sleep(SLICE * 2);
+        assert_eq!(engine.host.tick(), Answer::Go);
+        engine.put_back();
+    }
 }

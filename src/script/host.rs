@@ -61,6 +61,8 @@ pub struct Host {
     /// The client's command, or its beginning.
     pub command: RefCell<OwnedRequest>,
     slice_began: Cell<Instant>,
+    /// A script's stack is the one that runs. Lua is used on the thread's own, too.
+    pub is_on_stack: Cell<bool>,
     /// Functions that are kept for later.
     pub functions: Functions,
 }
@@ -197,6 +199,7 @@ impl Host {
             is_ended: Cell::default(),
             command: RefCell::default(),
             slice_began: Cell::new(crate::clock::instant()),
+            is_on_stack: Cell::default(),
             functions: Functions::new(lua)?,
         })
     }
@@ -221,10 +224,13 @@ impl Host {
         self.leave(Ask::Allowed)
     }
 
-    /// Lets others have their turn if the slice is over. On a script's stack only.
+    /// Lets others have their turn if the slice is over, and this is a script's stack.
     pub fn tick(&self) -> Answer {
         if self.is_ended.get() {
             return Answer::End;
+        }
+        if !self.is_on_stack.get() {
+            return Answer::Go;
         }
         match self.slice_began.get().elapsed() >= SLICE {
             true => self.leave(Ask::Tick),

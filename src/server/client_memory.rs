@@ -19,7 +19,8 @@ pub const CONNECTION_BYTES: usize = 2048;
 pub const PLACE_BYTES: usize = 96;
 /// A client's part of the sum is up to date but for so much.
 const STEP_BYTES: usize = 4096;
-/// Output that has a place in every client's buffer in Redis and is not part of `omem` there.
+/// Output up to this size has a place in every client's buffer in Redis: it is not part of `omem`, and
+/// not limited.
 pub const REPLY_BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a client keeps in the server's tables.
@@ -91,9 +92,12 @@ impl ClientMemory {
         self.kept[what as usize].store(0, Relaxed);
     }
 
-    /// What waits to be sent, without what has a place in every client's buffer.
+    /// What waits to be sent, unless it has a place in every client's buffer.
     pub fn output_list(&self) -> usize {
-        self.output.load(Relaxed).saturating_sub(REPLY_BUFFER_BYTES)
+        match self.output.load(Relaxed) {
+            0..=REPLY_BUFFER_BYTES => 0,
+            bytes => bytes,
+        }
     }
 
     fn noted(&self) -> Share {

@@ -1,6 +1,7 @@
 //! A heap of values that own their memory, such as names: a slab with a list of free places.
 
 use super::heap::{Heap, NOWHERE, Place};
+use crate::prefetch::prefetch;
 use crate::short::same;
 
 /// What a [`Boxed`] heap can hold.
@@ -45,6 +46,12 @@ impl<T: Entry> Boxed<T> {
     #[inline]
     pub(super) fn get_mut(&mut self, place: Place) -> &mut T {
         occupied_mut(&mut self.places, place)
+    }
+
+    /// Fetches what leads to an entry.
+    #[inline]
+    pub(super) fn prefetch_way(&self, place: Place) {
+        self.places.get(usize::from(place)).into_iter().for_each(prefetch);
     }
 
     pub(super) fn into_entries(self) -> impl Iterator<Item = T> {

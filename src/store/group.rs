@@ -30,12 +30,13 @@ impl<'s> Group<'s> {
         self.len
     }
 
-    /// Adds a stripe that is not among them, if there is room: then `true`.
+    /// Adds a stripe that is not among them, if there is room: then `true`, and it is worked on.
     pub fn push(&mut self, stripe: usize, guard: MutexGuard<'s, Stripe>) -> bool {
         let has_room = self.len < GROUP_MAX;
         if has_room {
             self.guards[self.len] = Some(guard);
             self.numbers[self.len] = stripe as u16;
+            self.current = self.len;
             self.len += 1;
         }
         has_room
@@ -81,8 +82,11 @@ impl<'s> Group<'s> {
     #[inline]
     fn position(&self, stripe: usize) -> Option<usize> {
         let numbers = &self.numbers[..self.len];
-        if numbers.get(self.current) == Some(&(stripe as u16)) {
-            return Some(self.current);
+        // Mostly they are asked for in the order in which they were taken.
+        for at in [self.current, self.current + 1] {
+            if numbers.get(at) == Some(&(stripe as u16)) {
+                return Some(at);
+            }
         }
         numbers.iter().position(|&number| usize::from(number) == stripe)
     }

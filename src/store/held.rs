@@ -106,7 +106,7 @@ impl<'s> Held<'s> {
         let guard = self.store.stripes[stripe].stripe.try_lock();
         let is_added = guard.is_some_and(|guard| group.push(stripe, guard));
         if is_added {
-            self.turn_to_stripe(stripe);
+            self.at = stripe;
         }
         is_added
     }

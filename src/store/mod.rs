@@ -2,7 +2,7 @@
 //!
 //! This file has the stripes and what they hold. Around it: [`view`] and its edits are the waist that
 //! commands see; `held` takes stripes' locks; `direct` is for those that are no commands; `overlay` lets a command run without touching the
-//! store; `reap` frees what expired; `table`, `packed` and `name` are how things lie in memory.
+//! store; `reap` frees what expired; [`limits`] says what a namespace may hold; `table`, `packed` and `name` are how things lie in memory.
 //! Commands and doors never see a stripe, a lock or a table.
 
 mod blocks;
@@ -54,7 +54,7 @@ pub use hash::Hasher;
 pub use held::Held;
 pub use largest::Taken;
 pub use limits::Limit;
-pub use met::Freed;
+pub use met::{Freed, Met};
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
 pub use spread::Need;
@@ -103,8 +103,7 @@ pub struct Store {
     hasher: Hasher,
     /// Those of names, and behind them those of parts of large namespaces.
     stripes: Box<[Padded]>,
-    /// A namespace with more pairs than this is spread over several locks. With one thread that
-    /// gains nothing.
+    /// A namespace with more pairs than this is spread over several locks; it shrinks again by itself.
     pub spread_above: usize,
     spread: spread::Hints,
     /// Orders and remembers what happens here.

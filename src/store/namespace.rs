@@ -45,11 +45,12 @@ impl<'v> Pairs<'v> {
     /// The pair with this key.
     #[inline(always)]
     pub fn get(&self, key: &[u8]) -> Option<Pair<'v>> {
-        let found = self.alive(self.pairs.get(self.hasher, key)?);
-        if found.is_none() {
+        let pair = self.pairs.get(self.hasher, key)?;
+        if pair.deadline_ms <= self.now_ms {
             meet_pair(self.met, self.entry.name(), key);
+            return None;
         }
-        found
+        self.alive(pair)
     }
 
     /// Whether the pair with this key is there, but has expired.
@@ -99,7 +100,11 @@ impl<'v> Pairs<'v> {
     /// Shows what [`Pairs::iter`] gives, in less time.
     #[inline]
     pub fn each(&self, mut visit: impl FnMut(Pair<'v>)) {
-        self.pairs.each(|pair| self.alive(pair).into_iter().for_each(&mut visit));
+        self.pairs.each(|pair| {
+            if let Some(pair) = self.alive(pair) {
+                visit(pair);
+            }
+        });
     }
 
     /// Number of live pairs. Walks them if any may have expired.

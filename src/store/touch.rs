@@ -19,10 +19,8 @@ const BODY_BYTES_MAX: usize = 4 * CACHE_LINE_BYTES;
 type Entries<'h> = [Option<&'h NameEntry>; TOUCHED_MAX];
 
 impl Held<'_> {
-    /// Fetches these names and pairs. Their stripes must be held.
+    /// Fetches these names and pairs. Their stripes must be held; each comes with the number of its own.
     #[inline]
-    ///
-    /// Each comes with the number of its stripe.
     pub fn touch<'k>(&self, db: usize, known: impl Iterator<Item = (usize, Known<'k>)> + Clone) {
         let place = |(stripe, known): (usize, Known<'k>)| Some((stripe, known.name?));
         let mut names = known.clone().filter_map(place);
@@ -37,6 +35,15 @@ impl Held<'_> {
         }
     }
 
+    /// Fetches stripes that are going to be taken.
+    #[inline]
+    pub fn touch_stripes(&self, stripes: &[usize]) {
+        // One stripe for all of them is taken at once anyway.
+        if stripes.iter().any(|stripe| *stripe != stripes[0]) {
+            stripes.iter().for_each(|&stripe| prefetch(&self.store.stripes[stripe]));
+        }
+    }
+
     /// The stripe in which a pair lies for who holds all.
     pub(super) fn stripe_of(&self, known: &Known<'_>) -> usize {
         self.store.stripe_for(known.name, known.key.map(|(_, hash)| hash))
@@ -48,25 +55,40 @@ impl Held<'_> {
         db: usize,
         names: impl Iterator<Item = Option<(usize, Name<'k>)>> + Clone,
     ) -> Entries<'_> {
-        let mut entries = [None; TOUCHED_MAX];
+        let mut dbs = [None; TOUCHED_MAX];
+        for (name, found) in names.clone().zip(&mut dbs) {
+            let Some((stripe, _)) = name else { continue };
+            *found = self.stripe_at(stripe).dbs.get(db);
+            if let Some(db) = *found {
+                prefetch(db);
+            }
+        }
         let mut segments = [None; TOUCHED_MAX];
-        for (name, segment) in names.clone().zip(&mut segments) {
-            let Some((stripe, name)) = name else { continue };
-            let Some(db) = self.stripe_at(stripe).dbs.get(db) else { continue };
+        for ((name, db), segment) in names.clone().zip(&dbs).zip(&mut segments) {
+            let Some(((_, name), db)) = name.zip(*db) else { continue };
             *segment = db.names.segment(name.hash);
-            if let Some(segment) = segment {
+            if let Some(segment) = *segment {
                 segment.prefetch_slot(name.hash);
             }
         }
-        for ((name, segment), entry) in names.zip(&segments).zip(&mut entries) {
+        let mut places = [None; TOUCHED_MAX];
+        for ((name, segment), place) in names.clone().zip(&segments).zip(&mut places) {
+            let Some(((_, name), segment)) = name.zip(*segment) else { continue };
+            *place = segment.guess(name.hash).map(|place| (&segment.heap, place));
+            if let Some((heap, place)) = *place {
+                heap.prefetch_way(place);
+            }
+        }
+        let mut entries = [None; TOUCHED_MAX];
+        for (((name, segment), place), entry) in names.zip(&segments).zip(&places).zip(&mut entries)
+        {
             let Some((stripe, name)) = name else { continue };
-            let Some(segment) = segment else {
-                *entry = self.stripe_at(stripe).parts.get(db, name);
-                continue;
+            *entry = match segment {
+                None => self.stripe_at(stripe).parts.get(db, name),
+                Some(_) => place.map(|(heap, place)| &**heap.get(place)),
             };
-            *entry = segment.guess(name.hash).map(|place| &**segment.heap.get(place));
-            if let Some(entry) = entry {
-                prefetch(*entry);
+            if let Some(entry) = *entry {
+                prefetch(entry);
             }
         }
         for entry in entries.iter().flatten() {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::hash::KeyHasher;
 use super::limits::Limits;
-use super::met::{Met, meet_name};
+use super::met::meet_name;
 use super::name::{Form, Kind, Name, NameEntry};
 use super::names::Names;
 use super::namespace::{Walk, from_cursor};
@@ -110,7 +110,6 @@ pub struct View<'a> {
     pub(super) access: Access<'a>,
     random: Cell<u64>,
     lookups: Cell<Lookups>,
-    pub(super) met: Met,
     /// Whether listeners are told of names that are not there.
     notes_misses: bool,
     /// The name that was hashed to find the stripe, so that it is not hashed twice.
@@ -185,7 +184,6 @@ impl<'a> View<'a> {
             access,
             random,
             lookups: Cell::default(),
-            met: Cell::default(),
             notes_misses: false,
             known,
             limits,
@@ -301,7 +299,13 @@ impl<'a> View<'a> {
             Form::Spread | Form::Part => self.names.pairs(self.access.db, entry),
             Form::Namespace | Form::String => entry.pairs()?,
         };
-        Ok(Pairs { pairs, hasher: self.hasher, now_ms: self.access.now_ms, entry, met: &self.met })
+        Ok(Pairs {
+            pairs,
+            hasher: self.hasher,
+            now_ms: self.access.now_ms,
+            entry,
+            met: &self.effects.met,
+        })
     }
 
     /// The header of a name that exists for Redis clients, without counting as access.
@@ -370,7 +374,7 @@ impl<'a> View<'a> {
             walk.step(hash)?;
             match entry.is_expired(now_ms) {
                 false => visit(entry),
-                true => meet_name(&self.met, entry.name()),
+                true => meet_name(&self.effects.met, entry.name()),
             }
             ControlFlow::Continue(())
         });
@@ -447,7 +451,7 @@ impl<'a> View<'a> {
             return Some(entry);
         }
         if db == self.access.db {
-            meet_name(&self.met, name);
+            meet_name(&self.effects.met, name);
         }
         None
     }

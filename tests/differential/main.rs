@@ -68,8 +68,8 @@ fn play(mut oracle: Oracle, time: Time, commands: usize) {
     let known = known_to(&mut oracle);
     let is_set = matches!(time, Time::Set { .. });
     let mut pitted = Pitted::new(oracle, time, seed, |spec| match spec.command.name {
-        // Redis counts what has run out and is still there as something that it replaces.
-        "RESTORE" if is_set => 0,
+        // Redis counts what has run out and is still there as something that it replaces or removes.
+        "RESTORE" | "BITOP" if is_set => 0,
         _ => weight(spec, &known),
     });
     while pitted.commands < commands && pitted.differences.len() < SHOWN_MAX {

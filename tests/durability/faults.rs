@@ -137,9 +137,16 @@ impl Rig {
     /// Runs the script with a fault at a call, then kills the server and checks what is left.
     fn run(&mut self, call: &str, fault: &str, number: usize) -> Run {
         let tracer = self.tracer(call, fault, number);
-        let mut server = self.start.clone().through(&tracer).spawn();
+        let traced = self.start.clone().through(&tracer);
+        let mut server = traced.spawn();
+        let mut is_loaded = server.wait_until_loaded();
+        // It had no fault then, if somebody else took its port.
+        while !is_loaded && server.lost_a_port() {
+            server = traced.spawn();
+            is_loaded = server.wait_until_loaded();
+        }
         let mut run = Run { is_over: true, ..Run::default() };
-        if server.wait_until_loaded() {
+        if is_loaded {
             run.is_over = self.script(&server, &mut run).is_err();
             assert!(
                 !run.is_over || fault.starts_with("signal"),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::client::Client;
 use crate::machine::Scratch;
 
@@ -76,13 +78,14 @@ impl Start {
 
     /// Starts the process, and waits for nothing.
     pub fn spawn(&self) -> Server {
-        let free = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        let [redis, http] = free.map(|listener| listener.local_addr().unwrap());
+        let [redis, http] = [(); 2].map(|()| free_address());
+        let host = redis.ip().to_string();
         let append = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let program = env!("CARGO_BIN_EXE_pantry").to_owned();
         let mut words = self.through.iter().chain([&program]);
         let child = Command::new(words.next().unwrap())
             .args(words)
+            .args(["--bind", &host, "--http-bind", &host])
             .args(["--port", &redis.port().to_string(), "--http-port", &http.port().to_string()])
             .args(["--dir".as_ref(), self.dir.as_os_str()])
             .args(&self.flags)
@@ -92,6 +95,27 @@ impl Start {
             .spawn()
             .unwrap();
         Server { child, redis, http, log: self.log.clone() }
+    }
+}
+
+/// Ports that servers of this process have, or had just now.
+static PORTS: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+
+/// An address that nobody listens on, and nobody else will: another's server must not be taken for one
+/// that was started here.
+fn free_address() -> SocketAddr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let host = match cfg!(target_os = "linux") {
+        true => Ipv4Addr::new(127, a | 0x80, b, c),
+        false => Ipv4Addr::LOCALHOST,
+    };
+    loop {
+        let address = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap();
+        let mut ports = PORTS.lock();
+        if !ports.contains(&address.port()) {
+            ports.push(address.port());
+            return address;
+        }
     }
 }
 
@@ -171,7 +195,8 @@ impl Server {
     }
 
     /// Whether somebody else took a port before the server did.
-    fn lost_a_port(&self) -> bool {
+    /// Whether it ended because somebody else listens where it was to.
+    pub fn lost_a_port(&self) -> bool {
         self.last_words().lines().last().is_some_and(|line| line.contains("in use"))
     }
 }
@@ -181,6 +206,8 @@ impl Drop for Server {
         // Fails when it has ended already, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let is_other = |port: &u16| ![self.redis.port(), self.http.port()].contains(port);
+        PORTS.lock().retain(is_other);
     }
 }
 

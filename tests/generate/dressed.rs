@@ -29,7 +29,7 @@ const SCRIPTS: &[&[u8]] = &[
     b"return cmsgpack.unpack(cmsgpack.pack({ARGV[1], {ARGV[2]}}))",
     b"return struct.pack('>I2i4dsB', 515, -7, 0.5, ARGV[1], 255)",
     b"return {struct.unpack('<I2', ARGV[1])}",
-    b"return {bit.band(255, tonumber(ARGV[1]) or 3), bit.tohex(tonumber(ARGV[1]) or 3), bit.lshift(1, 31)}",
+    b"return {bit.band(255, #ARGV[1] * 7919), bit.tohex(#ARGV[2]), bit.lshift(1, 31)}",
     b"return string.format('%q %s %5.2f %d', ARGV[1], ARGV[2], tonumber(ARGV[1]) or 1.005, 42)",
     b"return redis.call('NOSUCH')",
     b"return redis.call('GET')",

@@ -49,7 +49,15 @@ pub(super) fn who(
     };
     let identity = match (credentials, certified.and_then(enabled)) {
         (Some((user, password)), _) => {
-            let found = acl.authenticate(&user, &password);
+            let is_text =
+                std::str::from_utf8(&user).is_ok() && std::str::from_utf8(&password).is_ok();
+            let found = acl.authenticate(&user, &password).or_else(|| {
+                if is_text {
+                    None
+                } else {
+                    acl.authenticate(&as_latin_1(&user), &as_latin_1(&password))
+                }
+            });
             Identity::of(acl, found.ok_or(Some(user))?)
         }
         (None, Some(user)) => Identity::of(acl, user),
@@ -74,6 +82,11 @@ fn token_of(headers: &HeaderMap) -> Option<Option<&[u8]>> {
     let shown = headers.get_all(header::AUTHORIZATION).iter().count()
         + headers.get_all(API_KEY).iter().count();
     Some((shown == 1).then_some(token))
+}
+
+/// What is no UTF-8 was meant as Latin-1: .NET's clients send it so, whatever the challenge says.
+fn as_latin_1(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes()
 }
 
 /// User and password in a header's value.
@@ -113,6 +126,8 @@ mod tests {
         assert!(admits(&["Basic ZGVmYXVsdDpzw6ljcmV0OjE="]));
         assert!(admits(&["bASIC  OnPDqWNyZXQ6MQ=="]));
         assert!(admits(&["Bearer sécret:1"]));
+        // default:sécret:1 in Latin-1
+        assert!(admits(&["Basic ZGVmYXVsdDpz6WNyZXQ6MQ=="]));
         // root:sécret:1, default:secret
         for value in [
             "Basic cm9vdDpzw6ljcmV0OjE=",

@@ -206,7 +206,7 @@ fn content(gives: Gives) -> Value {
             json(json!({ "oneOf": [row(columns), rows(&each)] }))
         }
         Gives::Object => json(json!({ "type": "object" })),
-        Gives::Results => json(json!({ "type": ["object", "array"] })),
+        Gives::Results => json(json!({ "description": "What the commands replied." })),
         Gives::Text(media) => json!({ media: text }),
         Gives::Export => json!({ "application/x-ndjson": text, "text/csv": text }),
         Gives::Value(columns) => {
