@@ -2,7 +2,7 @@
 //!
 //! A script holds the stripes of the names it declared, or all if it was seen to touch others. What it
 //! changes is one batch of effects. When its slice is over it is put aside: its stripes are let go,
-//! [`Turn`] protects what it has changed, and its thread looks after others; see
+//! a [`Turn`](crate::store::turn::Turn) protects what it has changed, and its thread looks after others; see
 //! [`crate::store::turn`]. What Lua is to it is [`crate::script::engine`]'s matter.
 
 mod call;

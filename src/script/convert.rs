@@ -28,12 +28,11 @@ pub fn to_reply(value: &Value, is_resp3: bool, reply: &mut Reply<'_>) -> mlua::R
 
 /// The text of an error as `err` holds it: the code, a blank, the message.
 pub fn error_text(text: &str) -> String {
-    let text = text.trim_end_matches(['\r', '\n']);
-    match text.strip_prefix('-') {
-        Some(coded) if coded.contains(' ') => coded.to_owned(),
-        Some(message) => format!("ERR {message}"),
-        None => format!("ERR {text}"),
-    }
+    let (code, message) = match text.strip_prefix('-') {
+        Some(coded) => coded.split_once(' ').unwrap_or(("ERR", coded)),
+        None => ("ERR", text),
+    };
+    format!("{code} {}", message.trim_matches(['\r', '\n']))
 }
 
 /// The error that a script returns, if it is one.

@@ -112,7 +112,7 @@ impl<'v> Pairs<'v> {
         if self.pairs.min_deadline_ms() > self.now_ms { self.len() } else { self.iter().count() }
     }
 
-    /// Shows pairs as [`View::scan`] shows names.
+    /// Shows pairs as [`scan`](super::View::scan) shows names.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Pair<'v>)) -> u64 {
         self.scan_while(cursor, count, |pair| {
             visit(pair);

@@ -1,0 +1,80 @@
+//! Changes as HTTP clients hear of them: server-sent events that go on where they were cut off, and long polls.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod http_support;
+
+use http_support::Pantry;
+use serde_json::{Value, json};
+
+fn post(pantry: &Pantry, target: &str, form: &str) {
+    let header = "Content-Type: application/x-www-form-urlencoded";
+    let answer = pantry.request("POST", target, &[header], form.as_bytes());
+    assert!(answer.status < 300, "{target}: {}", answer.status);
+}
+
+#[test]
+fn events_come_in_order_and_go_on_where_they_were_cut_off() {
+    let pantry = Pantry::start(&[]);
+    let watch = |headers: &[&str]| {
+        let mut client = pantry.connect();
+        client.send_request("GET", "/v1/namespaces/n/watch?values=1", headers, b"");
+        client
+    };
+    let mut first = watch(&[]);
+    let ready = first.events(1).remove(0);
+    assert_eq!(ready.event, "ready");
+    post(&pantry, "/v1/set", "namespace=n&key=a&value=1");
+    post(&pantry, "/v1/set", "namespace=other&key=a&value=1");
+    post(&pantry, "/v1/set", "namespace=n&key=b&value=2&ttl=60");
+    post(&pantry, "/v1/delete", "namespace=n&key=a");
+    let events = first.events(5);
+    let shown: Vec<(&str, &Value, &Value)> =
+        events.iter().map(|it| (it.event.as_str(), &it.data["key"], &it.data["value"])).collect();
+    let (a, b, null) = (&json!("a"), &json!("b"), &Value::Null);
+    assert_eq!(
+        shown,
+        [
+            ("create", null, null),
+            ("put", a, &json!("1")),
+            ("put", b, &json!("2")),
+            ("delete", a, null),
+            ("expire", b, null),
+        ]
+    );
+    drop(first);
+    let mut again = watch(&[&format!("Last-Event-ID: {}", events[2].id)]);
+    let rest: Vec<String> = again.events(3).into_iter().map(|it| it.event).collect();
+    assert_eq!(rest, ["ready", "delete", "expire"]);
+    let mut lost = watch(&["Last-Event-ID: 00000000-1-0"]);
+    let events: Vec<String> = lost.events(2).into_iter().map(|it| it.event).collect();
+    assert_eq!(events, ["ready", "reset"]);
+    assert_eq!(pantry.get("/v1/watch?since=x").json()["error"], "invalid_parameter");
+}
+
+#[test]
+fn a_long_poll_tells_what_happened_since() {
+    let pantry = Pantry::start(&[]);
+    let poll = |since: &str, wait: &str| {
+        pantry.get(&format!("/v1/changes?namespace=n&key=a&wait={wait}&since={since}")).json()
+    };
+    let begin = poll("", "0");
+    assert_eq!((&begin["reset"], &begin["data"]), (&json!(false), &json!([])));
+    let since = begin["since"].as_str().unwrap();
+    post(&pantry, "/v1/set", "namespace=n&key=b&value=1");
+    post(&pantry, "/v1/set", "namespace=n&key=a&value=1");
+    let told = poll(since, "20s");
+    let events: Vec<&Value> =
+        told["data"].as_array().unwrap().iter().map(|row| &row["event"]).collect();
+    assert_eq!(events, ["create", "put"]);
+    let since = told["since"].as_str().unwrap();
+    assert_eq!(poll(since, "50")["data"], json!([]));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| poll(since, "PT20S"));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        post(&pantry, "/v1/delete", "namespace=n&key=a");
+        assert_eq!(waiting.join().unwrap()["data"][0]["event"], "delete");
+    });
+    assert_eq!(poll("00000000-1-0", "0")["reset"], true);
+    assert_eq!(pantry.get("/v1/changes?wait=1h").status, 400);
+}
