@@ -16,7 +16,7 @@ const NO_REPLICAS: Error =
 
 const COMMANDS: &[Command] = &[
     Command::session("ASKING", "", asking)
-        .about("3.0.0", "Is refused: there is no cluster.")
+        .about("3.0.0", cluster::REFUSED)
         .fast()
         .also(&["connection"]),
     Command::session("FAILOVER", "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]", failover)
@@ -27,12 +27,12 @@ const COMMANDS: &[Command] = &[
         .admin()
         .no_multi(),
     Command::session("READONLY", "", asking)
-        .about("3.0.0", "Is refused: there is no cluster.")
+        .about("3.0.0", cluster::REFUSED)
         .fast()
         .also(&["connection"])
         .while_loading(),
     Command::session("READWRITE", "", asking)
-        .about("3.0.0", "Is refused: there is no cluster.")
+        .about("3.0.0", cluster::REFUSED)
         .fast()
         .also(&["connection"])
         .while_loading(),
