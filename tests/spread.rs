@@ -74,6 +74,27 @@ fn fill(harness: &mut Harness, name: &str, pairs: usize) {
     }
 }
 
+/// One client works; another looks again and again, until the first is done.
+fn meanwhile(
+    server: &Server,
+    work: impl FnOnce(&mut Caller<'_>) + Send,
+    mut look: impl FnMut(&mut Caller<'_>) + Send,
+) {
+    let is_over = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            work(&mut Caller::new(server, 0));
+            is_over.store(true, SeqCst);
+        });
+        scope.spawn(move || {
+            let mut caller = Caller::new(server, 1);
+            while !is_over.load(SeqCst) {
+                look(&mut caller);
+            }
+        });
+    });
+}
+
 #[test]
 fn each_pair_is_changed_by_one_thread_at_a_time() {
     const INCREMENTS: u64 = 4000;
@@ -102,12 +123,10 @@ fn each_pair_is_changed_by_one_thread_at_a_time() {
 fn commands_on_several_pairs_are_seen_whole() {
     let mut harness = harness();
     fill(&mut harness, "n", 100);
-    let server = &*harness.server;
-    let is_over = AtomicBool::new(false);
-    let is_over = &is_over;
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut caller = Caller::new(server, 0);
+    let mut seen = BTreeSet::new();
+    meanwhile(
+        &harness.server,
+        |caller| {
             for turn in 0..4000 {
                 match turn % 4 {
                     0 => caller.run(&format!("HSET n key-1 {turn} key-2 {turn} key-3 {turn}")),
@@ -117,21 +136,16 @@ fn commands_on_several_pairs_are_seen_whole() {
                     _ => caller.run("HGETDEL n FIELDS 3 key-2 key-1 key-3"),
                 };
             }
-            is_over.store(true, SeqCst);
-        });
-        scope.spawn(move || {
-            let mut caller = Caller::new(server, 1);
-            let mut seen = BTreeSet::new();
-            while !is_over.load(SeqCst) {
-                let reply = caller.run("HMGET n key-1 key-2 key-3");
-                let lines: Vec<&str> =
-                    reply.lines().map(|line| line.split_once(") ").unwrap().1).collect();
-                assert!(lines.iter().all(|line| *line == lines[0]), "{reply}");
-                seen.insert(lines[0].to_owned());
-            }
-            assert!(seen.len() > 1, "nothing happened meanwhile");
-        });
-    });
+        },
+        |caller| {
+            let reply = caller.run("HMGET n key-1 key-2 key-3");
+            let lines: Vec<&str> =
+                reply.lines().map(|line| line.split_once(") ").unwrap().1).collect();
+            assert!(lines.iter().all(|line| *line == lines[0]), "{reply}");
+            seen.insert(lines[0].to_owned());
+        },
+    );
+    assert!(seen.len() > 1, "nothing happened meanwhile");
     same_as_replayed(&harness);
 }
 
@@ -139,12 +153,9 @@ fn commands_on_several_pairs_are_seen_whole() {
 fn what_carries_a_namespace_elsewhere_takes_all_of_it() {
     let mut harness = harness();
     fill(&mut harness, "n", 200);
-    let server = &*harness.server;
-    let is_over = AtomicBool::new(false);
-    let is_over = &is_over;
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut caller = Caller::new(server, 0);
+    meanwhile(
+        &harness.server,
+        |caller| {
             for turn in 0..600 {
                 let line = match turn % 8 {
                     0 | 4 => "RENAME n m",
@@ -159,19 +170,15 @@ fn what_carries_a_namespace_elsewhere_takes_all_of_it() {
                     caller.run("MOVE n 0");
                 }
             }
-            is_over.store(true, SeqCst);
-        });
-        scope.spawn(move || {
-            let mut caller = Caller::new(server, 1);
-            while !is_over.load(SeqCst) {
-                let key = caller.below(200);
-                let reply = caller.run(&format!("HGET n key-{key}"));
-                assert!(matches!(reply.trim(), "(nil)" | "\"0\""), "{reply}");
-                let reply = caller.run("HLEN n");
-                assert!(matches!(number(&reply), 0 | 200), "{reply}");
-            }
-        });
-    });
+        },
+        |caller| {
+            let key = caller.below(200);
+            let reply = caller.run(&format!("HGET n key-{key}"));
+            assert!(matches!(reply.trim(), "(nil)" | "\"0\""), "{reply}");
+            let reply = caller.run("HLEN n");
+            assert!(matches!(number(&reply), 0 | 200), "{reply}");
+        },
+    );
     same_as_replayed(&harness);
 }
 
