@@ -1,7 +1,7 @@
 //! The commands for deadlines of fields, which Redis 7.0 lacks, against a model: maps whose entries say
 //! when they end. Time passes by hand, and reaping happens at any time or not at all.
 //!
-//! `MODEL_STEPS` says how many commands, `MODEL_SEED` repeats a run.
+//! `MODEL_STEPS` says how many commands and makes every run another; `MODEL_SEED` repeats a run.
 #![allow(clippy::unwrap_used)]
 
 mod oracle;
@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oracle::Random;
-use pantry::clock::Clock;
 use pantry::journal::Journal;
 use support::render::{self, Value};
 use support::{Harness, START_MS, dump};
@@ -25,9 +24,8 @@ const TIMES: [(&str, u64, bool); 4] =
 
 #[test]
 fn fields_live_as_long_as_they_should() {
-    let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().unwrap());
-    let steps = number("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
-    let seed = number("MODEL_SEED").unwrap_or_else(|| Clock::system().now_us());
+    let steps = std::env::var("MODEL_STEPS").map_or(STEPS, |text| text.parse().unwrap());
+    let seed = oracle::seed("MODEL_SEED", "MODEL_STEPS");
     let random = Random::new(seed);
     let mut harness = Harness::new(Journal::discarding());
     let mut model = Model { now_ms: START_MS, names: BTreeMap::new() };

@@ -1,7 +1,7 @@
 //! Random commands of all data families through the spine, with time passing: what effects say when they
 //! are replayed, and what commands do over an overlay, must be what they do to the live store.
 //!
-//! `STREAM_SEED` repeats a run, `STREAM_COMMANDS` says how long it is.
+//! `STREAM_COMMANDS` says how long a run is and makes every run another; `STREAM_SEED` repeats a run.
 #![allow(clippy::unwrap_used)]
 
 mod generate;
@@ -112,7 +112,7 @@ impl Stream {
     fn new(name: &'static str) -> Stream {
         let number =
             |variable: &str| std::env::var(variable).ok().map(|text| text.parse().unwrap());
-        let seed = number("STREAM_SEED").unwrap_or_else(|| Clock::system().now_us());
+        let seed = oracle::seed("STREAM_SEED", "STREAM_COMMANDS");
         let mut generator = Generator::new(seed, Lifetimes::Short, weight);
         generator.now_ms = START_MS;
         generator.wrong_percent = 5;

@@ -186,7 +186,7 @@ impl Writer<'_, '_> {
         match value {
             Value::String(text) => self.reply.bulk(&text.as_bytes()),
             Value::Integer(number) => self.reply.integer(*number),
-            Value::Number(number) => self.reply.integer(*number as i64),
+            Value::Number(number) => self.reply.integer(truncated(*number)),
             Value::Boolean(yes) if self.is_resp3 => self.reply.boolean(*yes),
             Value::Boolean(true) => self.reply.integer(1),
             Value::Table(_) if depth == DEPTH_MAX => {
@@ -244,6 +244,13 @@ impl Writer<'_, '_> {
         self.reply.array(len);
         (1..=len).try_for_each(|at| self.value(&table.raw_get(at)?, depth))
     }
+}
+
+/// C leaves open what becomes of a number that no integer can hold; Redis's answer is that of its
+/// processors, and clients know it.
+fn truncated(number: f64) -> i64 {
+    const END: f64 = (1u64 << 63) as f64;
+    if (-END..END).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 fn string(value: Value) -> Option<LuaString> {

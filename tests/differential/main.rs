@@ -2,7 +2,8 @@
 //!
 //! Replies without an order are compared sorted, random ones by what they may be, times with some
 //! tolerance. What a listener is told is compared as well. SKIPPED when there is no redis-server.
-//! `DIFFERENTIAL_COMMANDS` says how many commands, `DIFFERENTIAL_SEED` repeats a run.
+//! `DIFFERENTIAL_COMMANDS` says how many commands and makes every run another; `DIFFERENTIAL_SEED`
+//! repeats a run.
 #![allow(clippy::unwrap_used)]
 
 mod ear;
@@ -63,7 +64,7 @@ fn names_run_out_as_in_redis() {
 fn play(mut oracle: Oracle, time: Time, commands: usize) {
     let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().unwrap());
     let commands = number("DIFFERENTIAL_COMMANDS").unwrap_or(commands as u64) as usize;
-    let seed = number("DIFFERENTIAL_SEED").unwrap_or_else(|| Clock::system().now_us());
+    let seed = oracle::seed("DIFFERENTIAL_SEED", "DIFFERENTIAL_COMMANDS");
     eprintln!("DIFFERENTIAL_SEED={seed} DIFFERENTIAL_COMMANDS={commands}");
     let known = known_to(&mut oracle);
     let is_set = matches!(time, Time::Set { .. });

@@ -12,6 +12,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pantry::clock::Clock;
+
 /// The environment may name another binary: the answers are the same for Redis 7 and 8.
 const BINARY_VARIABLE: &str = "REDIS_SERVER";
 const BINARY: &str = "/usr/bin/redis-server";
@@ -219,6 +221,16 @@ impl Drop for Oracle {
 /// Makes a command from its arguments.
 pub fn command(args: &[&[u8]]) -> Vec<Vec<u8>> {
     args.iter().map(|arg| arg.to_vec()).collect()
+}
+
+/// The seed of a run: what the variable `seed` says; another each time when the variable `length` asks
+/// for a run of its own; else always the same, so that only a change of the code breaks a short run.
+pub fn seed(seed: &str, length: &str) -> u64 {
+    match std::env::var(seed) {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) if std::env::var_os(length).is_some() => Clock::system().now_us(),
+        Err(_) => 1,
+    }
 }
 
 /// SplitMix64: the same numbers on every run, so that a failure comes again.
