@@ -252,8 +252,7 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         is_of_kind && matches(pattern, entry.name())
     };
     let mut names = Vec::new();
-    let cursor =
-        view.scan(cursor, count as usize, is_wanted, |entry| names.push(entry.name()));
+    let cursor = view.scan(cursor, count as usize, is_wanted, |entry| names.push(entry.name()));
     let bytes = names.iter().map(|name| name.len()).sum();
     view.settings().check_reply_len(bytes, "a smaller COUNT")?;
     reply.array(2);
