@@ -42,6 +42,7 @@ mod touch;
 pub mod turn;
 mod usage;
 pub mod view;
+mod walk;
 mod watch;
 
 use std::sync::Arc;
