@@ -1,12 +1,11 @@
 //! MIGRATE between servers: to a real redis-server, and to one that is made of a few lines and does what no server
 //! should.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod oracle;
 #[path = "hostile/process.rs"]
 #[allow(dead_code)]
 mod process;
-#[allow(dead_code)]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
