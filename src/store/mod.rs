@@ -43,6 +43,7 @@ mod touch;
 pub mod turn;
 mod usage;
 pub mod view;
+mod walk;
 mod watch;
 
 use std::sync::Arc;

@@ -144,7 +144,6 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
 
 /// Appends `YYYY-MM-DD hh:mm:ss.fff`.
 pub(super) fn show(out: &mut Vec<u8>, at_ms: u64) {
-    use std::io::Write as _;
     let days = at_ms / DAY_MS + 719_468;
     let era = days / 146_097;
     let of_era = days % 146_097;
@@ -156,8 +155,25 @@ pub(super) fn show(out: &mut Vec<u8>, at_ms: u64) {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute) = (at_ms / HOUR_MS % 24, at_ms / MINUTE_MS % 60);
     let (second, ms) = (at_ms / SECOND_MS % 60, at_ms % SECOND_MS);
-    // Writing to memory does not fail.
-    let _ = write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03}");
+    let mut shown = *b"0000-00-00 00:00:00.000";
+    for (at, number) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
+        digits::<2>(&mut shown[at..], number);
+    }
+    digits::<4>(&mut shown, year);
+    digits::<3>(&mut shown[20..], ms);
+    if year > 9999 {
+        out.extend_from_slice(itoa::Buffer::new().format(year / 10_000).as_bytes());
+    }
+    out.extend_from_slice(&shown);
+}
+
+/// The last `N` digits of a number.
+#[inline]
+fn digits<const N: usize>(to: &mut [u8], mut number: u64) {
+    for place in to[..N].iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 #[cfg(test)]
