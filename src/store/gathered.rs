@@ -134,7 +134,7 @@ impl Restore<'_> {
             gathered.fetch(fetched.next().unwrap_or_default());
             self.take();
             self.redo_some(&gathered, some)?;
-            self.end_turn(some.len() * size_of::<Put>());
+            self.end_turn(size_of_val(some));
         }
         gathered.bytes.clear();
         gathered.batches.clear();
@@ -197,7 +197,7 @@ mod tests {
 
     fn put(effects: &mut Effects, db: u8, name: &[u8], number: usize, turn: usize) {
         let (key, value) = (format!("k{number}"), format!("{turn}"));
-        let deadline_ms = if number % 7 == 0 { 2000 + turn as u64 } else { NEVER };
+        let deadline_ms = if number.is_multiple_of(7) { 2000 + turn as u64 } else { NEVER };
         let (key, value) = (key.as_bytes(), value.as_bytes());
         effects.push(Cause::Hset, Effect::PutPair { db, name, key, value, deadline_ms });
     }
