@@ -10,8 +10,8 @@ use crate::resp::ahead::AHEAD_MAX;
 use crate::resp::request::Args;
 use crate::session::Session;
 use crate::short::same;
-use crate::store::Store;
 use crate::store::view::Known;
+use crate::store::{Hold, Store};
 
 /// What is known of a request before it runs.
 #[derive(Debug, Default, Clone, Copy)]
@@ -42,14 +42,15 @@ impl<'a> Plan<'a> {
             Some(spec) if same(last.word, word) => Some(spec),
             _ => command::table().find(word),
         };
-        let Some(Spec { keys: Keys::One(at), pair_at, .. }) = spec else {
+        let Some(Spec { keys: Keys::One(at), pair_at, pair_keys, .. }) = spec else {
             return Plan { word, spec, known: Known::default() };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key = pair_at.filter(|&at| at < args.len()).map(|at| args.get(at));
+        let key_at = pair_at.or_else(|| pair_keys.behind_fields(args));
+        let key = key_at.filter(|&at| at < args.len()).map(|at| args.get(at));
         Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
@@ -70,6 +71,10 @@ impl<'a> Plan<'a> {
             true => command::table().find_subcommand(spec, args.get(1)),
             false => Some(spec),
         }
+    }
+
+    fn changes(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.hold == Hold::Alone)
     }
 
     fn is_brief(&self) -> bool {
@@ -100,7 +105,9 @@ impl Executor<'_> {
         }
         let stripes = &stripes[..plans.len()];
         self.held.touch_stripes(stripes);
-        let locked = self.held.lock_group(stripes.iter().copied(), stripes_max);
+        let changes = plans.iter().any(Plan::changes);
+        let hold = if changes { Hold::Alone } else { Hold::Shared };
+        let locked = self.held.lock_group(stripes.iter().copied(), stripes_max, hold);
         if !store.turn.is_free() {
             self.release();
             return;
