@@ -13,6 +13,7 @@ mod direct;
 mod divide;
 mod edit;
 mod evict;
+mod gathered;
 mod group;
 mod hash;
 mod heap;
