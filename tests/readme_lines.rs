@@ -10,8 +10,9 @@ mod scratch;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use http_support::Pantry;
+use http_support::{LONG, Pantry};
 use scratch::Scratch;
 
 /// The lines that are code and begin with one of these programs.
@@ -29,6 +30,15 @@ fn shell(line: &str, directory: &Path) -> String {
     let errors = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{line}\n{text}{errors}");
     text
+}
+
+/// A server with a directory takes connections before it has loaded it.
+fn wait_until_ready(server: &Pantry) {
+    let began = Instant::now();
+    while server.get("/health/ready").status != 200 {
+        assert!(began.elapsed() < LONG, "the server does not become ready");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn is_installed(program: &str) -> bool {
@@ -71,7 +81,9 @@ fn tools_work_on_a_directory() {
     let scratch = Scratch::new("readme-tools");
     let directory = scratch.path().join("pantry-data");
     let mut server = Pantry::start(&["--appendonly", "yes", "--dir", directory.to_str().unwrap()]);
-    server.post("/v4/keyvalues/shop", r#"{"key":"apples","value":"3"}"#);
+    wait_until_ready(&server);
+    let made = server.post("/v4/keyvalues/shop", r#"{"key":"apples","value":"3"}"#);
+    assert_eq!(made.status, 201);
     server.terminate();
     server.wait();
     let tools = ["check", "dump", "repair", "export", "import"];
@@ -85,5 +97,6 @@ fn tools_work_on_a_directory() {
     }
     let other = scratch.path().join("other-data");
     let server = Pantry::start(&["--appendonly", "yes", "--dir", other.to_str().unwrap()]);
+    wait_until_ready(&server);
     assert_eq!(server.get("/v4/keyvalues/shop?key=apples").json()["value"], "3");
 }
