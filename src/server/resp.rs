@@ -139,7 +139,9 @@ impl Connection {
                 return Poll::Pending;
             }
             if let Some(wait) = self.parked {
-                ready!(server.store.turn.poll(wait, self.session.client.id, cx));
+                if server.store.turn.poll(wait, self.session.client.id, cx).is_pending() {
+                    return self.poll_gone(server, cx);
+                }
                 self.unpark();
             }
             let ran = Worker::with(|worker| {

@@ -13,6 +13,7 @@ mod direct;
 mod divide;
 mod edit;
 mod evict;
+mod gathered;
 mod group;
 mod hash;
 mod heap;
@@ -42,6 +43,7 @@ mod touch;
 pub mod turn;
 mod usage;
 pub mod view;
+mod walk;
 mod watch;
 
 use std::sync::Arc;
