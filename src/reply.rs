@@ -5,6 +5,9 @@
 //! [`Reply::rewind`] take back what a handler wrote before it failed.
 
 mod bulk;
+mod rows;
+
+pub use rows::Rows;
 
 use bulk::{SHORT_BULK_MAX, bulk, two_bulks};
 
@@ -15,6 +18,7 @@ use crate::shared::Value;
 /// Where replies go, and in which form.
 pub struct Reply<'a> {
     sink: Sink<'a>,
+    rows: Option<&'a mut dyn Rows>,
 }
 
 enum Sink<'a> {
@@ -72,12 +76,12 @@ struct Open {
 impl<'a> Reply<'a> {
     /// Writes RESP into `out`: version 3 if `resp3`, else version 2.
     pub fn resp(out: &'a mut Output, resp3: bool) -> Reply<'a> {
-        Reply { sink: if resp3 { Sink::Resp3(out) } else { Sink::Resp2(out) } }
+        Reply { sink: if resp3 { Sink::Resp3(out) } else { Sink::Resp2(out) }, rows: None }
     }
 
     /// Builds a tree in `capture`.
     pub fn capture(capture: &'a mut Capture) -> Reply<'a> {
-        Reply { sink: Sink::Capture(capture) }
+        Reply { sink: Sink::Capture(capture), rows: None }
     }
 
     /// Whether the client has RESP3's types.
@@ -102,6 +106,14 @@ impl<'a> Reply<'a> {
                 capture.open.clear();
             }
             (_, _) => unreachable!("a mark is of its own reply"),
+        }
+    }
+
+    /// Bytes that what was written since `mark` takes in memory; of a tree that is not known.
+    pub fn buffered_since(&self, mark: Mark) -> usize {
+        match (&self.sink, mark.0) {
+            (Sink::Resp2(out) | Sink::Resp3(out), Place::Output(mark)) => out.buffered_since(mark),
+            (_, _) => 0,
         }
     }
 

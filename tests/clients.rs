@@ -181,6 +181,24 @@ fn clients_that_take_most_go_first() {
 }
 
 #[test]
+fn who_leaves_while_paused_is_gone_at_once_and_so_are_its_commands() {
+    block_on(async {
+        let served = serve(Journal::discarding()).await;
+        let (mut admin, mut client) = (served.connect().await, served.connect().await);
+        send(&mut admin, &["CLIENT PAUSE 100000 WRITE"]).await;
+        assert_reads(&mut admin, "+OK\r\n").await;
+        send(&mut client, &["SET name v"]).await;
+        settle(|| served.server.clients.list().iter().any(|it| it.has(Flag::Paused))).await;
+        // What it sends meanwhile is read, but does not keep it.
+        send(&mut client, &["SET name w"]).await;
+        drop(client);
+        settle(|| served.server.clients.len() == 1).await;
+        send(&mut admin, &["CLIENT UNPAUSE", "GET name"]).await;
+        assert_reads(&mut admin, "+OK\r\n$-1\r\n").await;
+    });
+}
+
+#[test]
 fn a_paused_command_runs_when_the_pause_ends_and_keeps_its_place() {
     block_on(async {
         let served = serve(Journal::discarding()).await;

@@ -27,6 +27,8 @@ const DIFFERENCES: &[(&str, &str)] = &[
     // Redis 7.2 and later allow them.
     ("cluster|shards", "flags"),
     ("cluster|slots", "flags"),
+    // It lets go of its keys while it waits, which a transaction must not.
+    ("migrate", "flags"),
     // What Redis's servers add when they change places means nothing here.
     ("psync", "arity"),
     // Redis 8 says -3.
@@ -230,6 +232,8 @@ const OTHER_SYNTAX: &[&str] = &[
     // Redis 7.0 documents no arguments.
     "command|getkeys",
     "command|getkeysandflags",
+    // An empty key is shown as a word of its own, and each alternative as one that may be left out.
+    "migrate",
     // NOVALUES came with 7.4.
     "hscan",
 ];

@@ -247,13 +247,12 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         }
     }
 
-    let mut names = Vec::new();
-    let cursor = view.scan(cursor, count as usize, |entry| {
+    let is_wanted = |entry: &NameEntry| {
         let is_of_kind = kind.is_none_or(|kind| is(kind, type_name(entry.kind())));
-        if is_of_kind && matches(pattern, entry.name()) {
-            names.push(entry.name());
-        }
-    });
+        is_of_kind && matches(pattern, entry.name())
+    };
+    let mut names = Vec::new();
+    let cursor = view.scan(cursor, count as usize, is_wanted, |entry| names.push(entry.name()));
     let bytes = names.iter().map(|name| name.len()).sum();
     view.settings().check_reply_len(bytes, "a smaller COUNT")?;
     reply.array(2);

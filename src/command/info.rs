@@ -267,7 +267,7 @@ fn stats(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("total_net_output_bytes", sum(|of| &of.total_net_output_bytes));
     fields.add("rejected_connections", sum(|of| &of.rejected_connections));
     fields.add("expired_keys", facts.store.expired_names);
-    // There is no MIGRATE.
+    // MIGRATE keeps no connection.
     fields.add("migrate_cached_sockets", 0);
     fields.add("expired_subkeys", facts.store.expired_pairs);
     fields.add("evicted_keys", server.store.evicted_names());

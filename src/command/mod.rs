@@ -31,6 +31,7 @@ mod latency;
 mod lcs;
 mod lolwut;
 mod memory;
+pub mod migrate;
 mod namespace;
 mod namespace_limit;
 mod namespace_lock;
@@ -80,6 +81,7 @@ pub const FAMILIES: &[Family] = &[
     lcs::FAMILY,
     lolwut::FAMILY,
     memory::FAMILY,
+    migrate::FAMILY,
     namespace::FAMILY,
     persistence::FAMILY,
     pubsub::FAMILY,

@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::glob::glob_match;
 use crate::journal::effect::Cause;
 use crate::number;
-use crate::reply::Reply;
+use crate::reply::{Reply, Rows};
 use crate::resp::request::Args;
+use crate::store::view::Pairs;
 use crate::store::{NewDeadline, View};
 
 /// Bytes of pairs after which a slice ends, however many pairs were asked for.
@@ -78,6 +79,11 @@ pub(super) fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
     let cursor = number::parse_u64(args.get(3)).ok_or(Error::plain("invalid cursor"))?;
     let options = ScanOptions::parse(Cursor::new(args, 4))?;
     let pairs = known(view, args.get(2))?;
+    if let Some(rows) = reply.rows() {
+        let next = hand_out(view, &pairs, cursor, &options, rows)?;
+        reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+        return Ok(());
+    }
 
     let (mut found, mut bytes) = (Vec::new(), 0);
     let next = pairs.scan_while(cursor, options.count, |pair| {
@@ -101,6 +107,26 @@ pub(super) fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
         reply.integer(pair.deadline_ms.map_or(-1, |at_ms| at_ms as i64));
     }
     Ok(())
+}
+
+/// Gives a slice of pairs to who writes them; he knows when he has enough.
+fn hand_out(
+    view: &View<'_>,
+    pairs: &Pairs<'_>,
+    cursor: u64,
+    options: &ScanOptions<'_>,
+    rows: &mut dyn Rows,
+) -> Result<u64> {
+    let mut longest = 0;
+    let next = pairs.walk(cursor, options.count, |pair| {
+        if options.pattern.is_some_and(|pattern| !glob_match(pattern, pair.key, false)) {
+            return true;
+        }
+        longest = longest.max(pair.value.len());
+        rows.pair(pair.key, pair.value, pair.deadline_ms)
+    });
+    view.settings().check_reply_len(longest, "NAMESPACE GET")?;
+    Ok(next)
 }
 
 /// What follows the command's two words, `N` arguments a row.

@@ -68,6 +68,7 @@ const REFUSED_IN_SCRIPTS: &[&str] = &[
     "HELLO",
     "LATENCY",
     "MODULE",
+    "MIGRATE",
     "MONITOR",
     "MULTI",
     "PSUBSCRIBE",

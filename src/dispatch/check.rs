@@ -73,6 +73,17 @@ impl Executor<'_> {
         !needs_memory || has_room
     }
 
+    /// Evicts names if memory is used up, as every command does that comes then; `false` if it is not.
+    pub fn evict(&mut self, session: &Session) -> bool {
+        let store = &self.server.store;
+        if !store.is_over_limit() || session.is_in_script {
+            return false;
+        }
+        self.release();
+        store.make_room(&self.settings.eviction, self.random);
+        true
+    }
+
     /// Answers what can not be run. A transaction is then discarded by EXEC, or by its own refusal.
     #[cold]
     pub(super) fn refuse(

@@ -6,9 +6,10 @@ use super::Executor;
 use crate::command::{Keys, Spec};
 use crate::error::Result;
 use crate::resp::request::Args;
+use crate::session::Session;
 use crate::store::turn::Wait;
 use crate::store::view::Known;
-use crate::store::{Name, Need};
+use crate::store::{Name, Need, View};
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 pub(super) const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -128,6 +129,24 @@ impl Executor<'_> {
             self.settings.namespace_pairs_max > 0 || !limits.get(db, name.bytes).is_none()
         };
         spec.is_write() && is_limited()
+    }
+
+    /// Takes some names for `work` alone, for a handler for sessions that must not hold anything
+    /// before and afterwards.
+    pub fn with_names<R>(
+        &mut self,
+        session: &Session,
+        names: &[&[u8]],
+        work: impl FnOnce(&mut View<'_>) -> R,
+    ) -> Result<R> {
+        self.release();
+        let store = &self.server.store;
+        self.held.lock_names(names.iter().map(|name| store.name(name)));
+        self.check_turn()?;
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        let result = self.view(session.db, session, work);
+        self.release();
+        Ok(result)
     }
 
     /// Lets all stripes go, unless a transaction needs them.

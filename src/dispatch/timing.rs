@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::Executor;
-use super::redact::is_secret;
+use super::redact::secrets;
 use crate::command::{self, Spec};
 use crate::config::Config;
 use crate::resp::request::Args;
@@ -210,7 +210,7 @@ impl<'s> Executor<'s> {
                 id: 0,
                 at_s,
                 took_us,
-                args: shortened(args, |at| is_secret(spec, args, at)),
+                args: shortened(args, secrets(spec, args)),
                 client_addr: client.addr.to_string(),
                 client_name: client.names.lock().name.clone().into(),
             };

@@ -207,6 +207,11 @@ impl Head {
 }
 
 impl RecordHead {
+    /// Bytes of the record, with what stands behind its body.
+    pub fn whole_len(&self) -> u64 {
+        RECORD_LEN as u64 + self.body_len + CRC_LEN as u64
+    }
+
     /// Completes a record in place: `record` begins with room for the header, then has the body. The
     /// checksum is appended.
     pub fn seal(&self, salt: u32, record: &mut Vec<u8>) {

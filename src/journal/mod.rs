@@ -6,8 +6,9 @@
 //!
 //! Around it: [`segment`] is the file that is written, [`flusher`] makes it safe, [`threads`] run both;
 //! [`mod@format`] is what lies on the disk, [`disk`] the seam to it, [`files`] which files make up a data
-//! directory, [`record`] reads them.
+//! directory, [`record`] reads them, [`ahead`] while they are used.
 
+pub mod ahead;
 pub mod disk;
 pub mod effect;
 pub mod files;
@@ -298,16 +299,19 @@ impl Journal {
     }
 
     /// Has what was appended written: at once, if that is no more than handing it to the system, or
-    /// else by the writer's thread, if it is enough for it.
-    pub fn kick(&self, now_ms: u64) {
+    /// else by the writer's thread, if it is enough for it. Returns how many more batches that waits for;
+    /// 0 if it waits for none.
+    pub fn kick(&self, now_ms: u64) -> u64 {
         if self.write_through(now_ms) {
-            return;
+            return 0;
         }
         // Either the writer sees what was appended before this, or its wish is seen here.
         fence(Ordering::SeqCst);
-        if self.shared.queued() >= self.shared.wanted.load(Ordering::Relaxed) {
+        let (queued, wanted) = (self.shared.queued(), self.shared.wanted.load(Ordering::Relaxed));
+        if queued >= wanted {
             self.wake();
         }
+        if wanted == u64::MAX { 0 } else { wanted.saturating_sub(queued) }
     }
 
     /// Whether nothing is left for the writer's thread. Whoever comes while another thread writes

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::{Context as _, bail};
 
 use crate::journal::Lsn;
+use crate::journal::ahead::Ahead;
 use crate::journal::disk::{Disk, append_all};
 use crate::journal::effect::Damaged;
 use crate::journal::files::{Inventory, journal_name, snapshot_name};
@@ -80,7 +81,10 @@ pub fn recover(
         loading.snapshot(number)?;
     }
     let segments: Vec<u64> = inventory.live_segments().collect();
-    let useless = loading.segments(&segments, inventory.snapshot())?;
+    let useless = match loading.all(&segments, inventory.snapshot()) {
+        Ok(useless) => useless,
+        Err(error) => return Err(loading.misplaced(&segments).unwrap_or(error)),
+    };
     let last = loading.next - 1;
     if last < loading.end {
         bail!(
@@ -166,7 +170,7 @@ enum Ended {
 impl Loading<'_, '_> {
     fn snapshot(&mut self, number: u64) -> anyhow::Result<()> {
         let name = snapshot_name(number);
-        let mut records = self.open(&name)?;
+        let mut records = Ahead::of(self.open(&name)?);
         let head = records.head;
         if head.kind != FileKind::Snapshot || head.number != number {
             return Err(damaged(&name, 0, Flaw::Order));
@@ -213,7 +217,31 @@ impl Loading<'_, '_> {
         Ok(())
     }
 
-    /// Loads segments; returns the names of those that are worth nothing.
+    /// Loads segments, all that is in them; returns what [`Loading::segments`] does.
+    fn all(&mut self, numbers: &[u64], snapshot: Option<u64>) -> anyhow::Result<Vec<String>> {
+        let useless = self.segments(numbers, snapshot)?;
+        let redone = self.restore.redo_gathered();
+        redone.map_err(|_| damaged("the journal", HEAD_LEN as u64, Flaw::Order))?;
+        Ok(useless)
+    }
+
+    /// Where the batch is that could not be redone, if that was found only when later ones were read.
+    fn misplaced(&self, numbers: &[u64]) -> Option<anyhow::Error> {
+        let lsn = self.restore.misplaced()?;
+        for name in numbers.iter().map(|&number| journal_name(number)) {
+            let mut records = self.open(&name).ok()?;
+            let mut offset = records.offset();
+            while let Ok(Some((record, _))) = records.read() {
+                if (record.lsn..record.lsn + u64::from(record.count)).contains(&lsn) {
+                    return Some(damaged(&name, offset, Flaw::Order));
+                }
+                offset = records.offset();
+            }
+        }
+        None
+    }
+
+    /// Reads segments; returns the names of those that are worth nothing.
     fn segments(&mut self, numbers: &[u64], snapshot: Option<u64>) -> anyhow::Result<Vec<String>> {
         let mut ended = Ended::Open;
         let mut is_first = true;
@@ -225,7 +253,7 @@ impl Loading<'_, '_> {
                 // A crash came before its first record, perhaps before its head was whole.
                 return Ok(vec![name]);
             }
-            let mut records = self.open(&name)?;
+            let mut records = Ahead::of(self.open(&name)?);
             let head = records.head;
             if head.kind != FileKind::Journal || head.number != number {
                 return Err(damaged(&name, 0, Flaw::Order));
@@ -281,12 +309,7 @@ impl Loading<'_, '_> {
         Ok(!is_continued && proof.is_none())
     }
 
-    fn segment(
-        &mut self,
-        name: &str,
-        records: &mut Records,
-        later: &[u64],
-    ) -> anyhow::Result<Ended> {
+    fn segment(&mut self, name: &str, records: &mut Ahead, later: &[u64]) -> anyhow::Result<Ended> {
         let mut ended = Ended::Open;
         loop {
             let offset = records.offset();

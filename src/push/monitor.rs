@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::message::Message;
 use super::post::Post;
 use crate::command::Spec;
-use crate::command::args::is;
+use crate::dispatch::redact::secrets;
 use crate::journal::Lsn;
 use crate::resp::request::Args;
 use crate::server::clients::Client;
@@ -71,22 +71,13 @@ pub fn add_line(lines: &mut String, session: &Session, spec: &Spec, args: Args<'
         true => write!(lines, "+{seconds}.{us:06} [{db} lua]"),
         false => write!(lines, "+{seconds}.{us:06} [{db} {}]", session.client.addr),
     };
-    let secret_from = secret_from(spec, args);
+    let is_secret = secrets(spec, args);
     for (at, arg) in args.iter().enumerate() {
         lines.push_str(" \"");
-        add_quoted(lines, if at >= secret_from { b"(redacted)" } else { arg });
+        add_quoted(lines, if is_secret(at) { b"(redacted)" } else { arg });
         lines.push('"');
     }
     lines.push_str("\r\n");
-}
-
-/// The first argument that nobody else may see.
-fn secret_from(spec: &Spec, args: Args<'_>) -> usize {
-    match spec.command.name {
-        "AUTH" => 1,
-        "HELLO" => args.iter().position(|arg| is(arg, "AUTH")).map_or(usize::MAX, |at| at + 1),
-        _ => usize::MAX,
-    }
 }
 
 fn add_quoted(lines: &mut String, bytes: &[u8]) {

@@ -76,6 +76,11 @@ impl<T: Entry + Clone + std::fmt::Debug> Heap for Boxed<T> {
     }
 
     #[inline]
+    fn prefetch(&self, place: Place) {
+        self.prefetch_way(place);
+    }
+
+    #[inline]
     fn key(&self, place: Place) -> &[u8] {
         self.get(place).key()
     }

@@ -22,6 +22,9 @@ pub(super) trait Heap: Default + Clone + std::fmt::Debug {
 
     fn get(&self, place: Place) -> Self::Ref<'_>;
 
+    /// Fetches an entry, or what leads to it.
+    fn prefetch(&self, place: Place);
+
     /// The bytes an entry is found by.
     fn key(&self, place: Place) -> &[u8];
 

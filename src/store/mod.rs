@@ -13,6 +13,7 @@ mod direct;
 mod divide;
 mod edit;
 mod evict;
+mod gathered;
 mod group;
 mod guard;
 mod hash;
@@ -43,6 +44,7 @@ mod touch;
 pub mod turn;
 mod usage;
 pub mod view;
+mod walk;
 mod watch;
 
 use std::sync::Arc;

@@ -162,7 +162,7 @@ impl<'v> Pairs<'v> {
     }
 
     #[inline(always)]
-    fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
+    pub(super) fn alive(&self, pair: PairRef<'v>) -> Option<Pair<'v>> {
         let PairRef { key, value, deadline_ms, shared } = pair;
         let deadline = (deadline_ms != NEVER).then_some(deadline_ms);
         (deadline_ms > self.now_ms).then_some(Pair { key, value, deadline_ms: deadline, shared })

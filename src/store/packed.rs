@@ -81,18 +81,6 @@ impl Packed {
         }
     }
 
-    /// Fetches an entry.
-    #[inline]
-    pub(super) fn prefetch(&self, place: Place) {
-        let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) else { return };
-        // Most pairs lie on no more than two cache lines.
-        for at in [start(place), start(place) + ENTRY_USUAL_BYTES_MAX] {
-            if let Some(byte) = chunk.get(at) {
-                prefetch(byte);
-            }
-        }
-    }
-
     /// Replaces value and deadline where the entry lies, if they take as much room as before and
     /// nobody else holds the value. `false` if nothing was changed.
     #[inline]
@@ -286,6 +274,17 @@ impl Heap for Packed {
                 }
             }
             _ => self.get_long(place),
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self, place: Place) {
+        let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) else { return };
+        // Most pairs lie on no more than two cache lines.
+        for at in [start(place), start(place) + ENTRY_USUAL_BYTES_MAX] {
+            if let Some(byte) = chunk.get(at) {
+                prefetch(byte);
+            }
         }
     }
 

@@ -5,17 +5,30 @@
 //! make of a name that was not captured before them may be vague, even of the wrong type, but only
 //! until it is dropped or was captured late. How captured names are read is in [`super::restore`].
 
-use super::name::{NameEntry, NewDeadline};
+use super::hash::KeyHasher;
+use super::name::{Name, NameEntry, NewDeadline};
 use super::names::Names as _;
 use super::restore::Restore;
 use super::view::{Known, View};
-use super::{Access, DATABASES, NEVER, Settings};
+use super::{Access, NEVER, Settings};
 use crate::journal::Lsn;
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect};
 use crate::sabotage::{self, Bug};
 
 /// Effects that are looked at ahead of being applied.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
+
+/// A pair that is put.
+#[derive(Clone, Copy)]
+pub(super) struct PairPut<'e> {
+    pub db: usize,
+    pub name: Name<'e>,
+    pub key: &'e [u8],
+    /// That of the key.
+    pub hash: u64,
+    pub value: &'e [u8],
+    pub deadline: NewDeadline,
+}
 
 impl Restore<'_> {
     /// Applies one batch of effects, the one with this LSN.
@@ -23,57 +36,41 @@ impl Restore<'_> {
     /// # Errors
     /// If `effects` are none, or not such as could have happened.
     pub fn batch(&mut self, lsn: Lsn, effects: &[u8]) -> Result<(), Damaged> {
-        self.take();
         if !self.late.is_empty() {
             self.install(lsn);
         }
         let mut decoder = Decoder::new(effects);
-        let mut ahead = Vec::with_capacity(AHEAD);
-        loop {
-            ahead.clear();
-            for decoded in decoder.by_ref().take(AHEAD) {
-                let (cause, effect) = decoded?;
-                ahead.push((cause, effect, 0));
+        while decoder.left() > 0 {
+            let at = effects.len() - decoder.left();
+            let (cause, effect) = decoder.next().ok_or(Damaged)??;
+            let encoded = &effects[at..effects.len() - decoder.left()];
+            if lsn > self.end && self.gather(lsn, effect, encoded)? {
+                continue;
             }
-            if ahead.is_empty() {
-                break;
-            }
-            self.look_ahead(&mut ahead);
-            for (cause, effect, hash) in &ahead {
-                self.apply(lsn, *cause, *effect, *hash)?;
-            }
+            self.redo_gathered()?;
+            self.take();
+            self.apply(lsn, cause, effect)?;
+            self.end_turn(encoded.len());
         }
-        self.end_turn(effects.len());
         Ok(())
     }
 
-    /// Hashes keys, and brings what will be needed into the processor's cache.
-    fn look_ahead(&self, effects: &mut [(Cause, Effect<'_>, u64)]) {
-        let mut known = [Known::default(); AHEAD];
-        let mut len = 0;
-        let mut first = None;
-        for (_, effect, hash) in effects.iter_mut() {
-            let Effect::PutPair { db, name, key, .. } = *effect else { continue };
-            *hash = self.store.key_hash(key);
-            if *first.get_or_insert(db) == db {
-                known[len] = Known { name: Some(self.store.name(name)), key: Some((key, *hash)) };
-                len += 1;
-            }
-        }
-        if let Some(db) = first {
-            let db = usize::from(db) % DATABASES;
-            self.held
-                .touch(db, known[..len].iter().map(|known| (self.held.stripe_of(known), *known)));
-        }
+    /// The batch that could not be redone, if that is one before the last.
+    pub fn misplaced(&self) -> Option<Lsn> {
+        self.misplaced
     }
 
-    fn apply(
-        &mut self,
-        lsn: Lsn,
-        cause: Cause,
-        effect: Effect<'_>,
-        hash: u64,
-    ) -> Result<(), Damaged> {
+    /// Brings what will be needed into the processor's cache.
+    pub(super) fn touch(&self, puts: &[PairPut<'_>]) {
+        let Some(PairPut { db, .. }) = puts.first() else { return };
+        let known = puts.iter().filter(|put| put.db == *db).map(|put| {
+            let known = Known { name: Some(put.name), key: Some((put.key, put.hash)) };
+            (self.held.stripe_of(&known), known)
+        });
+        self.held.touch(*db, known);
+    }
+
+    fn apply(&mut self, lsn: Lsn, cause: Cause, effect: Effect<'_>) -> Result<(), Damaged> {
         if !effect.is_possible() {
             return Err(Damaged);
         }
@@ -86,16 +83,10 @@ impl Restore<'_> {
             Effect::Limit { .. } => self.store.limits.apply(effect),
             Effect::PutPair { db, name, key, value, deadline_ms } => {
                 self.pairs += 1;
-                let deadline = match deadline_ms {
-                    NEVER => NewDeadline::Clear,
-                    at if sabotage::is(Bug::ExpiredComesBack)
-                        && at <= self.store.clock.now_ms() =>
-                    {
-                        NewDeadline::Clear
-                    }
-                    at => NewDeadline::At(at),
-                };
-                self.put_pair(lsn, usize::from(db), name, (key, hash), value, deadline)
+                let deadline = self.deadline(deadline_ms);
+                let (db, hash) = (usize::from(db), self.store.key_hash(key));
+                let name = self.store.name(name);
+                self.put_pairs(lsn, &[PairPut { db, name, key, hash, value, deadline }])
             }
             Effect::DeletePair { db, name, key, is_last } => {
                 self.delete_pair(usize::from(db), name, key, is_last)
@@ -118,21 +109,30 @@ impl Restore<'_> {
         }
     }
 
-    fn put_pair(
-        &mut self,
-        lsn: Lsn,
-        db: usize,
-        name: &[u8],
-        (key, hash): (&[u8], u64),
-        value: &[u8],
-        deadline: NewDeadline,
-    ) -> Result<(), Damaged> {
-        let hashed = self.store.name(name);
-        let hasher = self.hasher(Some((key, hash)));
+    pub(super) fn deadline(&self, deadline_ms: u64) -> NewDeadline {
+        match deadline_ms {
+            NEVER => NewDeadline::Clear,
+            at if sabotage::is(Bug::ExpiredComesBack) && at <= self.store.clock.now_ms() => {
+                NewDeadline::Clear
+            }
+            at => NewDeadline::At(at),
+        }
+    }
+
+    /// Puts pairs into one namespace. If it is spread they must be of one part.
+    pub(super) fn put_pairs(&mut self, lsn: Lsn, puts: &[PairPut<'_>]) -> Result<(), Damaged> {
+        let Some(&PairPut { db, name, key, hash, .. }) = puts.first() else { return Ok(()) };
+        let store = self.store;
+        let put_all = |entry: &mut NameEntry| {
+            for &PairPut { key, hash, value, deadline, .. } in puts {
+                let hasher = KeyHasher { hasher: store.hasher, known: Some((key, hash)) };
+                entry.put_pair(hasher, key, value, deadline, 0);
+            }
+        };
         let (seen, end) = (&self.seen, self.end);
         let mut is_string = false;
-        let pair = Some((hasher, key));
-        let is_there = self.held.update(db, hashed, pair, &mut |entry| match entry.pairs() {
+        let pair = Some((self.hasher(Some((key, hash))), key));
+        let is_there = self.held.update(db, name, pair, &mut |entry| match entry.pairs() {
             Err(_) => is_string = true,
             Ok(_) => {
                 let by = seen.get((entry.used() as usize).wrapping_sub(1));
@@ -141,17 +141,17 @@ impl Restore<'_> {
                 if entry.kind().is_none() && !is_in_parts {
                     entry.deadline_ms = NEVER;
                 }
-                entry.put_pair(hasher, key, value, deadline, 0);
+                put_all(entry);
             }
         });
         let is_vague = is_string && lsn <= end;
         if is_vague {
-            self.clear(db, name);
+            self.clear(db, name.bytes);
         }
         if !is_there || is_vague {
-            let mut entry = Box::new(NameEntry::new(name, 0));
-            entry.put_pair(hasher, key, value, deadline, 0);
-            self.held.insert(db, hashed, entry.into());
+            let mut entry = Box::new(NameEntry::new(name.bytes, 0));
+            put_all(&mut entry);
+            self.held.insert(db, name, entry.into());
         }
         if is_string && !is_vague { Err(Damaged) } else { Ok(()) }
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::captured::flag;
+use super::gathered::Gathered;
 use super::hash::KeyHasher;
 use super::name::{NameEntry, NewDeadline};
 use super::names::Names as _;
@@ -34,6 +35,10 @@ pub struct Restore<'s> {
     /// Where in `late` the namespace is last that pairs belong to.
     current: Option<Lsn>,
     turn_bytes: usize,
+    /// Effects that are redone together.
+    pub(super) gathered: Gathered,
+    /// See [`Restore::misplaced`].
+    pub(super) misplaced: Option<Lsn>,
     /// Pairs and strings put so far.
     pub pairs: u64,
 }
@@ -65,6 +70,8 @@ impl<'s> Restore<'s> {
             late: BTreeMap::new(),
             current: None,
             turn_bytes: 0,
+            gathered: Gathered::default(),
+            misplaced: None,
             pairs: 0,
         }
     }
@@ -183,8 +190,9 @@ impl<'s> Restore<'s> {
         self.current = None;
     }
 
-    /// All is there.
+    /// All is there, and nothing waits to be redone.
     pub fn finish(mut self) {
+        debug_assert!(!self.has_gathered(), "what was gathered is redone before the end");
         self.take();
         self.install(Lsn::MAX);
         let used = Settings::NONE.eviction.usage.first(self.store.clock.now_ms());

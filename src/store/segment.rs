@@ -29,7 +29,7 @@ impl Slot {
     }
 
     #[inline]
-    fn tag(self) -> u16 {
+    pub fn tag(self) -> u16 {
         (self.0 >> TAG_BITS) as u16
     }
 
@@ -367,8 +367,20 @@ impl<H: Heap> Segment<H> {
         HOMES_MAX * (12 + mixed as usize) / 16
     }
 
+    /// Slots from the first that may lead to an entry with this tag, or a higher one.
     #[inline]
-    fn tag(&self, hash: u64) -> u16 {
+    pub(super) fn slots_from(&self, tag: u16) -> &[Slot] {
+        self.slots.get(self.home(tag)..).unwrap_or_default()
+    }
+
+    /// The lowest hash that has this tag here.
+    #[inline]
+    pub(super) fn first_hash(&self, tag: u16) -> u64 {
+        self.prefix | (u64::from(tag) << (64 - TAG_BITS)).wrapping_shr(u32::from(self.prefix_bits))
+    }
+
+    #[inline]
+    pub(super) fn tag(&self, hash: u64) -> u16 {
         (hash.wrapping_shl(u32::from(self.prefix_bits)) >> (64 - TAG_BITS)) as u16
     }
 

@@ -136,9 +136,18 @@ impl<'e> Parts<'e> {
         hasher: Hasher,
         visit: &mut impl FnMut(u64, PairRef<'e>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        self.each_from(from, |table, from| table.scan(from, hasher, &mut *visit))
+    }
+
+    /// Shows the tables from the one for this hash on, and with which hash each begins.
+    pub fn each_from(
+        self,
+        from: u64,
+        mut visit: impl FnMut(&'e Table<Packed>, u64) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let first = part_of(from) - STRIPES;
         for (number, table) in self.tables().enumerate().skip(first) {
-            table.scan(if number == first { from } else { 0 }, hasher, &mut *visit)?;
+            visit(table, if number == first { from } else { 0 })?;
         }
         ControlFlow::Continue(())
     }

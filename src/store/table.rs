@@ -190,13 +190,7 @@ impl<H: Heap> Table<H> {
         rehash: impl Rehash,
         mut visit: impl FnMut(u64, H::Ref<'t>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut last = None;
-        for &index in self.directory.get(self.directory_index(from)..).unwrap_or_default() {
-            if last.replace(index) != Some(index) {
-                self.segments[index as usize].scan(from, rehash, &mut visit)?;
-            }
-        }
-        ControlFlow::Continue(())
+        self.ordered_from(from).try_for_each(|segment| segment.scan(from, rehash, &mut visit))
     }
 
     /// The entry that has `rank` entries before it in the order of [`Table::iter`].
@@ -268,7 +262,12 @@ impl<H: Heap> Table<H> {
 
     /// Segments in hash order, each once.
     pub(super) fn ordered(&self) -> impl Iterator<Item = &Segment<H>> {
-        let directory = &self.directory;
+        self.ordered_from(0)
+    }
+
+    /// The same, from the one for entries with this hash on.
+    pub(super) fn ordered_from(&self, hash: u64) -> impl Iterator<Item = &Segment<H>> {
+        let directory = self.directory.get(self.directory_index(hash)..).unwrap_or_default();
         (0..directory.len())
             .filter(move |&i| i == 0 || directory[i] != directory[i - 1])
             .map(move |i| &self.segments[directory[i] as usize])

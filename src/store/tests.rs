@@ -13,6 +13,7 @@ use super::{NEVER, Rehash, Table};
 use crate::store::boxed::{Boxed, Entry};
 use crate::store::heap::Heap;
 use crate::store::segment::Slot;
+use crate::store::walk::Stroll;
 
 /// An entry whose key is a number, so that tests can name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,8 @@ enum Op {
     Sweep(u64, isize, bool),
     /// Goes on with a scan that was begun before, by about so many.
     Scan(usize),
+    /// The same by a walk.
+    Walk(usize),
     Clone,
 }
 
@@ -113,7 +116,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (0..KEYS, 1..400u32, deadline()).prop_map(|(at, n, to)| Op::Update(at, n, to)),
         1 => (2..1000u32).prop_map(Op::Thin),
         2 => (0..60u64, -1..3000isize, any::<bool>()).prop_map(|(by, n, all)| Op::Sweep(by, n, all)),
-        4 => (1..900usize).prop_map(Op::Scan),
+        3 => (1..900usize).prop_map(Op::Scan),
+        3 => (1..900usize).prop_map(Op::Walk),
         1 => Just(Op::Clone),
     ];
     prop::collection::vec(op, 1..40)
@@ -174,6 +178,7 @@ impl Pitted {
             }
             Op::Sweep(by_ms, budget, to_the_end) => self.sweep(by_ms, budget, to_the_end),
             Op::Scan(count) => self.scan(count),
+            Op::Walk(count) => self.walk(count),
             Op::Clone => self.table = self.table.clone(),
         }
         self.compare();
@@ -263,10 +268,7 @@ impl Pitted {
 
     /// One call of a scan, as SCAN does it; equal hashes come in one call.
     fn scan(&mut self, count: usize) {
-        if self.from == 0 {
-            self.awaited = self.model.keys().map(|(_, key)| *key).collect();
-            self.shown.clear();
-        }
+        self.begin();
         let (mut left, mut last, mut next) = (count, None, 0);
         let mut seen = Vec::new();
         // How it ended is known from where it goes on.
@@ -281,6 +283,37 @@ impl Pitted {
             seen.push(item.key);
             ControlFlow::Continue(())
         });
+        self.note(seen, next);
+    }
+
+    /// One slice of a walk.
+    fn walk(&mut self, count: usize) {
+        self.begin();
+        let mut stroll = Stroll::new(count);
+        let mut seen = Vec::new();
+        // How it ended is known from where it goes on.
+        let _ = self.table.walk(
+            self.from,
+            Known(self.hashes, self.skip_bits),
+            &mut stroll,
+            &mut |item| {
+                seen.push(item.key);
+                true
+            },
+        );
+        let next = stroll.next.unwrap_or(0);
+        assert!(next == 0 || (next > self.from && seen.len() >= count), "a slice is too short");
+        self.note(seen, next);
+    }
+
+    fn begin(&mut self) {
+        if self.from == 0 {
+            self.awaited = self.model.keys().map(|(_, key)| *key).collect();
+            self.shown.clear();
+        }
+    }
+
+    fn note(&mut self, seen: Vec<[u8; 4]>, next: u64) {
         for key in seen {
             let was_awaited = self.awaited.remove(&key);
             assert!(self.shown.insert(key) || !was_awaited, "shown twice");

@@ -232,6 +232,11 @@ impl Turn {
         Poll::Pending
     }
 
+    /// A client that waited has left.
+    pub fn forget(&self, client_id: u64) {
+        self.aside.lock().waiting.remove(&client_id);
+    }
+
     /// What who has to wait too long is told.
     pub fn busy(&self) -> Error {
         let is_eval = self.running().is_none_or(|running| running.is_eval);

@@ -345,36 +345,46 @@ impl<'a> View<'a> {
         self.len() == 0
     }
 
-    /// Shows names that exist for Redis clients in hash order, from a cursor on (0: the first), until
-    /// about `count` entries were looked at. Returns the cursor to go on with, 0 at the end. Names
-    /// that stay are shown exactly once, whatever else comes and goes between calls.
+    /// Shows names that exist for Redis clients and are wanted in hash order, from a cursor on (0: the
+    /// first), until about `count` entries were looked at. Returns the cursor to go on with, 0 at the
+    /// end. Names that stay are shown exactly once, whatever else comes and goes between calls. Of what
+    /// has expired, that which is wanted is met.
     pub fn scan<'v>(
         &'v self,
         cursor: u64,
         count: usize,
-        mut visit: impl FnMut(&'v NameEntry),
+        is_wanted: impl Fn(&NameEntry) -> bool,
+        visit: impl FnMut(&'v NameEntry),
     ) -> u64 {
-        self.scan_all(cursor, count, |entry| {
-            if entry.kind().is_some() {
-                visit(entry);
-            }
-        })
+        let is_wanted = |entry: &NameEntry| entry.kind().is_some() && is_wanted(entry);
+        self.scan_wanted(cursor, count, is_wanted, visit)
     }
 
-    /// [`View::scan`] with empty kept namespaces.
+    /// [`View::scan`] of everything, with empty kept namespaces.
     pub fn scan_all<'v>(
         &'v self,
         cursor: u64,
         count: usize,
+        visit: impl FnMut(&'v NameEntry),
+    ) -> u64 {
+        self.scan_wanted(cursor, count, |_| true, visit)
+    }
+
+    fn scan_wanted<'v>(
+        &'v self,
+        cursor: u64,
+        count: usize,
+        is_wanted: impl Fn(&NameEntry) -> bool,
         mut visit: impl FnMut(&'v NameEntry),
     ) -> u64 {
         let now_ms = self.access.now_ms;
         let mut walk = Walk::new(count);
         self.names.scan(self.access.db, from_cursor(cursor), &mut |hash, entry| {
             walk.step(hash)?;
-            match entry.is_expired(now_ms) {
-                false => visit(entry),
-                true => meet_name(&self.effects.met, entry.name()),
+            match (is_wanted(entry), entry.is_expired(now_ms)) {
+                (true, false) => visit(entry),
+                (true, true) => meet_name(&self.effects.met, entry.name()),
+                (false, _) => {}
             }
             ControlFlow::Continue(())
         });

@@ -4,7 +4,8 @@
 //! What single parts do with damaged or missing bytes is tested without a process elsewhere; here is
 //! what only a real process on a real file system can show. Every test prints what it measured: see it
 //! with `cargo test --test durability -- --nocapture`. `PANTRY_KILL_CYCLES`, `PANTRY_POWER_CYCLES` and
-//! `PANTRY_HISTORIES` (each per policy) make the runs longer, `PANTRY_SEED` makes them others.
+//! `PANTRY_HISTORIES` (each per policy) and `PANTRY_KILL_AT_EVERY_CALL=1` make the runs longer,
+//! `PANTRY_SEED` makes them others.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod client;

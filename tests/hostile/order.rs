@@ -55,6 +55,22 @@ fn an_invalidation_comes_before_the_new_value_and_after_the_old() {
 }
 
 #[test]
+fn that_a_key_was_evicted_is_told_before_the_reply_of_who_evicted_it() {
+    let server = Process::start(&["--threads", "1", "--maxmemory-policy", "volatile-random"]);
+    let mut client = server.connect();
+    client.send(b"HELLO 3\r\nCLIENT TRACKING ON\r\nSET tea green EX 1000\r\nGET tea\r\n");
+    let mut lines = BufReader::new(client.stream.try_clone().unwrap());
+    skip_to(&mut lines, "green");
+    // The string is large enough to pass the limit, which the next command meets.
+    client.send(b"CONFIG SET maxmemory 10mb\r\nSETBIT large 160000000 0\r\n");
+    skip_to(&mut lines, ":0");
+    client.send(b"GETBIT large 0\r\n");
+    assert_eq!([read_line(&mut lines), read_line(&mut lines)], [">2", "$10"]);
+    skip_to(&mut lines, "tea");
+    assert_eq!(read_line(&mut lines), ":0");
+}
+
+#[test]
 fn monitor_shows_what_others_do_in_redis_s_form() {
     let server = Process::start(&["--threads", "2", "--requirepass", "secret"]);
     let (mut monitor, mut other) = (server.connect(), server.connect());

@@ -117,6 +117,11 @@ impl Oracle {
         matches!(known, Reply::Array(found) if matches!(&found[..], [Reply::Array(info)] if !info.is_empty()))
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Another connection.
     pub fn connect(&self) -> Connection {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();

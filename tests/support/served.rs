@@ -39,8 +39,12 @@ impl Served {
         let client = TcpStream::connect(self.listener.local_addr().unwrap()).await.unwrap();
         let (stream, addr) = self.listener.accept().await.unwrap();
         let laddr = stream.local_addr().unwrap();
-        let registered = self.server.clients.connect((addr, laddr), 2, START_MS, 100).unwrap();
-        tokio::spawn(resp::serve(Stream::Tcp(stream), registered, self.server.clone()));
+        let server = self.server.clone();
+        let registered = server.clients.connect((addr, laddr), 2, START_MS, 100).unwrap();
+        tokio::spawn(async move {
+            resp::serve(Stream::Tcp(stream), registered.clone(), server.clone()).await;
+            server.clients.disconnect(&registered);
+        });
         client
     }
 }

@@ -22,14 +22,13 @@ use super::door::Door;
 use super::problem::Problem;
 use super::pulse::{Pulse, Watchdog};
 use super::stall::Stall;
-use super::{body, documentation, host, target, v1, v4};
+use super::{body, documentation, host, run, target, v1, v4};
 use crate::acl::Identity;
 use crate::config::Config;
 use crate::error::Error;
 use crate::events::feed::Feed;
 use crate::journal::{Passage, Seen};
-use crate::output::Output;
-use crate::reply::{Captured, Reply};
+use crate::reply::Captured;
 use crate::resp::owned::OwnedRequest;
 use crate::server::certificate;
 use crate::server::clients::{Address, Client};
@@ -268,50 +267,7 @@ impl Connection {
     pub(super) fn run(&self, args: &[&[u8]]) -> Result<Captured, Error> {
         let request = OwnedRequest::new(args.iter().copied());
         let mut session = self.session.lock();
-        match Worker::with(|worker| worker.capture(&mut session, request.args())) {
-            Some(Captured::Error(error)) => Err(error),
-            Some(reply) => Ok(reply),
-            None => Err(Error::plain("the command wrote no reply")),
-        }
-    }
-
-    /// Runs one command and appends its reply as RESP2.
-    pub(super) fn run_into(&self, args: &[&[u8]], reply: &mut Vec<u8>) {
-        let request = OwnedRequest::new(args.iter().copied());
-        let mut output = Output::new();
-        let mut session = self.session.lock();
-        Worker::with(|worker| {
-            worker.run(&mut session, |executor, session, _| {
-                executor.execute_now(session, request.args(), &mut Reply::resp(&mut output, false));
-            });
-        });
-        append(reply, &output);
-    }
-
-    /// Runs commands as one transaction and appends the reply of EXEC, or the error that ended it.
-    pub(super) fn run_transaction(&self, commands: &[Vec<&[u8]>], reply: &mut Vec<u8>) {
-        let multi: &[&[u8]] = &[b"MULTI"];
-        let exec: &[&[u8]] = &[b"EXEC"];
-        let queued = commands.iter().map(Vec::as_slice);
-        let mut output = Output::new();
-        let mut session = self.session.lock();
-        Worker::with(|worker| {
-            worker.run(&mut session, |executor, session, _| {
-                for args in std::iter::once(multi).chain(queued).chain(std::iter::once(exec)) {
-                    output.clear();
-                    let request = OwnedRequest::new(args.iter().copied());
-                    let mut answer = Reply::resp(&mut output, false);
-                    executor.execute_now(session, request.args(), &mut answer);
-                    // The first refusal says more than what EXEC makes of it.
-                    if reply.is_empty() && output.to_vec().starts_with(b"-") {
-                        append(reply, &output);
-                    }
-                }
-            });
-        });
-        if reply.is_empty() {
-            append(reply, &output);
-        }
+        run::answered(Worker::with(|worker| worker.capture(&mut session, request.args())))
     }
 
     /// What the replies so far depend on, for who waits for it himself.
@@ -455,13 +411,6 @@ fn marked(config: &Config, head: &Parts, mut answer: Answer) -> Answer {
 /// Path and query as they were sent.
 fn target_of(head: &Parts) -> &str {
     head.uri.path_and_query().map_or("/", |target| target.as_str())
-}
-
-fn append(reply: &mut Vec<u8>, output: &Output) {
-    match output.without_values() {
-        Some(bytes) => reply.extend_from_slice(bytes),
-        None => reply.append(&mut output.to_vec()),
-    }
 }
 
 /// Whether the end of the body is beyond doubt: `chunked` is the only coding, and named once.

@@ -30,6 +30,7 @@ mod openapi;
 mod pair;
 mod problem;
 mod pulse;
+mod run;
 mod stall;
 mod target;
 mod v1;

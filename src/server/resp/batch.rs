@@ -68,6 +68,9 @@ impl Batch<'_, '_> {
             match found {
                 Found::More => {}
                 Found::Inline(at, len) => {
+                    if self.session.is_listening {
+                        Self::hear(self.executor, self.session, self.output, self.pushed);
+                    }
                     let args = self.parser.args(&self.input[at..]);
                     let reply = &mut Reply::resp(self.output, self.session.resp3);
                     let before = reply.mark();
@@ -164,6 +167,9 @@ impl Batch<'_, '_> {
             if self.is_held_up() || self.output.len() >= self.output_max {
                 return false;
             }
+            if self.session.is_listening {
+                Self::hear(self.executor, self.session, self.output, self.pushed);
+            }
             let before = self.output.len();
             let reply = &mut Reply::resp(self.output, self.session.resp3);
             self.executor.execute_planned(self.session, args, plan, reply);
@@ -175,6 +181,19 @@ impl Batch<'_, '_> {
             Self::collect_mail(self.executor, self.session, self.output, self.pushed);
         }
         true
+    }
+
+    /// What must go before a command can run is told to its client before the reply.
+    #[cold]
+    fn hear(
+        executor: &mut Executor<'_>,
+        session: &mut Session,
+        output: &mut Output,
+        pushed: &mut Vec<Range<usize>>,
+    ) {
+        if executor.evict(session) {
+            session.collect_mail(output, pushed);
+        }
     }
 
     /// What a command has sent to its own client follows its reply.

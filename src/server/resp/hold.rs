@@ -1,17 +1,23 @@
 //! What a connection holds: output that its client does not read, requests that are not complete. How
 //! much that is, when it is too much, and what becomes of it when the connection ends.
 
+use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use tokio_util::io::poll_read_buf;
 
 use super::Connection;
 use crate::dispatch::script;
 use crate::server::Server;
 use crate::server::client_memory::CONNECTION_BYTES;
 use crate::server::clients::Flag;
-use crate::server::worker::Worker;
+use crate::server::worker::{INPUT_BYTES, Worker};
 
 /// Output that may wait for a client that has to authenticate first.
 const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
+/// Room for what is read while the next request waits.
+const READ_AHEAD_BYTES: usize = 4096;
 
 impl Connection {
     /// Bytes that were not sent yet.
@@ -61,6 +67,21 @@ impl Connection {
         }
     }
 
+    /// Reads on while the next request waits, though not without end: ready when the client has left.
+    #[cold]
+    pub(super) fn poll_gone(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
+        while self.input.len() < INPUT_BYTES {
+            self.input.reserve(READ_AHEAD_BYTES);
+            let stream = Pin::new(&mut self.stream);
+            let Ok(read @ 1..) = ready!(poll_read_buf(stream, cx, &mut self.input)) else {
+                return Poll::Ready(());
+            };
+            Worker::with(|worker| worker.metrics.total_net_input_bytes.add(read as u64));
+            self.settle(server);
+        }
+        Poll::Pending
+    }
+
     /// What was waited for is over.
     #[cold]
     pub(super) fn unpark(&mut self) {
@@ -70,6 +91,9 @@ impl Connection {
 
     /// Undoes what the session has registered elsewhere.
     pub(super) fn leave(&mut self, server: &Server) {
+        if self.parked.is_some() {
+            server.store.turn.forget(self.session.client.id);
+        }
         self.session.stop_listening(server);
         if self.session.is_in_script {
             Worker::with(|worker| {

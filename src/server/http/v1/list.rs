@@ -1,6 +1,6 @@
 //! Lists: the pairs of a namespace, all namespaces, everything; whole or by pages.
 //!
-//! A whole list is sent slice by slice, each the reply of one scan: memory holds one slice, no stripe is
+//! A whole list is sent slice by slice, each what one scan gives: memory holds one slice, no stripe is
 //! held longer than for one, after each everybody else on the thread gets his turn, and what stays is
 //! shown once whatever else comes and goes. A page is a whole answer with a link to the next.
 
@@ -17,17 +17,24 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::ask::{Accepts, Ask, invalid};
 use super::code::Refusal;
-use super::list_rows::{Entry, Form, Look, NameRow, Writer, head, write_pairs};
+use super::list_rows::{Entry, Form, Look, NameRow, Writer, head};
 use super::resp::Parts;
 use super::{Call, link};
 use crate::error::Error;
 use crate::hex::{hex, unhex};
 use crate::journal::Seen;
+use crate::number;
+use crate::reply::Captured;
 use crate::server::http::answer::{self, Answer, Source};
 use crate::server::http::connection::Connection;
 
-/// Pairs or names in a slice, at most.
-const SLICE_ROWS: u64 = 512;
+/// Names in a slice, at most.
+const SLICE_NAMES: u64 = 512;
+/// Pairs that are looked at for a slice, at most, and bytes of rows after which it ends.
+const SLICE_PAIRS: u64 = 2048;
+const SLICE_BYTES: usize = 128 * 1024;
+/// Room for the row with which a slice ends.
+const LAST_ROW_BYTES: usize = 4 * 1024;
 /// Longest page, in rows.
 pub(super) const PAGE_ROWS_MAX: u64 = 10_000;
 /// A header whose whole value is the link to the next page.
@@ -115,12 +122,11 @@ fn look(ask: &Ask, form: Form) -> Look {
 fn whole(call: &mut Call<'_>, look: Look, what: What) -> Result<Answer, Refusal> {
     let form = look.form;
     let connection = call.connection.clone();
-    let (slice, seen) = (Vec::new(), Seen::default());
+    let seen = Seen::default();
     let mut list = List {
         connection,
         look,
         what,
-        slice,
         ready: None,
         seen,
         is_tired: false,
@@ -144,8 +150,6 @@ struct List {
     connection: Arc<Connection>,
     look: Look,
     what: What,
-    /// The reply of the last scan.
-    slice: Vec<u8>,
     /// What is sent next, once what it shows is safe.
     ready: Option<Bytes>,
     seen: Seen,
@@ -158,14 +162,14 @@ struct List {
 impl List {
     /// Makes the next piece.
     fn advance(&mut self, is_first: bool) -> Result<(), Error> {
-        let mut out = Vec::with_capacity(self.slice.len() + self.slice.len() / 2 + 256);
+        let mut out = Vec::with_capacity(if is_first { 0 } else { SLICE_BYTES + LAST_ROW_BYTES });
         if is_first {
             head(&mut out, &self.look, self.what.is_names());
         }
-        let more = self.what.scan(&self.connection, &self.look, SLICE_ROWS, &mut self.slice);
+        let more = self.what.write_more(&self.connection, &self.look, self.rows, &mut out);
         self.seen = self.seen.max(self.connection.take_seen());
         match more {
-            Ok(()) => self.rows += self.what.write(&self.slice, &self.look, self.rows, &mut out)?,
+            Ok(rows) => self.rows = rows,
             // What was there when the list began may be gone now.
             Err(Error::NoSuchNamespace) if !is_first => self.what.end(),
             Err(failed) => return Err(failed),
@@ -222,89 +226,73 @@ impl What {
         matches!(self, What::Names { .. })
     }
 
-    /// Runs the next scan; its reply is in `slice`.
-    fn scan(
+    /// Writes the rows of the next slice behind those `before`, and moves on; returns how many there are
+    /// now.
+    fn write_more(
         &mut self,
         connection: &Connection,
-        look: &Look,
-        count: u64,
-        slice: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        if let What::Everything { names, cursor, inside } = self {
-            if inside.is_none() {
-                *inside = names.pop_front().map(|name| (name, 0));
-            }
-            if inside.is_none()
-                && let Some(at) = *cursor
-            {
-                slice.clear();
-                scan_names(connection, look, at, count, slice);
-                let mut parts = Parts::new(slice);
-                *cursor = Some(parts.cursor()?).filter(|&cursor| cursor != 0);
-                while let Some(name) = parts.bulk() {
-                    names.push_back(name.to_vec());
-                    (0..4).for_each(|_| _ = parts.next());
-                }
-                *inside = names.pop_front().map(|name| (name, 0));
-            }
-        }
-        slice.clear();
-        match self {
-            What::Names { cursor } => scan_names(connection, look, *cursor, count, slice),
-            What::Pairs { namespace, cursor } => {
-                let pattern = look.pattern.as_deref();
-                scan_pairs(connection, look, (namespace, *cursor, count), pattern, slice);
-            }
-            What::Everything { inside: Some((namespace, cursor)), .. } => {
-                scan_pairs(connection, look, (namespace, *cursor, count), None, slice);
-            }
-            What::Everything { inside: None, .. } => return Ok(()),
-        }
-        Ok(())
-    }
-
-    /// Writes the rows of a slice and moves on; returns how many.
-    fn write(
-        &mut self,
-        slice: &[u8],
         look: &Look,
         before: u64,
         out: &mut Vec<u8>,
     ) -> Result<u64, Error> {
-        let mut parts = Parts::new(slice);
         match self {
             What::Names { cursor } => {
+                let mut slice = Vec::new();
+                scan_names(connection, look, *cursor, SLICE_NAMES, &mut slice);
+                let mut parts = Parts::new(&slice);
                 *cursor = parts.cursor()?;
                 let mut writer = Writer::new(out, look, b"", before);
                 while let Some(name) = NameRow::read(&mut parts) {
                     writer.name(&name);
                 }
-                Ok(writer.rows - before)
+                Ok(writer.rows)
             }
             What::Pairs { namespace, cursor } => {
-                *cursor = parts.cursor()?;
-                Ok(write_pairs(&mut parts, look, namespace, before, out))
+                let mut writer = Writer::new(out, look, namespace, before).up_to(SLICE_BYTES);
+                let pattern = look.pattern.as_deref();
+                *cursor = walk_pairs(connection, look, (namespace, *cursor, pattern), &mut writer)?;
+                Ok(writer.rows)
             }
-            What::Everything { inside, .. } => {
-                let Some((namespace, cursor)) = inside else { return Ok(0) };
-                let was_first = *cursor == 0;
-                let next = match parts.cursor() {
+            What::Everything { names, cursor, inside } => {
+                if inside.is_none() {
+                    *inside = next_name(connection, look, names, cursor)?.map(|name| (name, 0));
+                }
+                let Some((namespace, at)) = inside else { return Ok(before) };
+                let was_first = *at == 0;
+                let mut writer = Writer::new(out, look, namespace, before).up_to(SLICE_BYTES);
+                let next = match walk_pairs(connection, look, (namespace, *at, None), &mut writer) {
+                    Ok(next) => {
+                        if was_first && next == 0 && writer.rows == before {
+                            writer.empty();
+                        }
+                        next
+                    }
                     // It is gone, or holds something else now.
                     Err(Error::NoSuchNamespace | Error::WrongType) => 0,
-                    next => next?,
+                    Err(failed) => return Err(failed),
                 };
-                let mut rows = write_pairs(&mut parts, look, namespace, before, out);
-                if rows == 0 && was_first && next == 0 && !slice.starts_with(b"-") {
-                    let mut writer = Writer::new(out, look, namespace, before);
-                    writer.empty();
-                    rows = 1;
-                }
-                *cursor = next;
+                let rows = writer.rows;
+                *at = next;
                 if next == 0 {
                     *inside = None;
                 }
                 Ok(rows)
             }
+        }
+    }
+
+    /// The reply of a scan for a page.
+    fn scan(&self, connection: &Connection, look: &Look, count: u64, slice: &mut Vec<u8>) {
+        match self {
+            What::Names { cursor } => scan_names(connection, look, *cursor, count, slice),
+            What::Pairs { namespace, cursor } => {
+                let (cursor, count) = (cursor.to_string(), count.to_string());
+                let cursor = (cursor.as_bytes(), count.as_bytes());
+                let pattern = look.pattern.as_deref();
+                let args = pairs_args(namespace, cursor, pattern, look.has_values);
+                connection.run_into(&args, slice);
+            }
+            What::Everything { .. } => {}
         }
     }
 
@@ -334,23 +322,55 @@ fn scan_names(connection: &Connection, look: &Look, cursor: u64, count: u64, sli
     connection.run_into(&args, slice);
 }
 
-fn scan_pairs(
+/// The next namespace of all: of those that were found, or of the next that are.
+fn next_name(
     connection: &Connection,
     look: &Look,
-    (namespace, cursor, count): (&[u8], u64, u64),
-    pattern: Option<&[u8]>,
-    slice: &mut Vec<u8>,
-) {
-    let (cursor, count) = (cursor.to_string(), count.to_string());
-    let mut args: Vec<&[u8]> =
-        vec![b"NAMESPACE", b"SCAN", namespace, cursor.as_bytes(), b"COUNT", count.as_bytes()];
+    names: &mut VecDeque<Vec<u8>>,
+    cursor: &mut Option<u64>,
+) -> Result<Option<Vec<u8>>, Error> {
+    if let (true, Some(at)) = (names.is_empty(), *cursor) {
+        let mut slice = Vec::new();
+        scan_names(connection, look, at, SLICE_NAMES, &mut slice);
+        let mut parts = Parts::new(&slice);
+        *cursor = Some(parts.cursor()?).filter(|&cursor| cursor != 0);
+        while let Some(row) = NameRow::read(&mut parts) {
+            names.push_back(row.name.to_vec());
+        }
+    }
+    Ok(names.pop_front())
+}
+
+/// Gives the pairs of the next slice to the writer; the cursor behind them.
+fn walk_pairs(
+    connection: &Connection,
+    look: &Look,
+    (namespace, cursor, pattern): (&[u8], u64, Option<&[u8]>),
+    writer: &mut Writer<'_>,
+) -> Result<u64, Error> {
+    let (cursor, count) = (cursor.to_string(), SLICE_PAIRS.to_string());
+    let cursor = (cursor.as_bytes(), count.as_bytes());
+    let args = pairs_args(namespace, cursor, pattern, look.has_values);
+    match connection.run_rows(&args, writer)? {
+        Captured::Bulk(next) => number::parse_u64(&next).ok_or(Error::plain("not a cursor")),
+        _ => Err(Error::plain("not the reply of a scan")),
+    }
+}
+
+fn pairs_args<'a>(
+    namespace: &'a [u8],
+    (cursor, count): (&'a [u8], &'a [u8]),
+    pattern: Option<&'a [u8]>,
+    has_values: bool,
+) -> Vec<&'a [u8]> {
+    let mut args: Vec<&[u8]> = vec![b"NAMESPACE", b"SCAN", namespace, cursor, b"COUNT", count];
     if let Some(pattern) = pattern {
         args.extend([&b"MATCH"[..], pattern]);
     }
-    if !look.has_values {
+    if !has_values {
         args.push(b"NOVALUES");
     }
-    connection.run_into(&args, slice);
+    args
 }
 
 // ---- pages
@@ -376,8 +396,9 @@ fn page(
     let mut written = 0;
     let mut slice = Vec::new();
     let next = loop {
-        let mut at = what(cursor);
-        at.scan(call.connection, &look, limit - written, &mut slice)?;
+        let at = what(cursor);
+        slice.clear();
+        at.scan(call.connection, &look, limit - written, &mut slice);
         let mut parts = Parts::new(&slice);
         let following = parts.cursor()?;
         let mut found: Vec<Entry<'_>> =

@@ -1,9 +1,13 @@
-//! The rows of lists: read from the replies of scans, written as JSON, JSON Lines or CSV.
+//! The rows of lists: pairs as the store shows them, and what replies of scans say, written as JSON,
+//! JSON Lines or CSV.
 //!
-//! What is listed, and how it is sent, is in `list`; how single fields look is in `show`.
+//! What is listed, and how it is sent, is in `list`; how single fields look is in `show`. Most rows have
+//! nothing in them that must be quoted or encoded: they have a way of their own, and look the same.
 
 use super::resp::Parts;
-use super::show;
+use super::{plain, show};
+use crate::reply::Rows;
+use crate::short;
 
 /// How rows look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +35,13 @@ pub(super) enum Entry<'a> {
 }
 
 pub(super) struct NameRow<'a> {
-    name: &'a [u8],
+    pub(super) name: &'a [u8],
     pairs: i64,
     bytes: i64,
     is_kept: bool,
     deadline_ms: Option<u64>,
+    pairs_max: i64,
+    bytes_max: i64,
 }
 
 impl<'a> NameRow<'a> {
@@ -46,6 +52,8 @@ impl<'a> NameRow<'a> {
             bytes: parts.integer()?,
             is_kept: parts.integer()? == 1,
             deadline_ms: u64::try_from(parts.integer()?).ok(),
+            pairs_max: parts.integer()?,
+            bytes_max: parts.integer()?,
         })
     }
 }
@@ -75,7 +83,7 @@ pub(super) fn head(out: &mut Vec<u8>, look: &Look, is_names: bool) {
         Form::JsonLines => {}
         Form::Csv => {
             out.extend_from_slice(if is_names {
-                b"namespace,pairs,bytes,kept,ttl_ms,expires_ms,expires_at,base64\r\n"
+                b"namespace,pairs,bytes,kept,pairs_max,bytes_max,ttl_ms,expires_ms,expires_at,base64\r\n"
             } else if look.has_values {
                 b"namespace,key,value,ttl_ms,expires_ms,expires_at,base64\r\n"
             } else {
@@ -85,22 +93,6 @@ pub(super) fn head(out: &mut Vec<u8>, look: &Look, is_names: bool) {
     }
 }
 
-pub(super) fn write_pairs(
-    parts: &mut Parts<'_>,
-    look: &Look,
-    namespace: &[u8],
-    before: u64,
-    out: &mut Vec<u8>,
-) -> u64 {
-    let mut writer = Writer::new(out, look, namespace, before);
-    while let Some(key) = parts.bulk() {
-        let value = if look.has_values { parts.bulk() } else { None };
-        let deadline_ms = parts.integer().and_then(|at_ms| u64::try_from(at_ms).ok());
-        writer.pair(key, value, deadline_ms);
-    }
-    writer.rows - before
-}
-
 /// Writes rows of one namespace.
 pub(super) struct Writer<'o> {
     out: &'o mut Vec<u8>,
@@ -108,6 +100,10 @@ pub(super) struct Writer<'o> {
     /// What each row begins with: the namespace.
     prefix: Vec<u8>,
     is_text: bool,
+    /// Whether a row can be one that has nothing to be quoted or encoded.
+    may_be_plain: bool,
+    /// Bytes of output that are enough.
+    enough_bytes: usize,
     pub(super) rows: u64,
 }
 
@@ -127,7 +123,14 @@ impl<'o> Writer<'o> {
             field(&mut prefix, namespace, false, look.guard);
         }
         prefix.push(b',');
-        Writer { out, look, prefix, is_text, rows }
+        let may_be_plain = is_text && !look.is_base64 && !(look.guard && look.form == Form::Csv);
+        Writer { out, look, prefix, is_text, may_be_plain, enough_bytes: usize::MAX, rows }
+    }
+
+    /// Takes pairs until the output has about so many bytes.
+    pub(super) fn up_to(mut self, enough_bytes: usize) -> Writer<'o> {
+        self.enough_bytes = enough_bytes;
+        self
     }
 
     pub(super) fn entry(&mut self, entry: &Entry<'_>) {
@@ -147,8 +150,12 @@ impl<'o> Writer<'o> {
 
     pub(super) fn pair(&mut self, key: &[u8], value: Option<&[u8]>, deadline_ms: Option<u64>) {
         self.begin();
-        self.out.extend_from_slice(&self.prefix);
-        let Look { is_base64, now_ms, .. } = *self.look;
+        short::append(self.out, &self.prefix);
+        let Look { is_base64, now_ms, form, .. } = *self.look;
+        let is_plain = if form == Form::Csv { plain::is_field } else { plain::is_json };
+        if self.may_be_plain && is_plain(key) && value.is_none_or(is_plain) {
+            return self.plain_pair(key, value, deadline_ms);
+        }
         if self.look.form == Form::Csv {
             return self.pair_fields(key, value, deadline_ms);
         }
@@ -160,6 +167,35 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b",\"ttl_ms\":");
         show::append_deadline(self.out, deadline_ms, now_ms);
         self.out.push(b'}');
+        self.end_line();
+    }
+
+    /// What is behind the namespace, if nothing must be quoted or encoded.
+    #[inline]
+    fn plain_pair(&mut self, key: &[u8], value: Option<&[u8]>, deadline_ms: Option<u64>) {
+        let (out, now_ms) = (&mut *self.out, self.look.now_ms);
+        if self.look.form == Form::Csv {
+            short::append(out, key);
+            if let Some(value) = value {
+                out.push(b',');
+                short::append(out, value);
+            }
+            if deadline_ms.is_none() {
+                return out.extend_from_slice(b",,,,\r\n");
+            }
+            out.push(b',');
+            show::append_deadline_fields(out, deadline_ms, now_ms);
+            return out.extend_from_slice(b",\r\n");
+        }
+        out.extend_from_slice(b"\"key\":\"");
+        short::append(out, key);
+        if let Some(value) = value {
+            out.extend_from_slice(b"\",\"value\":\"");
+            short::append(out, value);
+        }
+        out.extend_from_slice(b"\",\"ttl_ms\":");
+        show::append_deadline(out, deadline_ms, now_ms);
+        out.push(b'}');
         self.end_line();
     }
 
@@ -200,7 +236,8 @@ impl<'o> Writer<'o> {
         let Look { guard, now_ms, .. } = *self.look;
         if self.look.form == Form::Csv {
             let is_text = field(self.out, row.name, false, guard);
-            for number in [row.pairs, row.bytes, i64::from(row.is_kept)] {
+            let is_kept = i64::from(row.is_kept);
+            for number in [row.pairs, row.bytes, is_kept, row.pairs_max, row.bytes_max] {
                 self.out.push(b',');
                 show::number(self.out, number as u64);
             }
@@ -215,11 +252,15 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b",\"bytes\":");
         show::number(self.out, row.bytes as u64);
         self.out.extend_from_slice(if row.is_kept {
-            b",\"kept\":true,"
+            b",\"kept\":true"
         } else {
-            b",\"kept\":false,"
+            b",\"kept\":false"
         });
-        self.out.extend_from_slice(b"\"ttl_ms\":");
+        self.out.extend_from_slice(b",\"pairs_max\":");
+        show::number(self.out, row.pairs_max as u64);
+        self.out.extend_from_slice(b",\"bytes_max\":");
+        show::number(self.out, row.bytes_max as u64);
+        self.out.extend_from_slice(b",\"ttl_ms\":");
         show::append_deadline(self.out, row.deadline_ms, now_ms);
         self.out.push(b'}');
         self.end_line();
@@ -246,6 +287,13 @@ impl<'o> Writer<'o> {
     }
 }
 
+impl Rows for Writer<'_> {
+    fn pair(&mut self, key: &[u8], value: &[u8], deadline_ms: Option<u64>) -> bool {
+        Writer::pair(self, key, self.look.has_values.then_some(value), deadline_ms);
+        self.out.len() < self.enough_bytes
+    }
+}
+
 /// A field, as base64 if it must be; whether it stands as itself.
 fn field(out: &mut Vec<u8>, bytes: &[u8], is_base64: bool, guard: bool) -> bool {
     let is_text = !is_base64 && std::str::from_utf8(bytes).is_ok();
@@ -255,4 +303,53 @@ fn field(out: &mut Vec<u8>, bytes: &[u8], is_base64: bool, guard: bool) -> bool 
         out.extend_from_slice(crate::base64::encode(bytes).as_bytes());
     }
     is_text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: [&[u8]; 9] = [
+        b"",
+        b"key",
+        b"a longer one that is still plain, but for a comma",
+        b" blank",
+        b"=1+1",
+        b"two\r\nlines",
+        b"\"quoted\" \\ \x01",
+        "å".as_bytes(),
+        b"\xff",
+    ];
+
+    /// What is seen to be plain looks as it would otherwise.
+    #[test]
+    fn plain_rows_look_like_all_others() {
+        let looks = [Form::Json, Form::JsonLines, Form::Csv].into_iter().flat_map(|form| {
+            [(false, true), (true, true), (false, false)].map(|(guard, has_values)| Look {
+                form,
+                has_values,
+                guard,
+                is_base64: false,
+                pattern: None,
+                now_ms: 1_700_000_000_000,
+            })
+        });
+        for look in looks {
+            for (namespace, key) in TEXTS.iter().flat_map(|name| TEXTS.map(|key| (*name, key))) {
+                for (value, deadline_ms) in TEXTS
+                    .iter()
+                    .flat_map(|value| [None, Some(1_700_000_012_345)].map(|at| (value, at)))
+                {
+                    let [quick, slow] = [true, false].map(|may_be_plain| {
+                        let mut out = Vec::new();
+                        let mut writer = Writer::new(&mut out, &look, namespace, 1);
+                        writer.may_be_plain &= may_be_plain;
+                        Rows::pair(&mut writer, key, value, deadline_ms);
+                        out
+                    });
+                    assert_eq!(quick.escape_ascii().to_string(), slow.escape_ascii().to_string());
+                }
+            }
+        }
+    }
 }

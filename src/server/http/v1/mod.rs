@@ -25,6 +25,7 @@ mod lock;
 mod namespace;
 mod pair;
 mod params;
+mod plain;
 mod reply_map;
 mod resp;
 mod route;

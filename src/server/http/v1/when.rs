@@ -10,6 +10,9 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
+/// The longest TTL: 316 years.
+pub(super) const TTL_MS_MAX: u64 = 9_999_999_999_999;
+
 /// What becomes of a pair's deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifetime {
@@ -29,7 +32,8 @@ pub(super) fn ttl(text: &str, now_ms: u64) -> Option<Lifetime> {
         _ => {}
     }
     let ms = duration_ms(text)?;
-    let at_ms = now_ms.checked_add(ms).filter(|&at_ms| ms > 0 && at_ms <= PAIR_DEADLINE_MS_MAX);
+    let is_ttl = (1..=TTL_MS_MAX).contains(&ms);
+    let at_ms = now_ms.checked_add(ms).filter(|&at_ms| is_ttl && at_ms <= PAIR_DEADLINE_MS_MAX);
     at_ms.map(Lifetime::Until)
 }
 
@@ -144,7 +148,6 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
 
 /// Appends `YYYY-MM-DD hh:mm:ss.fff`.
 pub(super) fn show(out: &mut Vec<u8>, at_ms: u64) {
-    use std::io::Write as _;
     let days = at_ms / DAY_MS + 719_468;
     let era = days / 146_097;
     let of_era = days % 146_097;
@@ -156,8 +159,25 @@ pub(super) fn show(out: &mut Vec<u8>, at_ms: u64) {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute) = (at_ms / HOUR_MS % 24, at_ms / MINUTE_MS % 60);
     let (second, ms) = (at_ms / SECOND_MS % 60, at_ms % SECOND_MS);
-    // Writing to memory does not fail.
-    let _ = write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03}");
+    let mut shown = *b"0000-00-00 00:00:00.000";
+    for (at, number) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
+        digits::<2>(&mut shown[at..], number);
+    }
+    digits::<4>(&mut shown, year);
+    digits::<3>(&mut shown[20..], ms);
+    if year > 9999 {
+        out.extend_from_slice(itoa::Buffer::new().format(year / 10_000).as_bytes());
+    }
+    out.extend_from_slice(&shown);
+}
+
+/// The last `N` digits of a number.
+#[inline]
+fn digits<const N: usize>(to: &mut [u8], mut number: u64) {
+    for place in to[..N].iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +195,7 @@ mod tests {
             ("PT1M30S", until(90_000)),
             ("P1DT2H", until(26 * HOUR_MS)),
             ("P2W", until(14 * DAY_MS)),
+            ("9999999999999", until(TTL_MS_MAX)),
             ("pt0.5s", until(500)),
             ("none", Some(Lifetime::Forever)),
             ("keep", Some(Lifetime::Keep)),
@@ -201,6 +222,7 @@ mod tests {
             "PT0S",
             " 5",
             "5000.0",
+            "10000000000000",
             "99999999999999999",
         ] {
             assert_eq!(ttl(text, NOW_MS), None, "{text}");
