@@ -36,7 +36,7 @@ use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Freed, Held, Settings, View};
 
-pub use plan::Plan;
+pub use plan::{Plan, fetch};
 pub use rights::remember_refusal;
 pub use timing::Thresholds;
 

@@ -125,10 +125,8 @@ impl HyperLogLog {
 
     /// Sees a thing; whether that changed a register.
     pub fn add(&mut self, thing: &[u8]) -> bool {
-        let hash = murmur64a(thing, 0xadc8_3b19);
-        let register = &mut self.registers[hash as usize & (REGISTERS - 1)];
-        let rest = hash >> REGISTER_BITS | 1 << COUNTED_BITS;
-        let value = rest.trailing_zeros() as u8 + 1;
+        let (number, value) = register_of(thing);
+        let register = &mut self.registers[number];
         let is_more = value > *register;
         *register = value.max(*register);
         is_more
@@ -176,6 +174,36 @@ pub fn layout(bytes: &[u8]) -> Result<Layout, Unreadable> {
     }
 }
 
+/// What of a dense string changes when it sees things: the bytes from a place on. `None` if nothing does.
+pub fn dense_change<'t>(
+    dense: &[u8],
+    things: impl Iterator<Item = &'t [u8]>,
+) -> Option<(usize, Vec<u8>)> {
+    let mut bytes = dense.to_vec();
+    let (mut first, mut end) = (bytes.len(), 0);
+    for (number, value) in things.map(register_of) {
+        let (at, shift) = (HEADER_BYTES + number * 6 / 8, number * 6 % 8);
+        // A register that ends with a byte does not reach into the next one.
+        let reach = if shift > 2 { 2 } else { 1 };
+        let mut both = [0; 2];
+        both[..reach].copy_from_slice(&bytes[at..at + reach]);
+        let bits = u16::from_le_bytes(both);
+        if value > (bits >> shift) as u8 & 0x3f {
+            let bits = bits & !(0x3f << shift) | u16::from(value) << shift;
+            bytes[at..at + reach].copy_from_slice(&bits.to_le_bytes()[..reach]);
+            (first, end) = (first.min(at), end.max(at + reach));
+        }
+    }
+    if end == 0 {
+        return None;
+    }
+    if known_count(&bytes).is_some() {
+        first = HEADER_BYTES - 1;
+        bytes[first] |= NOT_COUNTED;
+    }
+    Some((first, bytes[first..end].to_vec()))
+}
+
 /// The count that was written into a string, if it is still right.
 pub fn known_count(bytes: &[u8]) -> Option<u64> {
     let count = u64::from_le_bytes(*bytes.get(8..HEADER_BYTES)?.first_chunk()?);
@@ -211,6 +239,13 @@ impl Iterator for Runs<'_> {
             _ => Some(((first >> 2 & 0x1f) + 1, usize::from(first & 3) + 1)),
         })
     }
+}
+
+/// Which register a thing belongs to, and how large it makes it at least.
+fn register_of(thing: &[u8]) -> (usize, u8) {
+    let hash = murmur64a(thing, 0xadc8_3b19);
+    let rest = hash >> REGISTER_BITS | 1 << COUNTED_BITS;
+    (hash as usize & (REGISTERS - 1), rest.trailing_zeros() as u8 + 1)
 }
 
 fn header(layout: u8) -> Vec<u8> {
@@ -291,6 +326,33 @@ mod tests {
                 assert!(sparse.registers == of.registers && dense.registers == of.registers);
             }
         }
+    }
+
+    #[test]
+    fn a_dense_one_changes_where_its_registers_are() {
+        let mut of = HyperLogLog { layout: Layout::Dense, ..HyperLogLog::default() };
+        let mut bytes = of.write(0);
+        let mut changes = 0;
+        for n in 0..20_000u32 {
+            let things = [n.to_be_bytes(), (n + 7).to_le_bytes()];
+            let has_changed = of.add(&things[0]) | of.add(&things[1]);
+            let change = dense_change(&bytes, things.iter().map(|thing| &thing[..]));
+            assert_eq!(change.is_some(), has_changed);
+            if let Some((at, part)) = change {
+                bytes[at..at + part.len()].copy_from_slice(&part);
+                changes += 1;
+            }
+        }
+        assert!(bytes == of.write(0) && changes > 1000);
+
+        // A count that stands in it is not right any more.
+        bytes[8..HEADER_BYTES].copy_from_slice(&5u64.to_le_bytes());
+        let things = (0..100_000u32).map(|n| n.to_ne_bytes());
+        let changing =
+            things.into_iter().find_map(|thing| dense_change(&bytes, [&thing[..]].into_iter()));
+        let (at, part) = changing.unwrap();
+        bytes[at..at + part.len()].copy_from_slice(&part);
+        assert_eq!(known_count(&bytes), None);
     }
 
     #[test]

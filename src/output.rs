@@ -77,6 +77,11 @@ impl Output {
         self.values.truncate(mark.values);
     }
 
+    /// Bytes of the buffer since then: values that are not copied take nothing of it.
+    pub fn buffered_since(&self, mark: Mark) -> usize {
+        self.len.saturating_sub(mark.len)
+    }
+
     /// Appends one byte.
     #[inline]
     pub fn push(&mut self, byte: u8) {

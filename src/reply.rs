@@ -109,6 +109,14 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Bytes that what was written since `mark` takes in memory; of a tree that is not known.
+    pub fn buffered_since(&self, mark: Mark) -> usize {
+        match (&self.sink, mark.0) {
+            (Sink::Resp2(out) | Sink::Resp3(out), Place::Output(mark)) => out.buffered_since(mark),
+            (_, _) => 0,
+        }
+    }
+
     /// No value.
     pub fn null(&mut self) {
         match &mut self.sink {

@@ -43,3 +43,23 @@ fn values_move_between_servers() {
         assert_eq!(both, Reply::Integer(count), "{elements}");
     }
 }
+
+#[test]
+fn of_a_dense_one_what_changed_is_journaled() {
+    let mut pantry = Harness::new(Journal::remembering(0));
+    pantry.run("PFADD seen 0");
+    pantry.run("PFDEBUG TODENSE seen");
+    let whole_bytes = pantry.server.store.journal.batches().last().unwrap().len();
+    assert!(whole_bytes > 12_000, "{whole_bytes}");
+    for element in 1..100 {
+        let before = pantry.server.store.journal.batches().len();
+        pantry.run(&format!("PFADD seen {element}"));
+        for batch in &pantry.server.store.journal.batches()[before..] {
+            assert!(batch.len() < 40, "{}", batch.len());
+        }
+    }
+    let now_ms = pantry.server.store.clock.now_ms();
+    let replayed = support::dump(&pantry.replayed(), now_ms);
+    assert_eq!(replayed, support::dump(&pantry.server.store, now_ms));
+    assert_eq!(pantry.run("PFCOUNT seen"), "(integer) 100");
+}

@@ -3,7 +3,9 @@
 
 mod support;
 
+use pantry::clock::Clock;
 use pantry::journal::Journal;
+use pantry::store::Store;
 use support::Harness;
 use support::render::render;
 
@@ -107,6 +109,18 @@ fn many_scripts_can_be_kept() {
         server.execute("a", &[b"SCRIPT".to_vec(), b"LOAD".to_vec(), script]);
     }
     assert_eq!(eval(&mut server, "return 9999"), "(integer) 9999");
+}
+
+#[test]
+fn time_stands_still_in_a_script_until_it_is_busy() {
+    let mut server = Harness::of(Store::new(Journal::discarding(), Clock::system()));
+    let wait_for_time = "local function now() return table.concat(redis.call('TIME'), '.') end \
+         local began, before = os.clock(), now() \
+         while now() == before and os.clock() - began < SECONDS do end \
+         return now() == before and 'stands' or 'moves'";
+    assert_eq!(eval(&mut server, &wait_for_time.replace("SECONDS", "0.05")), "\"stands\"");
+    server.run("CONFIG SET busy-reply-threshold 20");
+    assert_eq!(eval(&mut server, &wait_for_time.replace("SECONDS", "20")), "\"moves\"");
 }
 
 #[test]

@@ -1,4 +1,7 @@
-"""What schemathesis must know to read pantry's answers: with soft=1 the status stands in the body, not in the status line."""
+"""What schemathesis must know to read pantry's answers.
+
+With soft=1 the status of an error stands in the body, and with atomic=0 each row has one: these count as the answer's.
+"""
 
 import json
 
@@ -7,7 +10,7 @@ import schemathesis
 
 @schemathesis.hook
 def after_call(_context, _case, response):
-    """Judges a soft error by the status that it states."""
+    """Judges by the status that an answer states: the first that is an error."""
     content_type = (response.headers.get("content-type") or [""])[0]
     if response.status_code != 200 or not content_type.startswith("application/json"):
         return
@@ -15,5 +18,7 @@ def after_call(_context, _case, response):
         answer = json.loads(response.content)
     except ValueError:
         return
-    if isinstance(answer, dict) and answer.get("ok") is False:
-        response.status_code = answer["status"]
+    for row in answer if isinstance(answer, list) else [answer]:
+        if isinstance(row, dict) and row.get("ok") is False:
+            response.status_code = row["status"]
+            return

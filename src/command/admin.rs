@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::server::clients::Flag;
+use crate::store::turn::State;
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
@@ -69,8 +70,9 @@ fn shutdown(context: &mut Context<'_, '_>, args: Args<'_>, _reply: &mut Reply<'_
 
 fn time(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let now_us = || context.executor.server.store.clock.now_us();
-    // In a script time stands still.
-    let now_us = match context.session.is_script {
+    // In a script time stands still, unless it lasts so long that it may be waiting for time to pass.
+    let is_busy = context.executor.server.store.turn.state() == State::Busy;
+    let now_us = match context.session.is_script && !is_busy {
         true => *context.session.script_time_us.get_or_insert_with(now_us),
         false => now_us(),
     };

@@ -45,6 +45,16 @@ const SELF_TEST_ERROR: f64 = 4.0 * 1.04 / 128.0;
 fn pfadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let name = args.get(1);
     let old = view.string(name)?;
+    if let Some(bytes) = old
+        && hyperloglog::layout(bytes).map_err(unreadable)? == Layout::Dense
+    {
+        let change = hyperloglog::dense_change(bytes, args.iter().skip(2));
+        if let Some((at, bytes)) = &change {
+            view.patch_string(name, *at, bytes, Cause::Pfadd);
+        }
+        reply.integer(i64::from(change.is_some()));
+        return Ok(());
+    }
     let mut counter = old.map_or(Ok(HyperLogLog::default()), read)?;
 
     let mut has_changed = old.is_none();

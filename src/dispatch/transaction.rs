@@ -35,9 +35,11 @@ impl Executor<'_> {
             self.release();
             return Err(Error::ExecAbort(" previous errors.".into()));
         }
+        let mut is_too_long = false;
         if is_dirty {
             reply.null_array();
         } else {
+            let begin = reply.mark();
             reply.array(transaction.queue.len());
             (self.is_in_exec, self.held.is_in_transaction) = (true, true);
             for queued in &transaction.queue {
@@ -51,11 +53,20 @@ impl Executor<'_> {
                     continue;
                 }
                 self.call(session, queued.spec, args, Known::default(), reply);
+                is_too_long |= reply.buffered_since(begin) > self.settings.reply_max_bytes;
+                if is_too_long {
+                    reply.rewind(begin);
+                }
             }
             (self.is_in_exec, self.held.is_in_transaction) = (false, false);
         }
         self.release();
-        Ok(())
+        match is_too_long {
+            false => Ok(()),
+            true => Err(Error::plain(
+                "the transaction was executed, but its reply exceeds client-reply-max-bytes",
+            )),
+        }
     }
 
     /// Ends WATCH.

@@ -17,10 +17,13 @@ use super::{Header, Target, walk};
 use crate::rdb::pairs::PairBuffer;
 use crate::rdb::writer::{Version, Writer};
 use crate::script::library;
-use crate::store::Store;
+use crate::store::{Limit, Store};
 
 /// The fact about an RDB file that a namespace is kept: its database, `:`, its name. To Redis it means nothing.
 pub const KEPT_AUX: &[u8] = b"pantry-kept";
+
+/// The fact about an RDB file that a namespace has a limit: its database, pairs, bytes and name, with `:` between.
+pub const LIMIT_AUX: &[u8] = b"pantry-limit";
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct ExportReport {
     pub pairs: u64,
     /// Namespaces that stay when they are empty, empty ones included.
     pub kept_namespaces: u64,
+    /// Namespaces, there or not, that have a limit.
+    pub limits: u64,
     /// Libraries of functions.
     pub libraries: u64,
     /// Pairs whose deadline could not be written in this format: where they are read, they stay for ever.
@@ -58,8 +63,10 @@ impl fmt::Display for ExportReport {
         let ExportReport { dropped_deadlines, bytes, .. } = self;
         writeln!(f, "strings: {strings}")?;
         writeln!(f, "namespaces: {namespaces}, with {pairs} pairs ({kept_namespaces} kept)")?;
-        if *libraries > 0 {
-            writeln!(f, "libraries of functions: {libraries}")?;
+        for (count, what) in [(self.limits, "limits"), (*libraries, "libraries of functions")] {
+            if count > 0 {
+                writeln!(f, "{what}: {count}")?;
+            }
         }
         writeln!(f, "bytes: {bytes}")?;
         if *dropped_deadlines > 0 {
@@ -181,6 +188,13 @@ impl Target for RdbTarget<'_> {
         self.writer.aux(KEPT_AUX, &value)?;
         Ok(())
     }
+
+    fn limit(&mut self, header: &Header, Limit { pairs, bytes }: Limit) -> Result<()> {
+        self.report.limits += 1;
+        let numbers = format!("{}:{pairs}:{bytes}:", header.db);
+        self.writer.aux(LIMIT_AUX, &[numbers.as_bytes(), &header.name].concat())?;
+        Ok(())
+    }
 }
 
 struct RowTarget<'w> {
@@ -259,6 +273,13 @@ impl Target for RowTarget<'_> {
     fn kept(&mut self, header: &Header) -> Result<()> {
         self.report.kept_namespaces += 1;
         self.begin(header, Kind::Namespace);
+        self.write()
+    }
+
+    fn limit(&mut self, header: &Header, limit: Limit) -> Result<()> {
+        self.report.limits += 1;
+        self.begin(header, Kind::Limit);
+        write!(self.row.value, "{} {}", limit.pairs, limit.bytes)?;
         self.write()
     }
 }

@@ -27,6 +27,7 @@ mod walk;
 use anyhow::Result;
 
 use crate::rdb::pairs::PairBuffer;
+use crate::store::Limit;
 
 /// Pairs that are handled at once: so long is a stripe held.
 const PAIRS_AT_ONCE: usize = 256;
@@ -55,6 +56,9 @@ pub(crate) trait Target {
 
     /// A namespace stays when it is empty. Its pairs came before, if it has any.
     fn kept(&mut self, header: &Header) -> Result<()>;
+
+    /// What a namespace may hold, whether or not there is one.
+    fn limit(&mut self, header: &Header, limit: Limit) -> Result<()>;
 }
 
 /// Whether that many pairs are enough for one step.

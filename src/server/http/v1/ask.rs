@@ -353,7 +353,7 @@ impl Ask {
 
 /// Refuses what the table says that a value can not be, whether or not the operation would look at it.
 fn check(param: &Param, value: &[u8]) -> Result<(), Refusal> {
-    if param.shape == Shape::Name && value.is_empty() {
+    if matches!(param.shape, Shape::Name | Shape::Label) && value.is_empty() {
         return Err(invalid(param.name, "must not be empty"));
     }
     if param.shape.is_bytes() {

@@ -28,6 +28,20 @@ pub(super) struct Row<'a> {
     expires: Option<Text<'a>>,
 }
 
+/// The columns that are read.
+const COLUMNS: [&str; 10] = [
+    "namespace",
+    "key",
+    "value",
+    "namespace_base64",
+    "key_base64",
+    "value_base64",
+    "ttl",
+    "ttl_ms",
+    "expires_at",
+    "expires_ms",
+];
+
 /// How rows stand in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -187,7 +201,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
                 let mut row = Row::default();
                 while let Some(Name(column)) = map.next_key()? {
-                    if let Some(text) = text_of(map.next_value()?).map_err(de::Error::custom)? {
+                    let raw: &RawValue = map.next_value()?;
+                    if is_nested(raw) && COLUMNS.contains(&&*column) && column != "value" {
+                        let text = format_args!("{column} must be a text or a number");
+                        return Err(de::Error::custom(text));
+                    }
+                    if let Some(text) = text_of(raw).map_err(de::Error::custom)? {
                         row.set(&column, text).map_err(de::Error::custom)?;
                     }
                 }
@@ -249,9 +268,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 let mut members = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
                     let raw: &RawValue = map.next_value()?;
-                    let is_nested = raw.get().starts_with(['{', '[']);
                     if let Some(text) = text_of(raw).map_err(de::Error::custom)? {
-                        members.push((name, text, is_nested));
+                        members.push((name, text, is_nested(raw)));
                     }
                 }
                 Ok(Members(members))
@@ -259,6 +277,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         }
         deserializer.deserialize_map(All)
     }
+}
+
+/// Whether it is an object or an array.
+fn is_nested(raw: &RawValue) -> bool {
+    raw.get().starts_with(['{', '['])
 }
 
 /// A JSON value as bytes: a string's text, everything else as it was written; `None` for null.
@@ -323,6 +346,8 @@ mod tests {
             "[{\"key\":\"\\ud800\"}]",
             "[{\"key\":\"a\",\"key\":\"b\"}]",
             "[{\"key_base64\":\"?\"}]",
+            "[{\"key\":[1]}]",
+            "[{\"key\":\"a\",\"ttl\":{}}]",
         ] {
             assert!(read(Form::Json, body.as_bytes()).is_err(), "{body}");
         }
