@@ -27,6 +27,10 @@ pub struct Held<'s> {
     pub is_in_transaction: bool,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box for the group would be an allocation for every batch"
+)]
 pub(super) enum Guards<'s> {
     None,
     One(usize, Guard<'s>),
