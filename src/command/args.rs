@@ -30,7 +30,10 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// Syntax error if there is none.
     pub fn required(&mut self) -> Result<&'a [u8]> {
-        self.optional().ok_or_else(|| Error::Syntax)
+        match self.optional() {
+            Some(arg) => Ok(arg),
+            None => Err(Error::Syntax),
+        }
     }
 
     /// The next argument, if there is one.
@@ -77,7 +80,10 @@ pub fn is(arg: &[u8], word: &str) -> bool {
 /// # Errors
 /// [`Error::NotAnInteger`].
 pub fn integer(arg: &[u8]) -> Result<i64> {
-    number::parse_i64(arg).ok_or_else(|| Error::NotAnInteger)
+    match number::parse_i64(arg) {
+        Some(number) => Ok(number),
+        None => Err(Error::NotAnInteger),
+    }
 }
 
 /// The number of a database, from 0.

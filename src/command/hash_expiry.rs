@@ -316,7 +316,10 @@ fn deadline_ms(view: &View<'_>, form: TimeForm, arg: &[u8], command: &'static st
     }
     let deadline_ms = form.unix_ms(amount, view.now_ms()).map(|at_ms| at_ms as u64);
     let deadline_ms = deadline_ms.filter(|&deadline_ms| deadline_ms <= DEADLINE_MS_MAX);
-    deadline_ms.ok_or_else(|| Error::InvalidExpire(command))
+    match deadline_ms {
+        Some(deadline_ms) => Ok(deadline_ms),
+        None => Err(Error::InvalidExpire(command)),
+    }
 }
 
 /// When HEXPIRE and its relatives set a deadline.
