@@ -100,7 +100,7 @@ impl View<'_> {
         let access = self.access;
         let mut freed = None;
         let mut existed = false;
-        let put = self.update(name, None, |entry| {
+        let put = self.update(name, |entry| {
             existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
             entry.raw = is_longer_now || cause.edits_bytes();
