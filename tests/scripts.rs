@@ -17,10 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pantry::clock::Clock;
 use pantry::journal::Journal;
-use pantry::store::Store;
-use support::{Harness, START_MS, dump, render};
+use support::{Harness, dump, render};
 
 #[test]
 fn live() {

@@ -150,7 +150,7 @@ impl Restore<'_> {
         if !is_there || is_vague {
             let mut entry = Box::new(NameEntry::new(name.bytes, 0));
             put_all(&mut entry);
-            self.held.insert(db, name, entry.into());
+            self.held.insert(db, name, entry);
         }
         if is_string && !is_vague { Err(Damaged) } else { Ok(()) }
     }

@@ -119,7 +119,7 @@ impl View<'_> {
         if let Some(pairs) = freed {
             let mut entry = NameEntry::new(name, access.first_use());
             entry.many = Some(pairs);
-            self.names.discard(Box::new(entry).into());
+            self.names.discard(Box::new(entry));
         }
         let deadline_ms = put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));
