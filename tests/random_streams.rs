@@ -12,10 +12,8 @@ use std::time::Duration;
 
 use generate::agree::{Queue, name_of, shown, whole_scan};
 use generate::{Generator, Lifetimes, Words};
-use pantry::clock::Clock;
 use pantry::command::Spec;
 use pantry::journal::Journal;
-use pantry::store::Store;
 use support::render;
 use support::{Harness, START_MS, dump};
 
