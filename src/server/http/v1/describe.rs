@@ -312,18 +312,24 @@ fn one_of_them(param: &Param) -> Value {
 fn row_columns(id: &str) -> Value {
     let text = json!({ "type": ["string", "number", "boolean"] });
     let name = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
+    let or_null = |schema: Value| json!({ "anyOf": [schema, { "type": "null" }] });
     // The namespace may stand in path or query, for all rows.
     let mut columns = json!({
         "type": "object",
         "required": ["key"],
-        "properties": { "namespace": name, "key": text },
+        "properties": { "namespace": or_null(name), "key": text },
     });
     if matches!(id, "setPairs" | "import") {
-        // A row without a key makes a namespace that is imported.
-        let needed = if id == "import" { json!([]) } else { json!(["key", "value"]) };
-        columns["required"] = needed;
+        columns["required"] = json!(["key", "value"]);
         columns["properties"]["value"] = schema(super::params::VALUE, true);
-        columns["properties"]["ttl"] = schema(super::params::TTL, true);
+        columns["properties"]["ttl"] = or_null(schema(super::params::TTL, true));
+    }
+    if id == "import" {
+        // A row without a key makes a namespace that is imported.
+        columns["required"] = json!([]);
+        for name in ["key", "value"] {
+            columns["properties"][name] = or_null(columns["properties"][name].take());
+        }
     }
     columns
 }

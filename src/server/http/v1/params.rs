@@ -73,6 +73,11 @@ impl Shape {
     pub(super) fn is_bytes(self) -> bool {
         matches!(self, Shape::Bytes | Shape::Name)
     }
+
+    /// Whether a value may be a whole number.
+    pub(super) fn may_be_whole(self) -> bool {
+        matches!(self, Shape::Number(..) | Shape::Like(_, Numbers::Whole(..)))
+    }
 }
 
 pub(super) const fn param(name: &'static str, shape: Shape, about: &'static str) -> Param {
