@@ -84,7 +84,6 @@ fn pair() -> Value {
             "ttl": {
                 "type": ["number", "string", "boolean", "null"],
                 "pattern": "^[0-9]{1,12}$",
-                "maximum": 1e15,
                 "description": "Milliseconds; 0 or none: the pair stays.",
             },
         },

@@ -282,7 +282,11 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
         }
         Input::Rows | Input::Stream => {
             let columns = row_columns(operation.id);
-            let rows = json!({ "type": "array", "items": columns });
+            let rows = match operation.id {
+                "getPairs" | "deletePairs" => json!({ "anyOf": [columns, { "type": "string" }] }),
+                _ => columns.clone(),
+            };
+            let rows = json!({ "type": "array", "items": rows });
             may_be("application/json", json!({ "anyOf": [rows, columns] }));
             may_be("application/x-ndjson", json!({ "type": "string" }));
             may_be("text/csv", json!({ "type": "string" }));
@@ -317,7 +321,7 @@ fn row_columns(id: &str) -> Value {
     let mut columns = json!({
         "type": "object",
         "required": ["key"],
-        "properties": { "namespace": or_null(name), "key": text },
+        "properties": { "namespace": or_null(name), "key": &text },
     });
     if matches!(id, "setPairs" | "import") {
         columns["required"] = json!(["key", "value"]);
@@ -325,8 +329,9 @@ fn row_columns(id: &str) -> Value {
         columns["properties"]["ttl"] = or_null(schema(super::params::TTL, true));
     }
     if id == "import" {
-        // A row without a key makes a namespace that is imported.
+        // A row without a key makes a namespace that is imported; an empty name is none.
         columns["required"] = json!([]);
+        columns["properties"]["namespace"] = or_null(text);
         for name in ["key", "value"] {
             columns["properties"][name] = or_null(columns["properties"][name].take());
         }

@@ -154,11 +154,7 @@ pub(super) const SOFT: &Param = &param(
     Shape::Flag,
     "1: the status is always 200, and ok, status and error say what happened. Also as X-KV-Soft-Errors.",
 );
-pub(super) const TOKEN: &Param = &param(
-    "token",
-    Shape::Like("^[0-9]{1,18}$", Numbers::Whole(0, i64::MAX as u64)),
-    "What the lock was acquired with.",
-);
+pub(super) const TOKEN: &Param = &param("token", Shape::Label, "What the lock was acquired with.");
 pub(super) const TTL: &Param = &param(
     "ttl",
     Shape::Like(TTL_FORM, Numbers::Whole(1, TTL_MS_MAX)),
