@@ -174,6 +174,13 @@ impl PairKeys {
         }
     }
 
+    /// The first key's place, if FIELDS says where that is.
+    #[inline]
+    pub fn behind_fields(self, args: Args<'_>) -> Option<usize> {
+        let PairKeys::Fields { .. } = self else { return None };
+        fields_at(args).map(|at| at + 2)
+    }
+
     /// The keys' places in `args`; nothing if they are not there.
     pub fn positions(self, args: Args<'_>) -> impl Iterator<Item = usize> {
         let (first, last, step) = match self {
@@ -181,12 +188,16 @@ impl PairKeys {
             PairKeys::One(at) => (at, at, 1),
             PairKeys::From { first, step } => (first, args.len().saturating_sub(1), step),
             PairKeys::Fields { step } => {
-                let at = (2..args.len()).find(|&at| is(args.get(at), "FIELDS"));
-                at.map_or((1, 0, 1), |at| (at + 2, args.len() - 1, step))
+                fields_at(args).map_or((1, 0, 1), |at| (at + 2, args.len() - 1, step))
             }
         };
         (first..=last).step_by(step).filter(move |&at| at < args.len())
     }
+}
+
+/// Where FIELDS stands.
+fn fields_at(args: Args<'_>) -> Option<usize> {
+    (2..args.len()).find(|&at| is(args.get(at), "FIELDS"))
 }
 
 /// Where a command's keys of pairs are, if it touches no other pairs of its namespace.

@@ -8,6 +8,7 @@ use anyhow::bail;
 
 use super::redis::{self, Known};
 use super::{Command, FAMILIES, Family, Flags, Keys, PairKeys, Run, Touches, scripting, syntax};
+use crate::store::Hold;
 
 /// A row with what was derived from it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Spec {
     pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// How it holds the stripe of its one name.
+    pub hold: Hold,
     /// Whether it stands under a container.
     pub is_subcommand: bool,
     /// Whether scripts may not call it.
@@ -175,17 +178,22 @@ impl Table {
         let mut specs: Vec<Spec> = rows
             .enumerate()
             .map(|(index, (command, family))| {
-                let (keys, pair_at) = (syntax::keys(command), syntax::pair_at(command));
-                let is_of_one_value = pair_at.is_some() || family.category == "string";
+                let (keys, pair_keys) = (syntax::keys(command), syntax::pair_keys(command));
+                let names_pairs = !matches!(pair_keys, PairKeys::None);
                 Spec {
                     command,
                     family,
                     arity: syntax::arity(command),
                     keys,
-                    pair_at,
-                    pair_keys: syntax::pair_keys(command),
+                    pair_at: syntax::pair_at(command),
+                    pair_keys,
                     keeps: family.group == "namespace",
-                    is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    is_brief: matches!(keys, Keys::One(_))
+                        && (names_pairs || family.category == "string"),
+                    hold: match command.run {
+                        Run::Read(_) => Hold::Shared,
+                        _ => Hold::Alone,
+                    },
                     is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),

@@ -35,9 +35,11 @@ impl Executor<'_> {
                         self.lock_spread(db, spec, args, name, known)?;
                         return Ok(Some(name));
                     }
-                    if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
+                    if self.under_lock > COMMANDS_PER_LOCK_MAX
+                        || !self.held.turn_to(name, spec.hold)
+                    {
                         self.release();
-                        self.held.lock(name);
+                        self.held.lock(name, spec.hold);
                         self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, RwLockReadGuard};
 
 use super::captured::Body;
 use super::name::NameEntry;
@@ -109,7 +109,7 @@ pub struct Capture<'s> {
     pairs_from: u64,
     /// Namespaces that were void, and the stripe of the current one if nobody may change it any more.
     voids: usize,
-    holding: Option<MutexGuard<'s, Stripe>>,
+    holding: Option<RwLockReadGuard<'s, Stripe>>,
     /// Names captured.
     pub names: u64,
 }

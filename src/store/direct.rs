@@ -2,7 +2,7 @@
 //! edit takes.
 
 use super::view::{Known, View};
-use super::{Access, CURSOR_BITS, Held, STRIPE_BITS, Store};
+use super::{Access, CURSOR_BITS, Held, Hold, STRIPE_BITS, Store};
 use crate::journal::Lsn;
 use crate::journal::effect::Effects;
 
@@ -10,7 +10,7 @@ impl Store {
     /// Shows the names of one stripe in one database; other names must not be asked for.
     pub fn look_at<R>(&self, stripe: usize, db: usize, look: impl FnOnce(&View<'_>) -> R) -> R {
         let mut held = Held::new(self);
-        held.lock_number(stripe);
+        held.lock_number(stripe, Hold::Alone);
         if held.has_spread() {
             held.add_parts();
         }

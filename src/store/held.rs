@@ -6,9 +6,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use parking_lot::MutexGuard;
-
 use super::group::{GROUP_MAX, Group};
+use super::guard::{Guard, Hold};
 use super::name::{Name, NameEntry};
 use super::names::Names as _;
 use super::watch::Watched;
@@ -28,13 +27,17 @@ pub struct Held<'s> {
     pub is_in_transaction: bool,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box for the group would be an allocation for every batch"
+)]
 pub(super) enum Guards<'s> {
     None,
-    One(usize, MutexGuard<'s, Stripe>),
+    One(usize, Guard<'s>),
     /// The stripes of a few requests, in the order of those.
     Group(Group<'s>),
     /// Ascending by stripe number.
-    Many(Vec<(usize, MutexGuard<'s, Stripe>)>),
+    Many(Vec<(usize, Guard<'s>)>),
 }
 
 impl<'s> Held<'s> {
@@ -43,18 +46,18 @@ impl<'s> Held<'s> {
         Held { store, guards: Guards::None, at: 0, is_in_transaction: false }
     }
 
-    /// Whether the stripe of `name` is held, alone or for a group of requests. What is asked for next
-    /// will be that name.
+    /// Whether the stripe of `name` is held in this way, by itself or for a group of requests. What is
+    /// asked for next will be that name.
     #[inline]
-    pub fn turn_to(&mut self, name: Name<'_>) -> bool {
-        self.turn_to_stripe(stripe_of(name.hash))
+    pub fn turn_to(&mut self, name: Name<'_>, hold: Hold) -> bool {
+        self.turn_to_stripe(stripe_of(name.hash), hold)
     }
 
     #[inline]
-    pub(super) fn turn_to_stripe(&mut self, wanted: usize) -> bool {
+    pub(super) fn turn_to_stripe(&mut self, wanted: usize, hold: Hold) -> bool {
         let is_held = match &mut self.guards {
-            Guards::One(held, _) => *held == wanted,
-            Guards::Group(group) => group.turn_to(wanted),
+            Guards::One(held, guard) => *held == wanted && guard.allows(hold),
+            Guards::Group(group) => group.turn_to(wanted, hold),
             Guards::None | Guards::Many(_) => false,
         };
         if is_held {
@@ -65,8 +68,8 @@ impl<'s> Held<'s> {
 
     /// Takes the stripe of one name. Nothing may be held.
     #[inline]
-    pub fn lock(&mut self, name: Name<'_>) {
-        self.lock_number(stripe_of(name.hash));
+    pub fn lock(&mut self, name: Name<'_>, hold: Hold) {
+        self.lock_number(stripe_of(name.hash), hold);
     }
 
     /// Takes as many of the stripes as can be had without waiting for any but the first, and without
@@ -77,12 +80,13 @@ impl<'s> Held<'s> {
         &mut self,
         mut stripes: impl Iterator<Item = usize>,
         stripes_max: usize,
+        hold: Hold,
     ) -> usize {
         let Some(first) = stripes.next() else { return 0 };
-        self.lock_number(first);
+        self.lock_number(first, hold);
         let mut locked = 1;
         for stripe in stripes {
-            if !self.turn_to_stripe(stripe) && !self.add_to_group(stripe, stripes_max) {
+            if !self.turn_to_stripe(stripe, hold) && !self.add_to_group(stripe, stripes_max, hold) {
                 break;
             }
             locked += 1;
@@ -92,7 +96,7 @@ impl<'s> Held<'s> {
 
     /// Takes one more stripe and turns to it, if that needs no waiting: who waits while holding a
     /// higher stripe could wait for ever.
-    pub(super) fn add_to_group(&mut self, stripe: usize, stripes_max: usize) -> bool {
+    pub(super) fn add_to_group(&mut self, stripe: usize, stripes_max: usize, hold: Hold) -> bool {
         if let Guards::One(..) = self.guards
             && stripes_max > 1
             && let Guards::One(number, first) = std::mem::replace(&mut self.guards, Guards::None)
@@ -100,10 +104,10 @@ impl<'s> Held<'s> {
             self.guards = Guards::Group(Group::new(number, first));
         }
         let Guards::Group(group) = &mut self.guards else { return false };
-        if group.len() == stripes_max.min(GROUP_MAX) {
+        if group.len() == stripes_max.min(GROUP_MAX) || group.has(stripe) {
             return false;
         }
-        let guard = self.store.stripes[stripe].stripe.try_lock();
+        let guard = Guard::try_take(&self.store.stripes[stripe].stripe, hold);
         let is_added = guard.is_some_and(|guard| group.push(stripe, guard));
         if is_added {
             self.at = stripe;
@@ -194,6 +198,17 @@ impl<'s> Held<'s> {
         })
     }
 
+    /// Whether what was turned to may be changed.
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        match &self.guards {
+            Guards::None => false,
+            Guards::One(_, stripe) => stripe.allows(Hold::Alone),
+            Guards::Group(group) => group.is_alone(),
+            Guards::Many(_) => true,
+        }
+    }
+
     /// Whether any stripe is held.
     pub fn holds_any(&self) -> bool {
         !matches!(self.guards, Guards::None)
@@ -209,9 +224,10 @@ impl<'s> Held<'s> {
 
     /// Takes one stripe by its number. Nothing may be held.
     #[inline]
-    pub(super) fn lock_number(&mut self, stripe: usize) {
+    pub(super) fn lock_number(&mut self, stripe: usize, hold: Hold) {
         debug_assert!(matches!(self.guards, Guards::None));
-        self.guards = Guards::One(stripe, self.store.stripes[stripe].stripe.lock());
+        let guard = Guard::take(&self.store.stripes[stripe].stripe, hold);
+        self.guards = Guards::One(stripe, guard);
         self.at = stripe;
     }
 
@@ -248,7 +264,7 @@ impl<'s> Held<'s> {
                 }
             });
         } else if !sabotage::is(Bug::ReadPassesGate) {
-            self.each(|stripe| touched = touched.max(stripe.lsn));
+            self.each_shown(|stripe| touched = touched.max(stripe.lsn));
         }
         if !effects.notes.is_empty() {
             is_heard = true;
@@ -278,12 +294,8 @@ impl<'s> Held<'s> {
     #[inline]
     pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {
         let mut now_ms = clock_ms;
-        self.each(|stripe| now_ms = now_ms.max(stripe.now_ms));
-        self.each(|stripe| {
-            if stripe.now_ms != now_ms {
-                stripe.now_ms = now_ms;
-            }
-        });
+        self.each_shown(|stripe| now_ms = now_ms.max(stripe.now_ms.load(Relaxed)));
+        self.each_shown(|stripe| stripe.set_now_ms(now_ms));
         now_ms
     }
 
@@ -301,7 +313,8 @@ impl<'s> Held<'s> {
     pub(super) fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
         debug_assert!(matches!(self.guards, Guards::None));
         self.at = 0;
-        let lock = |stripe: usize| (stripe, self.store.stripes[stripe].stripe.lock());
+        let lock =
+            |stripe: usize| (stripe, Guard::take(&self.store.stripes[stripe].stripe, Hold::Alone));
         self.guards = Guards::Many(stripes.map(lock).collect());
     }
 
@@ -314,11 +327,21 @@ impl<'s> Held<'s> {
     pub(super) fn each_numbered(&mut self, mut visit: impl FnMut(usize, &mut Stripe)) {
         match &mut self.guards {
             Guards::None => {}
-            Guards::One(number, stripe) => visit(*number, stripe),
+            Guards::One(number, stripe) => visit(*number, stripe.alone()),
             Guards::Group(group) => group.each(visit),
             Guards::Many(stripes) => {
-                stripes.iter_mut().for_each(|(number, stripe)| visit(*number, stripe));
+                stripes.iter_mut().for_each(|(number, stripe)| visit(*number, stripe.alone()));
             }
+        }
+    }
+
+    #[inline]
+    pub(super) fn each_shown(&self, mut visit: impl FnMut(&Stripe)) {
+        match &self.guards {
+            Guards::None => {}
+            Guards::One(_, stripe) => visit(stripe),
+            Guards::Group(group) => group.numbered_stripes().for_each(|(_, stripe)| visit(stripe)),
+            Guards::Many(stripes) => stripes.iter().for_each(|(_, stripe)| visit(stripe)),
         }
     }
 
@@ -371,13 +394,13 @@ impl<'s> Held<'s> {
     #[inline(always)]
     pub(super) fn stripe_at_mut(&mut self, wanted: usize) -> &mut Stripe {
         match &mut self.guards {
-            Guards::One(held, stripe) if *held == wanted => stripe,
+            Guards::One(held, stripe) if *held == wanted => stripe.alone(),
             Guards::Group(group) => match group.get_mut(wanted) {
                 Some(stripe) => stripe,
                 None => panic!("stripe {wanted} is not held"),
             },
             Guards::Many(stripes) => match stripes.binary_search_by_key(&wanted, |held| held.0) {
-                Ok(at) => &mut stripes[at].1,
+                Ok(at) => stripes[at].1.alone(),
                 Err(_) => panic!("stripe {wanted} is not held"),
             },
             _ => panic!("stripe {wanted} is not held"),

@@ -200,7 +200,7 @@ impl Names for Held<'_> {
             for (from, to) in [(a, b), (b, a)] {
                 store.stripes[number].watchers.touch_those(from, |name, since_ms| {
                     stripe.dbs[from].shows(name, since_ms)
-                        || stripe.dbs[to].shows(name, stripe.now_ms)
+                        || stripe.dbs[to].shows(name, stripe.now_ms.load(Relaxed))
                 });
             }
             stripe.dbs.swap(a, b);

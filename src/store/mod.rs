@@ -15,6 +15,7 @@ mod edit;
 mod evict;
 mod gathered;
 mod group;
+mod guard;
 mod hash;
 mod heap;
 mod held;
@@ -49,9 +50,10 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 pub use evict::{Eviction, Policy};
+pub use guard::Hold;
 pub use hash::Hasher;
 pub use held::Held;
 pub use largest::Taken;
@@ -136,7 +138,7 @@ struct Padded {
     /// Nothing in the stripe expires earlier; may be too early, never too late.
     min_deadline_ms: AtomicU64,
     watchers: Watchers,
-    stripe: Mutex<Stripe>,
+    stripe: RwLock<Stripe>,
 }
 
 /// The names of all databases whose hash begins with the stripe's number; or, of each namespace that
@@ -151,7 +153,7 @@ struct Stripe {
     /// LSN of the last effect on anything here.
     lsn: Lsn,
     /// Time never runs backwards for what lives here.
-    now_ms: u64,
+    now_ms: AtomicU64,
     /// What is counted against the memory limit, if there is one.
     counted_bytes: usize,
 }
@@ -208,7 +210,7 @@ impl Store {
         let stripe = |number| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
             watchers: Watchers::default(),
-            stripe: Mutex::new(Stripe {
+            stripe: RwLock::new(Stripe {
                 dbs: match number < STRIPES {
                     true => (0..DATABASES).map(|_| Db::new()).collect(),
                     false => Vec::new(),
@@ -216,7 +218,7 @@ impl Store {
                 parts: shelf::Shelf::default(),
                 spread: Vec::new(),
                 lsn: 0,
-                now_ms: 0,
+                now_ms: AtomicU64::new(0),
                 counted_bytes: 0,
             }),
         };
@@ -297,6 +299,15 @@ impl Stripe {
         match self.dbs.get(db) {
             Some(db) => db.names.get(name.hash, name.bytes).map(|entry| &**entry),
             None => self.parts.get(db, name),
+        }
+    }
+
+    /// Time for what is here is not earlier than this.
+    #[inline]
+    fn set_now_ms(&self, now_ms: u64) {
+        // A cache line that is only read can be in the caches of all threads.
+        if self.now_ms.load(Relaxed) < now_ms {
+            self.now_ms.fetch_max(now_ms, Relaxed);
         }
     }
 

@@ -11,7 +11,7 @@ use super::name::{Name, NameEntry};
 use super::pairs::PairsRef;
 use super::slice::measured;
 use super::view::{Access, Known, View};
-use super::{Garbage, Hasher, Held, PARTS, STRIPES, Store};
+use super::{Garbage, Hasher, Held, Hold, PARTS, STRIPES, Store};
 use crate::journal::effect::{Cause, Effect, Effects};
 
 /// Slots of tables that one slice looks at.
@@ -43,7 +43,7 @@ impl Store {
     fn reap_held(&self, stripe: usize, now_ms: u64, whole: &mut Vec<(usize, Box<[u8]>)>) -> u64 {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
-        held.lock_number(stripe);
+        held.lock_number(stripe, Hold::Alone);
         if !self.turn.is_free() {
             return super::NEVER;
         }

@@ -16,6 +16,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::group::GROUP_MAX;
+use super::guard::{Guard, Hold};
 use super::held::{Guards, Held};
 use super::name::{Name, NameEntry, NewDeadline};
 use super::names::{Key, Names as _};
@@ -140,7 +141,7 @@ impl Store {
     pub(super) fn gather_use(&self, db: usize, entry: &NameEntry, usage: Usage, now_ms: u64) {
         let name = self.name(entry.name());
         for stripe in &self.stripes[STRIPES..] {
-            let stripe = stripe.stripe.lock();
+            let stripe = stripe.stripe.read();
             let used = stripe.entry(db, name).map_or(0, NameEntry::used);
             entry.set_used(usage.more(entry.used(), used, now_ms));
         }
@@ -149,7 +150,7 @@ impl Store {
     /// About how many pairs its parts have. Its stripe may be held, but none of parts.
     pub(super) fn len_of_parts(&self, db: usize, name: Name<'_>) -> usize {
         let len = |stripe: &Padded| {
-            let stripe = stripe.stripe.lock();
+            let stripe = stripe.stripe.read();
             stripe.entry(db, name).and_then(NameEntry::len_of_part).unwrap_or(0)
         };
         self.stripes[STRIPES..].iter().map(len).sum()
@@ -182,15 +183,17 @@ impl<'s> Held<'s> {
         need: Need,
         clock_ms: u64,
     ) -> Option<u64> {
+        let hold = if need.may_change { Hold::Alone } else { Hold::Shared };
         match need.parts.count_ones() {
             0 => return None,
             1 => {
                 let stripe = STRIPES + need.parts.trailing_zeros() as usize;
-                if !self.turn_to_stripe(stripe) && !self.add_to_group(stripe, GROUP_MAX) {
+                if !self.turn_to_stripe(stripe, hold) && !self.add_to_group(stripe, GROUP_MAX, hold)
+                {
                     if self.holds_any() {
                         return None;
                     }
-                    self.lock_number(stripe);
+                    self.lock_number(stripe, hold);
                 }
             }
             _ if self.holds_any() => return None,
@@ -219,7 +222,8 @@ impl<'s> Held<'s> {
         clock_ms: u64,
     ) -> Option<u64> {
         let stripe = STRIPES + need.parts.trailing_zeros() as usize;
-        if !self.turn_to_stripe(stripe) {
+        let hold = if need.may_change { Hold::Alone } else { Hold::Shared };
+        if !self.turn_to_stripe(stripe, hold) {
             return None;
         }
         let now_ms = self.settle_here(clock_ms);
@@ -229,16 +233,14 @@ impl<'s> Held<'s> {
     /// As [`Held::settle_now_ms`], for the stripe that was turned to.
     #[inline]
     fn settle_here(&mut self, clock_ms: u64) -> u64 {
-        let stripe = self.stripe_at_mut(self.at);
-        if stripe.now_ms < clock_ms {
-            stripe.now_ms = clock_ms;
-        }
-        stripe.now_ms
+        let stripe = self.stripe_at(self.at);
+        stripe.set_now_ms(clock_ms);
+        stripe.now_ms.load(Relaxed)
     }
 
     /// Takes a name with all it holds. Nothing may be held.
     pub fn lock_whole(&mut self, name: Name<'_>) {
-        self.lock(name);
+        self.lock(name, Hold::Alone);
         if !self.is_spread(name) {
             return;
         }
@@ -273,11 +275,12 @@ impl<'s> Held<'s> {
             Guards::Many(guards) => guards,
         };
         let stripes = &self.store.stripes;
-        guards.extend((STRIPES..STRIPES + PARTS).map(|part| (part, stripes[part].stripe.lock())));
+        let take = |part: usize| (part, Guard::take(&stripes[part].stripe, Hold::Alone));
+        guards.extend((STRIPES..STRIPES + PARTS).map(take));
         self.guards = Guards::Many(guards);
         let mut now_ms = 0;
-        self.each_numbered(|_, stripe| now_ms = now_ms.max(stripe.now_ms));
-        self.each_numbered(|_, stripe| stripe.now_ms = now_ms);
+        self.each_shown(|stripe| now_ms = now_ms.max(stripe.now_ms.load(Relaxed)));
+        self.each_shown(|stripe| stripe.set_now_ms(now_ms));
         true
     }
 

@@ -1,8 +1,8 @@
 //! Writes what a store holds: as RDB, JSON Lines or CSV.
 //!
-//! A store that changes meanwhile is written as [`super`] says. JSON Lines and CSV need no more memory than some pairs.
-//! RDB says ahead how many pairs a hash has, and has no place to say it later, so the pairs of one namespace at a time
-//! are copied to memory before they are written; still in small steps, without holding up anyone.
+//! A store that changes meanwhile is written as [`super`] says, and no format needs more memory than some pairs. RDB
+//! says ahead how many pairs a hash has, and has no place to say it later, so those of a large namespace are written
+//! aside first.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::rows::{self, Kind, Row};
+use super::spool::Spool;
 use super::{Header, Target, walk};
 use crate::rdb::pairs::PairBuffer;
 use crate::rdb::writer::{Version, Writer};
@@ -79,17 +80,22 @@ impl fmt::Display for ExportReport {
     }
 }
 
-/// Writes all that a store holds.
+/// Writes all that a store holds. What has to be written aside is in `aside`, a directory.
 ///
 /// # Errors
-/// When `out` can not be written.
-pub fn export(store: &Store, format: Format, out: &mut dyn Write) -> Result<ExportReport> {
+/// When `out` can not be written, or what is written aside.
+pub fn export(
+    store: &Store,
+    format: Format,
+    out: &mut dyn Write,
+    aside: &Path,
+) -> Result<ExportReport> {
     match format {
         Format::Rdb(version) => {
             let created_s = store.clock.now_ms() / 1000;
             let mut target = RdbTarget {
                 writer: Writer::new(out, version, created_s)?,
-                pairs: PairBuffer::default(),
+                spool: Spool::new(aside),
                 report: ExportReport::default(),
             };
             walk::walk(store, &mut target)?;
@@ -129,14 +135,16 @@ pub fn export_file(store: &Store, format: Format, path: &Path) -> Result<ExportR
 
 fn write_file(store: &Store, format: Format, path: &Path) -> Result<ExportReport> {
     let mut out = BufWriter::with_capacity(256 * 1024, File::create(path)?);
-    let report = export(store, format, &mut out)?;
+    let aside = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let report = export(store, format, &mut out, aside)?;
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     Ok(report)
 }
 
 struct RdbTarget<'w> {
     writer: Writer<&'w mut dyn Write>,
-    pairs: PairBuffer,
+    /// Pairs of the namespace that was begun.
+    spool: Spool,
     report: ExportReport,
 }
 
@@ -154,13 +162,23 @@ impl Target for RdbTarget<'_> {
     }
 
     fn pairs(&mut self, header: &Header, pairs: &PairBuffer, is_last: bool) -> Result<()> {
-        self.pairs.append(pairs);
-        if is_last && !self.pairs.is_empty() {
-            self.report.namespaces += 1;
-            self.report.pairs += self.pairs.len() as u64;
-            self.writer.hash(header.db as u64, &header.name, header.deadline_ms, &self.pairs)?;
-            self.pairs.clear();
+        let (db, deadline_ms) = (header.db as u64, header.deadline_ms);
+        let before = self.spool.sums().len;
+        if !is_last || before > 0 {
+            self.spool.add(pairs)?;
         }
+        let all = if before > 0 { self.spool.sums() } else { pairs.sums() };
+        if !is_last || all.len == 0 {
+            return Ok(());
+        }
+        self.report.namespaces += 1;
+        self.report.pairs += all.len as u64;
+        if before == 0 {
+            self.writer.hash(db, &header.name, deadline_ms, pairs)?;
+            return Ok(());
+        }
+        self.writer.begin_hash(db, &header.name, deadline_ms, all)?;
+        self.spool.drain(|some| self.writer.pairs(some))?;
         Ok(())
     }
 

@@ -223,7 +223,7 @@ fn rows_as_they_are_documented() {
     ]);
     let written = |format| {
         let mut out = Vec::new();
-        export(&harness.server.store, format, &mut out).unwrap();
+        export(&harness.server.store, format, &mut out, &std::env::temp_dir()).unwrap();
         let text = String::from_utf8(out).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
