@@ -51,6 +51,10 @@ fn a_limit_holds_at_both_doors() {
             200
         );
     }
+    let namespaces = boss("GET", "/v1/namespaces").json();
+    let shop =
+        namespaces.as_array().unwrap().iter().find(|row| row["namespace"] == "shop").unwrap();
+    assert_eq!((&shop["pairs_max"], &shop["bytes_max"]), (&json!(2), &json!(0)));
     let full = ask(&pantry, TILL, "POST", "/v1/set?namespace=shop&key=c&value=1");
     assert_eq!(error(&full), (507, json!("limit_reached")));
     let soft = ask(&pantry, TILL, "POST", "/v1/set?namespace=shop&key=c&value=1&soft=1");

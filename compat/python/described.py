@@ -26,7 +26,8 @@ def main():
         "--phases", PHASES, "--max-examples", EXAMPLES, "--generation-deterministic", "--workers", "1",
         "--request-timeout", "10", "--no-color", "--warnings", "off",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    hooks = {"SCHEMATHESIS_HOOKS": "described_hooks", "PYTHONPATH": HERE}
+    done = subprocess.run(command, env=os.environ | hooks, capture_output=True, text=True, check=False)
     report = done.stdout + done.stderr
     tested = re.search(r"Operations:\s+(\d+) selected", report)
     violations = sorted(set(re.findall(r"^_{3,} ((?:GET|PUT|POST|DELETE|[A-Z]+) \S+) _{3,}$", report, re.M)))

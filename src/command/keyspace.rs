@@ -63,6 +63,7 @@ fn swapdb(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
 
     if a != b {
         view.swap_dbs(a, b);
+        view.swap_limits(a, b);
     }
     reply.ok();
     Ok(())

@@ -89,7 +89,6 @@ const COMMANDS: &[Command] = &[
     Command::write("NAMESPACE LOCK", "namespace key milliseconds [owner]", lock)
         .like("HSETEX")
         .about("0.1.0", "Takes a lock for so long; its fencing token, or null if it is taken.")
-        .whole()
         .fast()
         .denies_oom(),
     Command::read("NAMESPACE MGET", "namespace key [namespace key ...]", mget)
@@ -113,7 +112,7 @@ const COMMANDS: &[Command] = &[
         .like("SCAN")
         .about(
             "0.1.0",
-            "Iterates over what LIST shows: name, pairs, bytes, kept mark and deadline.",
+            "Iterates over what LIST shows: name, pairs, bytes, kept mark, deadline and limits.",
         )
         .every_name(),
     Command::read("NAMESPACE PAIR", "namespace key", pair)
@@ -220,12 +219,12 @@ fn names(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
             found.push(entry);
         }
     });
-    let bytes = found.iter().map(|entry| bulk_bytes(entry.name()) + 4 * bulk_bytes(b"")).sum();
+    let bytes = found.iter().map(|entry| bulk_bytes(entry.name()) + 6 * bulk_bytes(b"")).sum();
     view.settings().check_reply_len(bytes, "a smaller COUNT")?;
 
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(5 * found.len());
+    reply.array(7 * found.len());
     for entry in found {
         let pairs = view.pairs(entry).ok();
         reply.bulk(entry.name());
@@ -233,6 +232,9 @@ fn names(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
         reply.count(pairs.map_or(0, |pairs| pairs.bytes()));
         reply.integer(i64::from(entry.is_kept()));
         reply.integer(entry.deadline_ms().map_or(-1, |at_ms| at_ms as i64));
+        let limit = view.limit_in_force(entry.name());
+        reply.integer(limit.pairs as i64);
+        reply.integer(limit.bytes as i64);
     }
     Ok(())
 }

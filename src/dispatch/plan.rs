@@ -8,10 +8,11 @@ use super::Executor;
 use crate::command::{self, Keys, Spec};
 use crate::resp::ahead::AHEAD_MAX;
 use crate::resp::request::Args;
+use crate::server::Server;
 use crate::session::Session;
 use crate::short::same;
-use crate::store::Store;
 use crate::store::view::Known;
+use crate::store::{Held, Hold, Store};
 
 /// What is known of a request before it runs.
 #[derive(Debug, Default, Clone, Copy)]
@@ -42,14 +43,14 @@ impl<'a> Plan<'a> {
             Some(spec) if same(last.word, word) => Some(spec),
             _ => command::table().find(word),
         };
-        let Some(Spec { keys: Keys::One(at), pair_at, .. }) = spec else {
+        let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
             return Plan { word, spec, known: Known::default() };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key = pair_at.filter(|&at| at < args.len()).map(|at| args.get(at));
+        let key = pair_key.place(args).map(|at| args.get(at));
         Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
@@ -72,8 +73,58 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether it may change what it names.
+    fn changes(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.hold == Hold::Alone)
+    }
+
     fn is_brief(&self) -> bool {
         self.known.name.is_some() && self.spec.is_some_and(|spec| spec.is_brief)
+    }
+}
+
+/// Brings what requests of different clients will need into the processor's cache; they stand in
+/// database `db`. Nothing is held afterwards: each takes its stripe when it runs.
+pub fn fetch(server: &Server, db: usize, plans: &[Plan<'_>]) {
+    let mut held = Held::new(&server.store);
+    take(&mut held, server, brief(plans), Hold::Shared).touch(&held, db);
+}
+
+/// Those at the beginning that are brief.
+fn brief<'p, 'a>(plans: &'p [Plan<'a>]) -> &'p [Plan<'a>] {
+    &plans[..plans.iter().take_while(|plan| plan.is_brief()).count()]
+}
+
+/// Takes the stripes of brief requests: as many as can be had without waiting for any but the first.
+fn take<'p, 'a>(
+    held: &mut Held<'_>,
+    server: &Server,
+    plans: &'p [Plan<'a>],
+    hold: Hold,
+) -> Taken<'p, 'a> {
+    // So that others find few stripes taken, however many threads do this.
+    let stripes_max = (AHEAD_MAX / server.metrics.len()).max(1);
+    let mut stripes = [0; AHEAD_MAX];
+    for (plan, stripe) in plans.iter().zip(&mut stripes) {
+        *stripe = plan.known.name.map_or(0, |name| name.stripe());
+    }
+    let of_plans = &stripes[..plans.len()];
+    held.touch_stripes(of_plans);
+    let locked = held.lock_group(of_plans.iter().copied(), stripes_max, hold);
+    Taken { plans: &plans[..locked], stripes }
+}
+
+/// Requests whose stripes are held.
+struct Taken<'p, 'a> {
+    plans: &'p [Plan<'a>],
+    stripes: [usize; AHEAD_MAX],
+}
+
+impl Taken<'_, '_> {
+    /// Brings what they need into the processor's cache.
+    fn touch(&self, held: &Held<'_>, db: usize) {
+        let touched = self.stripes.iter().zip(self.plans);
+        held.touch(db, touched.map(|(&stripe, plan)| (stripe, plan.known)));
     }
 }
 
@@ -85,29 +136,22 @@ impl Executor<'_> {
         if session.transaction.is_some() || self.over_overlay {
             return;
         }
-        let plans = &plans[..plans.iter().take_while(|plan| plan.is_brief()).count()];
+        let plans = brief(plans);
         if plans.len() < 2 {
             return;
         }
         self.release();
-        // So that others find few stripes taken, however many threads do this.
-        let stripes_max = (AHEAD_MAX / self.server.metrics.len()).max(1);
-        let store = &self.server.store;
-        let mut stripes = [0; AHEAD_MAX];
-        for (plan, stripe) in plans.iter().zip(&mut stripes) {
-            let key = plan.known.key.map(|(_, hash)| hash);
-            *stripe = store.stripe_for(plan.known.name, key);
-        }
-        let stripes = &stripes[..plans.len()];
-        self.held.touch_stripes(stripes);
-        let locked = self.held.lock_group(stripes.iter().copied(), stripes_max);
-        if !store.turn.is_free() {
+        let hold = match plans.iter().any(Plan::changes) {
+            true => Hold::Alone,
+            false => Hold::Shared,
+        };
+        let taken = take(&mut self.held, self.server, plans, hold);
+        if !self.server.store.turn.is_free() {
             self.release();
             return;
         }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
-        let touched = stripes[..locked].iter().zip(plans);
-        self.held.touch(session.db, touched.map(|(&stripe, plan)| (stripe, plan.known)));
+        taken.touch(&self.held, session.db);
     }
 }

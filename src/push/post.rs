@@ -15,6 +15,7 @@ use super::mailbox::Put;
 use super::message::Message;
 use crate::config::OutputLimits;
 use crate::server::clients::{Client, Clients};
+use crate::server::resp;
 
 /// Mail that is worth a look at what all clients take.
 const MAIL_NOTED_BYTES: usize = 16 * 1024;
@@ -32,8 +33,17 @@ pub struct Post {
 /// Whom a worker's porter is to wake.
 #[derive(Debug, Default)]
 struct Bell {
-    sleepers: Mutex<Vec<Waker>>,
+    sleepers: Mutex<Vec<Sleeper>>,
     rung: Notify,
+}
+
+/// Somebody who is to be woken.
+#[derive(Debug)]
+enum Sleeper {
+    /// A client's connection.
+    Client(Arc<Client>),
+    /// Whoever else.
+    Other(Waker),
 }
 
 /// Messages that are brought together: whoever gets some is woken when this ends.
@@ -42,7 +52,7 @@ pub struct Round<'p> {
     limits: OutputLimits,
     now_ms: u64,
     /// By worker thread.
-    sleepers: Vec<Vec<Waker>>,
+    sleepers: Vec<Vec<Sleeper>>,
 }
 
 impl Post {
@@ -79,7 +89,7 @@ impl Post {
 
     /// Begins a round.
     pub fn round(&self, now_ms: u64) -> Round<'_> {
-        let sleepers = vec![Vec::new(); self.bells.len()];
+        let sleepers = self.bells.iter().map(|_| Vec::new()).collect();
         Round { post: self, limits: *self.limits.lock(), now_ms, sleepers }
     }
 
@@ -91,7 +101,15 @@ impl Post {
     /// Wakes whom others have rung for. Only this worker's thread may call this.
     pub fn wake(&self, worker: usize) {
         let sleepers = std::mem::take(&mut *self.bells[worker].sleepers.lock());
-        sleepers.into_iter().for_each(Waker::wake);
+        for sleeper in sleepers {
+            match sleeper {
+                Sleeper::Client(client) => match client.desk() {
+                    Some(desk) => resp::enlist(desk),
+                    None => Waker::from(client).wake(),
+                },
+                Sleeper::Other(waker) => waker.wake(),
+            }
+        }
     }
 }
 
@@ -101,7 +119,7 @@ impl Round<'_> {
         let limit = self.limits.of(client.class());
         match client.mailbox.put(message, client.memory.output_list(), limit, self.now_ms) {
             Put::First => {
-                self.wake(client.worker(), || Waker::from(client.clone()));
+                self.ring(client.worker(), || Sleeper::Client(client.clone()));
                 // Nothing else waits.
                 if message.len() < MAIL_NOTED_BYTES {
                     return;
@@ -118,8 +136,12 @@ impl Round<'_> {
 
     /// Wakes somebody on a worker's thread when the round ends.
     pub fn wake(&mut self, worker: usize, waker: impl FnOnce() -> Waker) {
+        self.ring(worker, || Sleeper::Other(waker()));
+    }
+
+    fn ring(&mut self, worker: usize, sleeper: impl FnOnce() -> Sleeper) {
         if let Some(sleepers) = self.sleepers.get_mut(worker) {
-            sleepers.push(waker());
+            sleepers.push(sleeper());
         }
     }
 }

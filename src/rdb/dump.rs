@@ -43,7 +43,7 @@ pub fn string(value: &[u8]) -> Vec<u8> {
 
 /// The payload of a hash. Only if a pair has a deadline does it take Redis 7.4 to read it.
 pub fn hash(pairs: &PairBuffer) -> Vec<u8> {
-    let min_ms = pairs.min_deadline_ms();
+    let min_ms = pairs.sums().min_deadline_ms;
     let mut payload = vec![writer::hash_type(min_ms)];
     // A vector takes everything.
     let _ = writer::hash(&mut payload, pairs, min_ms);

@@ -5,9 +5,28 @@
 pub struct PairBuffer {
     /// For each its deadline, the lengths of key and value, key and value.
     bytes: Vec<u8>,
-    len: usize,
-    with_deadline: usize,
-    min_deadline_ms: Option<u64>,
+    sums: Sums,
+}
+
+/// What is known of pairs without looking at them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// How many they are.
+    pub len: usize,
+    /// How many of them have a deadline.
+    pub with_deadline: usize,
+    /// The earliest one, in unix ms.
+    pub min_deadline_ms: Option<u64>,
+}
+
+impl Sums {
+    /// Counts others, too.
+    pub fn add(&mut self, other: Sums) {
+        self.len += other.len;
+        self.with_deadline += other.with_deadline;
+        let deadlines = self.min_deadline_ms.into_iter().chain(other.min_deadline_ms);
+        self.min_deadline_ms = deadlines.min();
+    }
 }
 
 /// One of them.
@@ -38,17 +57,14 @@ impl PairBuffer {
         self.bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
-        self.len += 1;
-        self.with_deadline += usize::from(deadline_ms.is_some());
-        self.min_deadline_ms = self.min_deadline_ms.into_iter().chain(deadline_ms).min();
+        let with_deadline = usize::from(deadline_ms.is_some());
+        self.sums.add(Sums { len: 1, with_deadline, min_deadline_ms: deadline_ms });
     }
 
     /// Adds all pairs of another.
     pub fn append(&mut self, other: &PairBuffer) {
         self.bytes.extend_from_slice(&other.bytes);
-        self.len += other.len;
-        self.with_deadline += other.with_deadline;
-        self.min_deadline_ms = self.min_deadline_ms.into_iter().chain(other.min_deadline_ms).min();
+        self.sums.add(other.sums);
     }
 
     /// Forgets them; the room stays, but no more than 1 MiB of it.
@@ -61,12 +77,12 @@ impl PairBuffer {
 
     /// How many they are.
     pub fn len(&self) -> usize {
-        self.len
+        self.sums.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.bytes.is_empty()
     }
 
     /// Bytes they take.
@@ -74,14 +90,19 @@ impl PairBuffer {
         self.bytes.len()
     }
 
-    /// How many have a deadline.
-    pub fn with_deadline(&self) -> usize {
-        self.with_deadline
+    /// Their sums.
+    pub fn sums(&self) -> Sums {
+        self.sums
     }
 
-    /// The earliest deadline, in unix ms.
-    pub fn min_deadline_ms(&self) -> Option<u64> {
-        self.min_deadline_ms
+    /// The pairs as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The pairs that were these bytes. Their sums are not known.
+    pub fn of_bytes(bytes: Vec<u8>) -> PairBuffer {
+        PairBuffer { bytes, sums: Sums::default() }
     }
 
     /// The pairs in their order.

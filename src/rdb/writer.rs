@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use super::crc64::crc64;
-use super::pairs::PairBuffer;
+use super::pairs::{PairBuffer, Sums};
 use super::types::{HASH, HASH_METADATA, STRING, opcode};
 
 /// Which servers are to read it.
@@ -41,6 +41,8 @@ pub struct Writer<W> {
     out: Summed<W>,
     version: Version,
     db: Option<u64>,
+    /// The earliest deadline of the hash that was begun, if deadlines are written.
+    min_ms: Option<u64>,
     dropped_deadlines: u64,
 }
 
@@ -48,7 +50,7 @@ impl<W: Write> Writer<W> {
     /// Writes the header; `created_s` is a unix time.
     pub fn new(out: W, version: Version, created_s: u64) -> io::Result<Writer<W>> {
         let out = Summed { out, crc: 0, bytes: 0 };
-        let mut writer = Writer { out, version, db: None, dropped_deadlines: 0 };
+        let mut writer = Writer { out, version, db: None, min_ms: None, dropped_deadlines: 0 };
         write!(writer.out, "REDIS{:04}", version.number())?;
         writer.aux(b"redis-ver", version.redis_version())?;
         writer.aux(b"redis-bits", b"64")?;
@@ -88,17 +90,34 @@ impl<W: Write> Writer<W> {
         db: u64,
         name: &[u8],
         deadline_ms: Option<u64>,
-        pairs: &PairBuffer,
+        all: &PairBuffer,
     ) -> io::Result<()> {
-        if pairs.is_empty() {
+        if all.is_empty() {
             return Ok(());
         }
-        let min_ms = pairs.min_deadline_ms().filter(|_| self.version == Version::Redis7_4);
-        if min_ms.is_none() {
-            self.dropped_deadlines += pairs.with_deadline() as u64;
+        self.begin_hash(db, name, deadline_ms, all.sums())?;
+        self.pairs(all)
+    }
+
+    /// Begins a name that holds a hash; all its pairs must follow, of which there are some.
+    pub fn begin_hash(
+        &mut self,
+        db: u64,
+        name: &[u8],
+        deadline_ms: Option<u64>,
+        all: Sums,
+    ) -> io::Result<()> {
+        self.min_ms = all.min_deadline_ms.filter(|_| self.version == Version::Redis7_4);
+        if self.min_ms.is_none() {
+            self.dropped_deadlines += all.with_deadline as u64;
         }
-        self.name(db, deadline_ms, hash_type(min_ms), name)?;
-        hash(&mut self.out, pairs, min_ms)
+        self.name(db, deadline_ms, hash_type(self.min_ms), name)?;
+        begin_hash(&mut self.out, all.len, self.min_ms)
+    }
+
+    /// Writes some pairs of the hash that was begun.
+    pub fn pairs(&mut self, some: &PairBuffer) -> io::Result<()> {
+        pairs(&mut self.out, some, self.min_ms)
     }
 
     /// Pairs that were written without the deadline they have.
@@ -141,16 +160,20 @@ pub(super) fn hash_type(min_ms: Option<u64>) -> u8 {
 }
 
 /// The pairs; with their deadlines, if their earliest is given.
-pub(super) fn hash(
-    out: &mut impl Write,
-    pairs: &PairBuffer,
-    min_ms: Option<u64>,
-) -> io::Result<()> {
+pub(super) fn hash(out: &mut impl Write, all: &PairBuffer, min_ms: Option<u64>) -> io::Result<()> {
+    begin_hash(out, all.len(), min_ms)?;
+    pairs(out, all, min_ms)
+}
+
+fn begin_hash(out: &mut impl Write, len: usize, min_ms: Option<u64>) -> io::Result<()> {
     if let Some(min_ms) = min_ms {
         out.write_all(&min_ms.to_le_bytes())?;
     }
-    length(out, pairs.len() as u64)?;
-    for pair in pairs.iter() {
+    length(out, len as u64)
+}
+
+fn pairs(out: &mut impl Write, some: &PairBuffer, min_ms: Option<u64>) -> io::Result<()> {
+    for pair in some.iter() {
         if let Some(min_ms) = min_ms {
             // 0 is for none.
             length(out, pair.deadline_ms.map_or(0, |at_ms| at_ms - min_ms + 1))?;

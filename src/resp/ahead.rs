@@ -73,6 +73,13 @@ impl Ahead {
         Some(end)
     }
 
+    /// The arguments of request number `at`, which was found in `input`.
+    pub fn args<'a>(&'a self, at: usize, input: &'a [u8]) -> Args<'a> {
+        let found = self.requests[at];
+        let spans_start = at.checked_sub(1).map_or(0, |last| self.requests[last].spans_end);
+        Args::new(&input[found.start..], &self.spans[spans_start..found.spans_end])
+    }
+
     /// Number of requests.
     pub fn len(&self) -> usize {
         self.requests.len()

@@ -69,6 +69,8 @@ pub struct Client {
     /// What the client says of itself.
     pub names: Mutex<ClientNames>,
     worker: AtomicUsize,
+    /// `usize::MAX`: none.
+    desk: AtomicUsize,
     is_killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
@@ -193,6 +195,7 @@ impl Client {
             mailbox: Mailbox::default(),
             subscriptions: Default::default(),
             worker: AtomicUsize::new(0),
+            desk: AtomicUsize::new(usize::MAX),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             names: Mutex::new(ClientNames {
@@ -252,6 +255,16 @@ impl Client {
     /// Says which worker thread serves it.
     pub fn set_worker(&self, index: usize) {
         self.worker.store(index, Relaxed);
+    }
+
+    /// Its connection's place on that thread, if it has one.
+    pub fn desk(&self) -> Option<usize> {
+        Some(self.desk.load(Relaxed)).filter(|&desk| desk != usize::MAX)
+    }
+
+    /// Says which place that is.
+    pub fn set_desk(&self, desk: usize) {
+        self.desk.store(desk, Relaxed);
     }
 
     /// What it is as far as its output is concerned.

@@ -1,13 +1,14 @@
 //! The Redis door: one connection's bytes in, replies out.
 //!
-//! What has arrived is read once, run as one batch, and answered with one write when others that are
-//! ready have been read, too. A connection whose
+//! What has arrived is read once, run as one batch, and answered with one write. All that are ready are
+//! read, then run, then answered, see [`round`]. A connection whose
 //! replies are not read is served on, since its client may be about to send more before it reads;
 //! replies then gather behind those that wait, until there are too many. It knows frames and sockets;
 //! commands, sessions and stripes are the executor's matter.
 
 mod batch;
 mod hold;
+mod round;
 mod send;
 
 use std::io;
@@ -15,12 +16,16 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+pub use round::enlist;
+pub use round::run as run_together;
+
 use batch::Batch;
+use round::Desk;
 
 use super::Server;
 use super::certificate;
@@ -39,12 +44,14 @@ const BATCH_OUTPUT_BYTES: usize = 256 * 1024;
 const MISSING_BYTES_MIN: usize = INPUT_BYTES / 4;
 /// Batches a connection may run before others of its thread get their turn.
 const BATCHES_PER_TURN: usize = 4;
+/// What has arrived and is no longer than this is run together with what others have sent.
+pub const TOGETHER_BYTES_MAX: usize = 1024;
 
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
     let identity = certificate::identity(&stream, &client, &server);
-    let mut connection = Connection {
+    let mut connection = Box::new(Connection {
         stream,
         session: Session::new(client.clone(), identity),
         parser: RequestParser::new(),
@@ -58,17 +65,17 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         replies: 0,
         pushed: Vec::new(),
         parked: None,
-    };
+        is_due: false,
+        awaits_input: false,
+        waker: std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await,
+    });
     Worker::with(Worker::employ_porter);
     connection.session.resp3 = config.client_default_resp == 3;
     client.resp.store(config.client_default_resp, Relaxed);
-    std::future::poll_fn(|cx| {
-        client.set_waker(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    std::future::poll_fn(|cx| connection.poll(&server, cx)).await;
-    connection.leave(&server);
+    client.set_waker(&connection.waker);
+    let desk = Desk::take(connection);
+    client.set_desk(desk.number());
+    std::future::poll_fn(|cx| desk.poll(&server, cx)).await;
 }
 
 struct Connection {
@@ -93,11 +100,19 @@ struct Connection {
     pushed: Vec<Range<usize>>,
     /// The next request waits, and what for.
     parked: Option<Wait>,
+    /// It goes on with the others of its thread.
+    is_due: bool,
+    /// The socket had nothing more, and will wake the task when it has.
+    awaits_input: bool,
+    /// Wakes its task.
+    waker: Waker,
 }
 
 impl Connection {
-    /// Reads, runs and answers until it is over, or the socket has nothing more or takes nothing more.
-    fn poll(&mut self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads, runs and answers until it is over, or the socket has nothing more or takes nothing more,
+    /// or others are to come first. `desk` is where it has its place.
+    fn poll(&mut self, desk: usize, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
+        self.is_due = false;
         let mut batches = 0;
         loop {
             self.collect_mail();
@@ -132,6 +147,9 @@ impl Connection {
                 }
                 self.unpark();
             }
+            if self.awaits_input {
+                return Poll::Pending;
+            }
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
                 self.poll_batch(worker, cx)
@@ -139,17 +157,27 @@ impl Connection {
             if ready!(ran).is_err() {
                 return Poll::Ready(());
             }
-            if !self.output.is_empty() && !self.has_passed {
-                // All that are ready now are read and run before the first of them is answered: a
-                // client that waits for several answers then wakes up once, and sending to it costs
-                // less while it is awake. If the answer has to wait anyway, it waits at the gate.
-                if Worker::with(|worker| worker.must_wait(self.session.seen)) {
-                    continue;
-                }
-                cx.waker().wake_by_ref();
+            // All that are ready now are read, then run, and only then the first of them is answered:
+            // work of one kind is done in a row, and a client that waits for several answers wakes up
+            // once; sending to it costs less while it is awake. If the answer has to wait anyway, it
+            // waits at the gate.
+            let must_wait = || Worker::with(|worker| worker.must_wait(self.session.seen));
+            let has_answer = !self.output.is_empty() && !self.has_passed;
+            if self.is_due || has_answer && !must_wait() {
+                self.is_due = true;
+                round::enlist(desk);
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether it has requests that nothing but their turn keeps from running.
+    fn waits_to_run(&self) -> bool {
+        self.has_more
+            && self.parser.is_at_rest()
+            && self.parked.is_none()
+            && !self.session.is_in_script
+            && self.session.identity.is_authenticated()
     }
 
     /// Reads what has arrived and runs it. Replies are in `output` then, or in `behind`.
@@ -194,7 +222,9 @@ impl Connection {
             }
         } else if !self.has_more {
             let mut read = ReadBuf::new(buffer);
+            self.awaits_input = true;
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            self.awaits_input = false;
             if read.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -202,6 +232,12 @@ impl Connection {
             let len = read.filled().len();
             self.session.client.memory.query.store(len, Relaxed);
             arrived = &buffer[..len];
+            if self.input.is_empty() && len <= TOGETHER_BYTES_MAX && !self.has_passed {
+                self.input = worker.take_input();
+                self.input.extend_from_slice(arrived);
+                (self.has_more, self.is_due) = (true, true);
+                return Poll::Ready(Ok(()));
+            }
         }
         if self.input.is_empty() {
             let used = self.run(worker, arrived);
@@ -217,6 +253,8 @@ impl Connection {
             if used < input.len() {
                 input.drain(..used);
                 self.input = input;
+            } else {
+                worker.keep_input(input);
             }
         }
         self.session.client.memory.query.store(self.input.len(), Relaxed);

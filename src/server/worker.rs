@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::Server;
 use super::metrics::Metrics;
+use super::resp::{self, TOGETHER_BYTES_MAX};
 use crate::config::{Class, Config, Fsync, OutputLimit};
 use crate::dispatch::Executor;
 use crate::journal::effect::Effects;
@@ -34,7 +35,8 @@ const GATHERING: Duration = Duration::from_micros(50);
 const REAP_INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes read from a socket at once.
 pub const INPUT_BYTES: usize = 128 * 1024;
-/// Output buffers that are kept for the next connections, and memory that each of them may keep.
+/// Output buffers that are kept for the next connections, and memory that each of them may keep; as
+/// many are kept for input.
 const OUTPUTS_KEPT_MAX: usize = 64;
 const OUTPUT_KEPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -61,6 +63,7 @@ pub struct Worker {
     /// Where replies are written before they are sent.
     pub output: Output,
     outputs_kept: Vec<Output>,
+    inputs_kept: Vec<Vec<u8>>,
     /// Requests that were found but not run yet.
     pub ahead: Ahead,
     settings: Settings,
@@ -89,6 +92,7 @@ impl Worker {
             input: vec![0; INPUT_BYTES],
             output: Output::new(),
             outputs_kept: Vec::new(),
+            inputs_kept: Vec::new(),
             ahead: Ahead::default(),
             effects: Effects::default(),
             gate: server.store.journal.gate(),
@@ -209,8 +213,8 @@ impl Worker {
         }
     }
 
-    /// Starts the task that minds this thread's gate and its bell; tests without an event loop need
-    /// none.
+    /// Starts the tasks that mind this thread's gate and its bell, and let its clients go on together;
+    /// tests without an event loop need none.
     pub fn employ_porter(&mut self) {
         if self.has_porter {
             return;
@@ -219,6 +223,7 @@ impl Worker {
             self.has_porter = true;
             let (gate, call) = (self.gate.clone(), self.call.clone());
             runtime.spawn(mind_doors(self.server.clone(), self.index, gate, call));
+            runtime.spawn(resp::run_together(self.server.clone()));
         }
     }
 
@@ -244,6 +249,21 @@ impl Worker {
         {
             output.clear();
             self.outputs_kept.push(output);
+        }
+    }
+
+    /// Hands out an empty buffer for what has arrived and is run later.
+    #[inline]
+    pub fn take_input(&mut self) -> Vec<u8> {
+        self.inputs_kept.pop().unwrap_or_else(|| Vec::with_capacity(TOGETHER_BYTES_MAX))
+    }
+
+    /// Keeps a buffer of the usual size for its next use.
+    #[inline]
+    pub fn keep_input(&mut self, mut input: Vec<u8>) {
+        if self.inputs_kept.len() < OUTPUTS_KEPT_MAX && input.capacity() == TOGETHER_BYTES_MAX {
+            input.clear();
+            self.inputs_kept.push(input);
         }
     }
 

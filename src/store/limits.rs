@@ -1,7 +1,7 @@
 //! How much a namespace may hold: limits by name, and the check that comes before every change.
 //!
 //! A limit belongs to a name, not to what is there: it stays when the namespace is dropped, renamed or
-//! flushed away, so that who may write can not get rid of it. Who is over a limit that came later may
+//! flushed away, so that who may write can not get rid of it. It goes along when databases change places. Who is over a limit that came later may
 //! still shrink. Limits that hold for every namespace are in [`Settings`]; what is replayed was allowed
 //! once and is not checked again.
 //!
@@ -142,14 +142,31 @@ impl View<'_> {
             let text = format!("{LIMITED_NAMES_MAX} names have a limit already");
             return Err(Error::plain(text));
         }
-        let Limit { pairs, bytes } = limit;
-        let effect = Effect::Limit { db: self.db() as u8, name, pairs, bytes };
+        self.put_limit(self.db(), name, limit);
+        Ok(())
+    }
+
+    /// Gives each of two databases the limits of the other, name by name: effects have absolute values.
+    pub fn swap_limits(&mut self, a: usize, b: usize) {
+        let [of_a, of_b] = [a, b].map(|db| self.limits.of_database(db));
+        for ((db, other), names) in [((a, b), &of_a), ((b, a), &of_b)] {
+            for (name, limit) in names {
+                let others = if db == a { &of_b } else { &of_a };
+                if others.binary_search_by(|(known, _)| known.cmp(name)).is_err() {
+                    self.put_limit(db, name, Limit::default());
+                }
+                self.put_limit(other, name, *limit);
+            }
+        }
+    }
+
+    fn put_limit(&mut self, db: usize, name: &[u8], Limit { pairs, bytes }: Limit) {
+        let effect = Effect::Limit { db: db as u8, name, pairs, bytes };
         if self.is_live {
             // It was made here, so it can be applied.
             let _ = self.limits.apply(effect);
         }
         self.effects.push(Cause::Limited, effect);
-        Ok(())
     }
 
     /// Call before the first change of a command that puts these pairs, unless it puts only one and

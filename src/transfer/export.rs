@@ -1,8 +1,8 @@
 //! Writes what a store holds: as RDB, JSON Lines or CSV.
 //!
-//! A store that changes meanwhile is written as [`super`] says. JSON Lines and CSV need no more memory than some pairs.
-//! RDB says ahead how many pairs a hash has, and has no place to say it later, so the pairs of one namespace at a time
-//! are copied to memory before they are written; still in small steps, without holding up anyone.
+//! A store that changes meanwhile is written as [`super`] says, and no format needs more memory than some pairs. RDB
+//! says ahead how many pairs a hash has, and has no place to say it later, so those of a large namespace are written
+//! aside first.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -12,14 +12,18 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::rows::{self, Kind, Row};
+use super::spool::Spool;
 use super::{Header, Target, walk};
 use crate::rdb::pairs::PairBuffer;
 use crate::rdb::writer::{Version, Writer};
 use crate::script::library;
-use crate::store::Store;
+use crate::store::{Limit, Store};
 
 /// The fact about an RDB file that a namespace is kept: its database, `:`, its name. To Redis it means nothing.
 pub const KEPT_AUX: &[u8] = b"pantry-kept";
+
+/// The fact about an RDB file that a namespace has a limit: its database, pairs, bytes and name, with `:` between.
+pub const LIMIT_AUX: &[u8] = b"pantry-limit";
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct ExportReport {
     pub pairs: u64,
     /// Namespaces that stay when they are empty, empty ones included.
     pub kept_namespaces: u64,
+    /// Namespaces, there or not, that have a limit.
+    pub limits: u64,
     /// Libraries of functions.
     pub libraries: u64,
     /// Pairs whose deadline could not be written in this format: where they are read, they stay for ever.
@@ -57,8 +63,10 @@ impl fmt::Display for ExportReport {
         let ExportReport { dropped_deadlines, bytes, .. } = self;
         writeln!(f, "strings: {strings}")?;
         writeln!(f, "namespaces: {namespaces}, with {pairs} pairs ({kept_namespaces} kept)")?;
-        if *libraries > 0 {
-            writeln!(f, "libraries of functions: {libraries}")?;
+        for (count, what) in [(self.limits, "limits"), (*libraries, "libraries of functions")] {
+            if count > 0 {
+                writeln!(f, "{what}: {count}")?;
+            }
         }
         writeln!(f, "bytes: {bytes}")?;
         if *dropped_deadlines > 0 {
@@ -72,17 +80,22 @@ impl fmt::Display for ExportReport {
     }
 }
 
-/// Writes all that a store holds.
+/// Writes all that a store holds. What has to be written aside is in `aside`, a directory.
 ///
 /// # Errors
-/// When `out` can not be written.
-pub fn export(store: &Store, format: Format, out: &mut dyn Write) -> Result<ExportReport> {
+/// When `out` can not be written, or what is written aside.
+pub fn export(
+    store: &Store,
+    format: Format,
+    out: &mut dyn Write,
+    aside: &Path,
+) -> Result<ExportReport> {
     match format {
         Format::Rdb(version) => {
             let created_s = store.clock.now_ms() / 1000;
             let mut target = RdbTarget {
                 writer: Writer::new(out, version, created_s)?,
-                pairs: PairBuffer::default(),
+                spool: Spool::new(aside),
                 report: ExportReport::default(),
             };
             walk::walk(store, &mut target)?;
@@ -122,14 +135,16 @@ pub fn export_file(store: &Store, format: Format, path: &Path) -> Result<ExportR
 
 fn write_file(store: &Store, format: Format, path: &Path) -> Result<ExportReport> {
     let mut out = BufWriter::with_capacity(256 * 1024, File::create(path)?);
-    let report = export(store, format, &mut out)?;
+    let aside = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let report = export(store, format, &mut out, aside)?;
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     Ok(report)
 }
 
 struct RdbTarget<'w> {
     writer: Writer<&'w mut dyn Write>,
-    pairs: PairBuffer,
+    /// Pairs of the namespace that was begun.
+    spool: Spool,
     report: ExportReport,
 }
 
@@ -147,13 +162,23 @@ impl Target for RdbTarget<'_> {
     }
 
     fn pairs(&mut self, header: &Header, pairs: &PairBuffer, is_last: bool) -> Result<()> {
-        self.pairs.append(pairs);
-        if is_last && !self.pairs.is_empty() {
-            self.report.namespaces += 1;
-            self.report.pairs += self.pairs.len() as u64;
-            self.writer.hash(header.db as u64, &header.name, header.deadline_ms, &self.pairs)?;
-            self.pairs.clear();
+        let (db, deadline_ms) = (header.db as u64, header.deadline_ms);
+        let before = self.spool.sums().len;
+        if !is_last || before > 0 {
+            self.spool.add(pairs)?;
         }
+        let all = if before > 0 { self.spool.sums() } else { pairs.sums() };
+        if !is_last || all.len == 0 {
+            return Ok(());
+        }
+        self.report.namespaces += 1;
+        self.report.pairs += all.len as u64;
+        if before == 0 {
+            self.writer.hash(db, &header.name, deadline_ms, pairs)?;
+            return Ok(());
+        }
+        self.writer.begin_hash(db, &header.name, deadline_ms, all)?;
+        self.spool.drain(|some| self.writer.pairs(some))?;
         Ok(())
     }
 
@@ -161,6 +186,13 @@ impl Target for RdbTarget<'_> {
         self.report.kept_namespaces += 1;
         let value = [header.db.to_string().as_bytes(), b":", &header.name].concat();
         self.writer.aux(KEPT_AUX, &value)?;
+        Ok(())
+    }
+
+    fn limit(&mut self, header: &Header, Limit { pairs, bytes }: Limit) -> Result<()> {
+        self.report.limits += 1;
+        let numbers = format!("{}:{pairs}:{bytes}:", header.db);
+        self.writer.aux(LIMIT_AUX, &[numbers.as_bytes(), &header.name].concat())?;
         Ok(())
     }
 }
@@ -241,6 +273,13 @@ impl Target for RowTarget<'_> {
     fn kept(&mut self, header: &Header) -> Result<()> {
         self.report.kept_namespaces += 1;
         self.begin(header, Kind::Namespace);
+        self.write()
+    }
+
+    fn limit(&mut self, header: &Header, limit: Limit) -> Result<()> {
+        self.report.limits += 1;
+        self.begin(header, Kind::Limit);
+        write!(self.row.value, "{} {}", limit.pairs, limit.bytes)?;
         self.write()
     }
 }

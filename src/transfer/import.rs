@@ -12,16 +12,17 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::export::KEPT_AUX;
+use super::export::{KEPT_AUX, LIMIT_AUX};
 use super::load::Loader;
 use super::replay::{self, AofReport};
 use super::rows::{self, Kind, Row};
 use super::{Header, Target, is_full};
 use crate::journal::Lsn;
+use crate::number::parse_u64;
 use crate::rdb::pairs::PairBuffer;
 use crate::rdb::reader::{Event, Name, Reader};
 use crate::rdb::{Input, OtherKind};
-use crate::store::{DATABASES, Store};
+use crate::store::{DATABASES, Limit, Store};
 
 /// What happens to names that are in the store already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct ImportReport {
     pub pairs: u64,
     /// Namespaces that stay when they are empty.
     pub kept_namespaces: u64,
+    /// Namespaces, there or not, that were given a limit.
+    pub limits: u64,
     /// Names that had expired.
     pub expired_names: u64,
     /// Pairs that had expired, in names that had not.
@@ -98,8 +101,10 @@ impl fmt::Display for ImportReport {
         writeln!(f, "strings: {}", self.strings)?;
         let (pairs, kept) = (self.pairs, self.kept_namespaces);
         writeln!(f, "namespaces: {}, with {pairs} pairs ({kept} kept)", self.namespaces)?;
-        if self.libraries > 0 {
-            writeln!(f, "libraries of functions: {}", self.libraries)?;
+        for (count, what) in [(self.limits, "limits"), (self.libraries, "libraries of functions")] {
+            if count > 0 {
+                writeln!(f, "{what}: {count}")?;
+            }
         }
         let counts = [
             (self.expired_names, "names had expired"),
@@ -236,6 +241,10 @@ pub(super) fn feed<R: Read>(
                 header.become_kept(value)?;
                 target.kept(&header)?;
             }
+            Event::Aux(LIMIT_AUX, value) => {
+                let limit = header.become_limited(value)?;
+                target.limit(&header, limit)?;
+            }
             Event::Aux(..) => {}
             Event::Function(code) => facts.other_data += u64::from(!target.library(code)?),
             Event::ModuleAux(_) => facts.other_data += 1,
@@ -264,6 +273,17 @@ impl Header {
         let db = db.context("a kept namespace without a database")?;
         self.become_name(Name { db, bytes: name, deadline_ms: None })
     }
+
+    /// As [`LIMIT_AUX`] says.
+    fn become_limited(&mut self, value: &[u8]) -> Result<Limit> {
+        let wrong = "a limit that is no database, two numbers and a name";
+        let mut parts = value.splitn(4, |&byte| byte == b':');
+        let mut number = || parts.next().and_then(parse_u64).context(wrong);
+        let (db, pairs, bytes) = (number()?, number()?, number()?);
+        let name = parts.next().context(wrong)?;
+        self.become_name(Name { db, bytes: name, deadline_ms: None })?;
+        Ok(Limit { pairs, bytes })
+    }
 }
 
 fn no_database(db: u64) -> String {
@@ -289,6 +309,10 @@ impl Target for Nowhere {
     fn kept(&mut self, _: &Header) -> Result<()> {
         Ok(())
     }
+
+    fn limit(&mut self, _: &Header, _: Limit) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a file of rows, and hands each on.
@@ -303,6 +327,7 @@ fn import_rows(
     let open = || File::open(path).map(BufReader::new);
     read(&mut open()?, &mut |row| {
         ensure!(row.db < DATABASES, no_database(row.db as u64));
+        ensure!(row.kind != Kind::Limit || row.limit().is_ok(), "no limit: it is two numbers");
         Ok(())
     })?;
     let mut loader = Loader::new(store, options.existing).joining();
@@ -347,6 +372,10 @@ struct Run {
 
 impl Run {
     fn take(&mut self, row: Row, loader: &mut Loader<'_>) -> Result<()> {
+        if row.kind == Kind::Limit {
+            let limit = row.limit()?;
+            return loader.limit(&Header { db: row.db, name: row.name, deadline_ms: None }, limit);
+        }
         let Row { kind, db, name, key, value, deadline_ms, name_deadline_ms } = row;
         if kind == Kind::Pair {
             let header = Header { db, name, deadline_ms: name_deadline_ms };

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::journal::effect::{Cause, Effect, Effects};
 use crate::rdb::pairs::PairBuffer;
 use crate::script::engine::Engine;
-use crate::store::{DATABASES, Held, NewDeadline, Store, View};
+use crate::store::{DATABASES, Held, Limit, NewDeadline, Store, View};
 
 /// Puts names into a store.
 pub(super) struct Loader<'s> {
@@ -197,6 +197,16 @@ impl Target for Loader<'_> {
             // A string is in the way.
             Err(_) => self.report.existing_names += 1,
         }
+        Ok(())
+    }
+
+    fn limit(&mut self, header: &Header, limit: Limit) -> Result<()> {
+        let replaces = self.existing == Existing::Replace;
+        let is_set = self.edit(header, |view| {
+            let is_free = replaces || view.limit(&header.name).is_none();
+            if is_free { view.set_limit(&header.name, limit).map(|()| true) } else { Ok(false) }
+        })?;
+        self.report.limits += u64::from(is_set?);
         Ok(())
     }
 }

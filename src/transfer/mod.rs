@@ -3,7 +3,8 @@
 //! - [`import`] puts what a file or directory holds into a store, [`export`] writes what a store holds.
 //! - [`aof`] reads append-only files, one command after the other; `manifest` says which files there are; `replay` runs
 //!   them. [`peer`] is another server. [`rows`] is the form of a line of JSON Lines or CSV.
-//! - `walk` shows a live store in small steps; `load` puts names into one. Both speak of names as a `Target` takes them.
+//! - `walk` shows a live store in small steps; `load` puts names into one. Both speak of names as a `Target` takes them. `spool`
+//!   keeps pairs until their number is known.
 //!
 //! Nothing here knows the command line. How an RDB file looks is in [`crate::rdb`].
 //!
@@ -20,11 +21,13 @@ pub mod peer;
 mod relative;
 mod replay;
 pub mod rows;
+mod spool;
 mod walk;
 
 use anyhow::Result;
 
 use crate::rdb::pairs::PairBuffer;
+use crate::store::Limit;
 
 /// Pairs that are handled at once: so long is a stripe held.
 const PAIRS_AT_ONCE: usize = 256;
@@ -53,6 +56,9 @@ pub(crate) trait Target {
 
     /// A namespace stays when it is empty. Its pairs came before, if it has any.
     fn kept(&mut self, header: &Header) -> Result<()>;
+
+    /// What a namespace may hold, whether or not there is one.
+    fn limit(&mut self, header: &Header, limit: Limit) -> Result<()>;
 }
 
 /// Whether that many pairs are enough for one step.

@@ -1,7 +1,8 @@
-//! One row of JSON Lines or CSV: a string, a pair, the mark of a namespace that is kept, or a library of functions.
+//! One row of JSON Lines or CSV: a string, a pair, the mark of a namespace that is kept, its limit, or a library of functions.
 //!
 //! # JSON Lines
-//! An object a line: `type` (`string`, `pair`, `namespace`, `library`), `db`, `name`; `key` of a pair; `value`; `deadline_ms` of the
+//! An object a line: `type` (`string`, `pair`, `namespace`, `limit`, `library`), `db`, `name`; `key` of a pair; `value`, which of a limit
+//! is most pairs and most bytes with a blank between, 0 for no limit; `deadline_ms` of the
 //! string or pair, `name_deadline_ms` of a pair's namespace. Deadlines are unix times in ms, and not there if there is
 //! none. Bytes that are no UTF-8 stand as base64 in `name_base64`, `key_base64`, `value_base64` instead.
 //!
@@ -15,6 +16,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use crate::base64;
+use crate::number::parse_u64;
+use crate::store::Limit;
 
 /// The first line of a CSV file.
 pub const CSV_HEADER: &str = "type,db,name,key,value,deadline_ms,name_deadline_ms,base64";
@@ -34,6 +37,8 @@ pub enum Kind {
     Pair,
     /// A namespace that stays when it is empty.
     Namespace,
+    /// What a namespace may hold, in `value`.
+    Limit,
     /// A library of functions, its code in `value`.
     Library,
 }
@@ -51,10 +56,11 @@ pub struct Row {
     pub name_deadline_ms: Option<u64>,
 }
 
-const KINDS: [(Kind, &str); 4] = [
+const KINDS: [(Kind, &str); 5] = [
     (Kind::String, "string"),
     (Kind::Pair, "pair"),
     (Kind::Namespace, "namespace"),
+    (Kind::Limit, "limit"),
     (Kind::Library, "library"),
 ];
 
@@ -65,7 +71,9 @@ impl Kind {
 
     fn of(word: &str) -> Result<Kind> {
         let kind = KINDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind);
-        kind.with_context(|| format!("type is {word:?}, not string, pair, namespace or library"))
+        kind.with_context(|| {
+            format!("type is {word:?}, not string, pair, namespace, limit or library")
+        })
     }
 }
 
@@ -75,6 +83,18 @@ impl Row {
         let key = (self.kind == Kind::Pair).then_some(&self.key[..]);
         let value = (self.kind != Kind::Namespace).then_some(&self.value[..]);
         [("name", Some(&self.name)), ("key", key), ("value", value)]
+    }
+
+    /// The limit that it says.
+    ///
+    /// # Errors
+    /// If its value is none.
+    pub fn limit(&self) -> Result<Limit> {
+        let middle = self.value.iter().position(|&byte| byte == b' ').unwrap_or_default();
+        let (pairs, bytes) = self.value.split_at(middle);
+        let numbers = parse_u64(pairs).zip(bytes.get(1..).and_then(parse_u64));
+        let (pairs, bytes) = numbers.context("a limit is two numbers with a blank between")?;
+        Ok(Limit { pairs, bytes })
     }
 
     fn field_mut(&mut self, name: &str) -> Option<&mut Vec<u8>> {
@@ -318,6 +338,12 @@ mod tests {
             Row { name_deadline_ms: Some(u64::MAX), ..pair(b"\"", b" ") },
             Row { name: b"\x80".to_vec(), value: b"v".to_vec(), ..Row::default() },
             Row { kind: Kind::Namespace, name: b"kept".to_vec(), ..Row::default() },
+            Row {
+                kind: Kind::Limit,
+                name: b"n".to_vec(),
+                value: b"7 0".to_vec(),
+                ..Row::default()
+            },
         ]
     }
 
@@ -344,6 +370,15 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_two_numbers() {
+        let limit = |value: &str| Row { value: value.into(), ..Row::default() }.limit().ok();
+        assert_eq!(limit("7 0"), Some(Limit { pairs: 7, bytes: 0 }));
+        for value in ["", " ", "7", "7 ", " 7", "7  0", "7 0 1", "-1 0", "x y"] {
+            assert_eq!(limit(value), None, "{value}");
+        }
+    }
+
+    #[test]
     fn what_is_no_row() {
         for line in [
             "",
@@ -356,6 +391,7 @@ mod tests {
             r#"{"type":"string","name":"n","value":"v","ttl":1}"#,
             r#"{"type":"string","name":"n","value":"v","deadline_ms":-1}"#,
             r#"{"type":"string","name":"n","value_base64":"?"}"#,
+            r#"{"type":"limit","name":"n"}"#,
         ] {
             assert!(Row::read_json(line.as_bytes()).is_err(), "{line}");
         }

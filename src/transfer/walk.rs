@@ -31,7 +31,7 @@ enum Part {
     Pairs { pairs: PairBuffer, next: u64 },
 }
 
-/// Shows every library of functions, and every name that has not expired, to `target`.
+/// Shows every library of functions, every name that has not expired, and every limit to `target`.
 pub(super) fn walk(store: &Store, target: &mut dyn Target) -> Result<()> {
     for (_, code) in store.libraries.all().1 {
         target.library(&code)?;
@@ -39,6 +39,9 @@ pub(super) fn walk(store: &Store, target: &mut dyn Target) -> Result<()> {
     for db in 0..DATABASES {
         for stripe in 0..store.stripes() {
             walk_stripe(store, db, stripe, target)?;
+        }
+        for (name, limit) in store.limits.of_database(db) {
+            target.limit(&Header { db, name: name.into(), deadline_ms: None }, limit)?;
         }
     }
     Ok(())

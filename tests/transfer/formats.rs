@@ -2,6 +2,7 @@
 
 use pantry::journal::Journal;
 use pantry::rdb::writer::Version;
+use pantry::store::Store;
 use pantry::transfer::export::{Format, export, export_file};
 use pantry::transfer::import::Existing;
 
@@ -73,6 +74,38 @@ fn what_goes_out_comes_in() {
             assert_eq!(report.namespaces, out.namespaces, "{extension}");
             assert_eq!((report.expired_names, report.duplicate_pairs), (0, 0));
         }
+    }
+}
+
+#[test]
+fn limits_go_along() {
+    let mut harness = after(&[
+        "NAMESPACE LIMIT full PAIRS 1",
+        "HSET full a 1",
+        "NAMESPACE LIMIT absent:yet PAIRS 7 BYTES 4096",
+        "SELECT 15",
+        "NAMESPACE LIMIT full BYTES 9",
+    ]);
+    harness
+        .execute("a", &[&b"NAMESPACE"[..], b"LIMIT", b"\xff", b"PAIRS", b"3"].map(<[u8]>::to_vec));
+    let all = |store: &Store| [0, 15].map(|db| store.limits.of_database(db));
+    let original = all(&harness.server.store);
+    let scratch = Scratch::new("limits");
+    let with_7_0 = [&WHOLE[..], &[(Format::Rdb(Version::Redis7_0), "7.rdb")]].concat();
+    for (format, extension) in with_7_0 {
+        let path = scratch.path().join(format!("all.{extension}"));
+        assert_eq!(export_file(&harness.server.store, format, &path).unwrap().limits, 4);
+        let into = store();
+        assert_eq!(imported(&path, &into).limits, 4, "{extension}");
+        assert_eq!(all(&into), original, "{extension}");
+
+        let target = after(&["NAMESPACE LIMIT full PAIRS 5"]);
+        let target = &target.server.store;
+        let (report, _) = import_with(&path, target, Existing::Keep, OtherTypes::Refuse);
+        assert_eq!(report.unwrap().limits, 3, "the one that is there stays");
+        assert_eq!(target.limits.get(0, b"full").pairs, 5);
+        imported(&path, target);
+        assert_eq!(all(target), original, "{extension}");
     }
 }
 
@@ -190,7 +223,7 @@ fn rows_as_they_are_documented() {
     ]);
     let written = |format| {
         let mut out = Vec::new();
-        export(&harness.server.store, format, &mut out).unwrap();
+        export(&harness.server.store, format, &mut out, &std::env::temp_dir()).unwrap();
         let text = String::from_utf8(out).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();

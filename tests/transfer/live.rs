@@ -66,7 +66,7 @@ fn what_stays_is_exported_once() {
     });
     for _ in 0..5 {
         let mut out = Vec::new();
-        export(&store, Format::Rdb(Version::Redis7_4), &mut out).unwrap();
+        export(&store, Format::Rdb(Version::Redis7_4), &mut out, &std::env::temp_dir()).unwrap();
         check_steady(&out);
     }
     stop.store(true, Relaxed);
@@ -89,6 +89,38 @@ fn check_steady(rdb: &[u8]) {
     assert_eq!((steady(&names), steady(&keys)), (STEADY / 10, STEADY));
 }
 
+/// A namespace that is written aside before it is written as RDB is all there.
+#[test]
+fn a_large_namespace_is_exported_whole() {
+    const PAIRS: usize = 24_000;
+    let (scratch, source) = (Scratch::new("large"), store());
+    for number in 0..PAIRS {
+        let (key, value) = (format!("key {number}"), format!("{number:1000}"));
+        let deadline = match number.is_multiple_of(3) {
+            true => NewDeadline::At(START_MS + 1000 + number as u64),
+            false => NewDeadline::Clear,
+        };
+        source.edit(0, b"large", |view| {
+            view.put_pair(b"large", key.as_bytes(), value.as_bytes(), deadline, Cause::Hset)
+                .unwrap()
+        });
+    }
+    let aside = file(&scratch, "nothing", b"").with_file_name("aside");
+    std::fs::create_dir(&aside).unwrap();
+    let mut out = Vec::new();
+    let report = export(&source, Format::Rdb(Version::Redis7_4), &mut out, &aside).unwrap();
+    assert_eq!((report.namespaces, report.pairs), (1, PAIRS as u64));
+    assert_eq!(std::fs::read_dir(&aside).unwrap().count(), 0, "nothing is left there");
+    let target = store();
+    let path = file(&scratch, "dump.rdb", &out);
+    let (imported, _) = crate::import_with(&path, &target, Existing::Replace, OtherTypes::Refuse);
+    imported.unwrap();
+    assert_eq!(dump(&target, START_MS), dump(&source, START_MS));
+    std::fs::remove_dir(&aside).unwrap();
+    let error = export(&source, Format::Rdb(Version::Redis7_0), &mut Vec::new(), &aside);
+    assert!(error.is_err(), "where nothing can be written aside, nothing is exported in part");
+}
+
 /// An import is journaled: replaying its effects gives an equal store.
 #[test]
 fn an_import_is_journaled() {
@@ -100,7 +132,8 @@ fn an_import_is_journaled() {
         "NAMESPACE CREATE kept",
     ]);
     let mut out = Vec::new();
-    export(&source.server.store, Format::Rdb(Version::Redis7_4), &mut out).unwrap();
+    export(&source.server.store, Format::Rdb(Version::Redis7_4), &mut out, &std::env::temp_dir())
+        .unwrap();
     let path = file(&scratch, "dump.rdb", &out);
     let target = Harness::new(Journal::remembering(u64::MAX));
     let mut options = Options {
@@ -120,7 +153,7 @@ fn an_import_ends_when_memory_is_used_up() {
     let scratch = Scratch::new("memory");
     let source = after(&["SET a 1"]);
     let mut out = Vec::new();
-    export(&source.server.store, Format::JsonLines, &mut out).unwrap();
+    export(&source.server.store, Format::JsonLines, &mut out, &std::env::temp_dir()).unwrap();
     let path = file(&scratch, "rows.jsonl", &out);
     let store = store();
     store.limit_memory(1);

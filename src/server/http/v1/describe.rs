@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use super::ask::Ask;
 use super::code::{Code, Refusal};
-use super::params::{EVERYWHERE, OFF, ON, Param, Shape};
+use super::params::{EVERYWHERE, Numbers, OFF, ON, Param, Shape};
 use super::table::{Gives, Input, Operation, operations};
 use crate::server::http::answer::{self, Answer};
 use crate::server::http::openapi;
@@ -263,15 +263,17 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
                     (it.name.to_owned(), schema)
                 };
                 let members = params.iter().map(member).collect::<Map<_, _>>();
-                may_be(
-                    media,
-                    json!({
-                        "type": "object",
-                        "properties": members,
-                        "required": needed,
-                        "additionalProperties": false,
-                    }),
-                );
+                let mut object = json!({
+                    "type": "object",
+                    "properties": members,
+                    "required": needed,
+                    "additionalProperties": false,
+                });
+                if !operation.needs_one.is_empty() {
+                    object["anyOf"] =
+                        operation.needs_one.iter().map(|it| one_of_them(it)).collect();
+                }
+                may_be(media, object);
             }
             if operation.input == Input::Value && params.len() == 1 {
                 may_be("text/plain", json!({ "type": "string" }));
@@ -280,7 +282,11 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
         }
         Input::Rows | Input::Stream => {
             let columns = row_columns(operation.id);
-            let rows = json!({ "type": "array", "items": columns });
+            let rows = match operation.id {
+                "getPairs" | "deletePairs" => json!({ "anyOf": [columns, { "type": "string" }] }),
+                _ => columns.clone(),
+            };
+            let rows = json!({ "type": "array", "items": rows });
             may_be("application/json", json!({ "anyOf": [rows, columns] }));
             may_be("application/x-ndjson", json!({ "type": "string" }));
             may_be("text/csv", json!({ "type": "string" }));
@@ -295,25 +301,40 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
             may_be("application/json", if is_one { words } else { commands });
         }
     }
-    let is_required = !needed.is_empty() || !matches!(operation.input, Input::Params);
+    let is_required = !needed.is_empty()
+        || !operation.needs_one.is_empty()
+        || !matches!(operation.input, Input::Params);
     json!({ "required": is_required, "content": content })
+}
+
+/// That it is there, and is not null.
+fn one_of_them(param: &Param) -> Value {
+    json!({ "required": [param.name], "properties": { param.name: schema(param, true) } })
 }
 
 /// The columns that rows of a body have.
 fn row_columns(id: &str) -> Value {
-    let text = json!({ "type": "string" });
-    let name = json!({ "type": "string", "minLength": 1 });
+    let text = json!({ "type": ["string", "number", "boolean"] });
+    let name = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
+    let or_null = |schema: Value| json!({ "anyOf": [schema, { "type": "null" }] });
+    // The namespace may stand in path or query, for all rows.
     let mut columns = json!({
         "type": "object",
-        "required": ["namespace", "key"],
-        "properties": { "namespace": name, "key": text },
+        "required": ["key"],
+        "properties": { "namespace": or_null(name), "key": &text },
     });
     if matches!(id, "setPairs" | "import") {
-        // A row without a key makes a namespace that is imported.
-        let needed = if id == "import" { json!([]) } else { json!(["namespace", "key", "value"]) };
-        columns["required"] = needed;
-        columns["properties"]["value"] = text;
-        columns["properties"]["ttl"] = schema(super::params::TTL, true);
+        columns["required"] = json!(["key", "value"]);
+        columns["properties"]["value"] = schema(super::params::VALUE, true);
+        columns["properties"]["ttl"] = or_null(schema(super::params::TTL, true));
+    }
+    if id == "import" {
+        // A row without a key makes a namespace that is imported; an empty name is none.
+        columns["required"] = json!([]);
+        columns["properties"]["namespace"] = or_null(text);
+        for name in ["key", "value"] {
+            columns["properties"][name] = or_null(columns["properties"][name].take());
+        }
     }
     columns
 }
@@ -326,13 +347,16 @@ fn schema(param: &Param, is_json: bool) -> Value {
         Shape::Bytes if is_json && matches!(param.name, "value" | "default") => {
             json!({ "type": ["string", "number", "boolean", "object", "array"] })
         }
-        Shape::Name => json!({ "type": text, "minLength": 1 }),
+        Shape::Name | Shape::Label => json!({ "type": text, "minLength": 1 }),
         Shape::Bytes | Shape::Text => json!({ "type": text }),
         Shape::Tag => json!({ "type": text, "pattern": r#"^([^ ",/]+|"[^ ",/]+")$"# }),
-        Shape::Like(pattern) if is_json && param.name != "since" => {
-            json!({ "type": ["string", "integer"], "pattern": pattern, "minimum": 1, "maximum": 99999 })
+        Shape::Like(pattern, Numbers::Whole(from, to)) if is_json => {
+            json!({ "type": ["string", "integer"], "pattern": pattern, "minimum": from, "maximum": to })
         }
-        Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Shape::Like(pattern, Numbers::All) if is_json => {
+            json!({ "type": ["string", "number"], "pattern": pattern })
+        }
+        Shape::Like(pattern, _) => json!({ "type": "string", "pattern": pattern }),
         Shape::Number(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Flag => {
             let words = [&OFF[..], &ON[..]].concat().into_iter().map(Value::from);

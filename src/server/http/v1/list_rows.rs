@@ -40,6 +40,8 @@ pub(super) struct NameRow<'a> {
     bytes: i64,
     is_kept: bool,
     deadline_ms: Option<u64>,
+    pairs_max: i64,
+    bytes_max: i64,
 }
 
 impl<'a> NameRow<'a> {
@@ -50,6 +52,8 @@ impl<'a> NameRow<'a> {
             bytes: parts.integer()?,
             is_kept: parts.integer()? == 1,
             deadline_ms: u64::try_from(parts.integer()?).ok(),
+            pairs_max: parts.integer()?,
+            bytes_max: parts.integer()?,
         })
     }
 }
@@ -79,7 +83,7 @@ pub(super) fn head(out: &mut Vec<u8>, look: &Look, is_names: bool) {
         Form::JsonLines => {}
         Form::Csv => {
             out.extend_from_slice(if is_names {
-                b"namespace,pairs,bytes,kept,ttl_ms,expires_ms,expires_at,base64\r\n"
+                b"namespace,pairs,bytes,kept,pairs_max,bytes_max,ttl_ms,expires_ms,expires_at,base64\r\n"
             } else if look.has_values {
                 b"namespace,key,value,ttl_ms,expires_ms,expires_at,base64\r\n"
             } else {
@@ -232,7 +236,8 @@ impl<'o> Writer<'o> {
         let Look { guard, now_ms, .. } = *self.look;
         if self.look.form == Form::Csv {
             let is_text = field(self.out, row.name, false, guard);
-            for number in [row.pairs, row.bytes, i64::from(row.is_kept)] {
+            let is_kept = i64::from(row.is_kept);
+            for number in [row.pairs, row.bytes, is_kept, row.pairs_max, row.bytes_max] {
                 self.out.push(b',');
                 show::number(self.out, number as u64);
             }
@@ -247,11 +252,15 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b",\"bytes\":");
         show::number(self.out, row.bytes as u64);
         self.out.extend_from_slice(if row.is_kept {
-            b",\"kept\":true,"
+            b",\"kept\":true"
         } else {
-            b",\"kept\":false,"
+            b",\"kept\":false"
         });
-        self.out.extend_from_slice(b"\"ttl_ms\":");
+        self.out.extend_from_slice(b",\"pairs_max\":");
+        show::number(self.out, row.pairs_max as u64);
+        self.out.extend_from_slice(b",\"bytes_max\":");
+        show::number(self.out, row.bytes_max as u64);
+        self.out.extend_from_slice(b",\"ttl_ms\":");
         show::append_deadline(self.out, row.deadline_ms, now_ms);
         self.out.push(b'}');
         self.end_line();

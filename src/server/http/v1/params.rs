@@ -4,7 +4,9 @@
 //! the description; what they mean is decided by who reads them.
 
 use super::list::PAGE_ROWS_MAX;
-use super::watch::CHANGES_MAX;
+use super::watch::{CHANGES_MAX, WAIT_MS_MAX};
+use super::when::TTL_MS_MAX;
+use crate::store::PAIR_DEADLINE_MS_MAX;
 
 /// Milliseconds or an ISO 8601 duration that is not 0.
 macro_rules! duration {
@@ -20,7 +22,7 @@ macro_rules! duration {
 const TTL_FORM: &str = concat!("^(none|keep|", duration!(), ")$");
 const SPAN_FORM: &str = concat!("^", duration!(), "$");
 const INSTANT: &str = concat!(
-    "^([1-9][0-9]{0,13}|[2-8][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])",
+    "^([0-9]{1,14}|[2-8][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])",
     "[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?)$",
 );
 
@@ -45,8 +47,10 @@ pub(super) enum Shape {
     /// The same, but not none.
     Name,
     Text,
-    /// Text that is like this regular expression; a number where there may be one.
-    Like(&'static str),
+    /// The same, but not none.
+    Label,
+    /// Text that is like this regular expression, in JSON also these numbers.
+    Like(&'static str, Numbers),
     /// One strong ETag, or `*`.
     Tag,
     /// A whole number from here to there.
@@ -55,10 +59,24 @@ pub(super) enum Shape {
     OneOf(&'static [&'static str]),
 }
 
+/// The numbers that are as good as a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    None,
+    /// Whole ones from here to there.
+    Whole(u64, u64),
+    All,
+}
+
 impl Shape {
     /// Whether a value may be any bytes.
     pub(super) fn is_bytes(self) -> bool {
         matches!(self, Shape::Bytes | Shape::Name)
+    }
+
+    /// Whether a value may be a whole number.
+    pub(super) fn may_be_whole(self) -> bool {
+        matches!(self, Shape::Number(..) | Shape::Like(_, Numbers::Whole(..)))
     }
 }
 
@@ -75,7 +93,7 @@ pub(super) const ATOMIC: &Param = &param(
 );
 pub(super) const BY: &Param = &param(
     "by",
-    Shape::Like(r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$"),
+    Shape::Like(r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$", Numbers::All),
     "What is added: an integer or a decimal number; 1 if not given.",
 );
 pub(super) const DEFAULT: &Param =
@@ -84,7 +102,7 @@ pub(super) const ENCODING: &Param =
     &param("encoding", Shape::OneOf(&["utf-8", "text", "base64"]), "How values come and go.");
 pub(super) const EXPIRES_AT: &Param = &param(
     "expires_at",
-    Shape::Like(INSTANT),
+    Shape::Like(INSTANT, Numbers::Whole(0, PAIR_DEADLINE_MS_MAX)),
     "When the pair expires: unix ms, or YYYY-MM-DD hh:mm:ss.fff in UTC.",
 );
 pub(super) const FORMAT: &Param = &param(
@@ -116,7 +134,7 @@ pub(super) const MATCH: &Param =
 pub(super) const NAMESPACE: &Param = &param("namespace", Shape::Name, "The namespace.");
 pub(super) const NEXT: &Param = &param(
     "next",
-    Shape::Like(r"^[0-9]{1,15}(\.([0-9a-f]{2})+)?$"),
+    Shape::Like(r"^[0-9]{1,15}(\.([0-9a-f]{2})+)?$", Numbers::Whole(0, u64::MAX)),
     "Where to go on, from the answer before.",
 );
 pub(super) const ONLY_IF: &Param = &param(
@@ -128,7 +146,7 @@ pub(super) const OWNER: &Param =
     &param("owner", Shape::Text, "Who holds the lock, for people to read.");
 pub(super) const SINCE: &Param = &param(
     "since",
-    Shape::Like(r"^([0-9a-f]{8}-[0-9]{1,18}-[0-9]{1,9})?$"),
+    Shape::Like(r"^([0-9a-f]{8}-[0-9]{1,18}-[0-9]{1,9})?$", Numbers::None),
     "The id of the last event that is known. Also as Last-Event-ID.",
 );
 pub(super) const SOFT: &Param = &param(
@@ -136,11 +154,10 @@ pub(super) const SOFT: &Param = &param(
     Shape::Flag,
     "1: the status is always 200, and ok, status and error say what happened. Also as X-KV-Soft-Errors.",
 );
-pub(super) const TOKEN: &Param =
-    &param("token", Shape::Like("^[0-9]{1,18}$"), "What the lock was acquired with.");
+pub(super) const TOKEN: &Param = &param("token", Shape::Label, "What the lock was acquired with.");
 pub(super) const TTL: &Param = &param(
     "ttl",
-    Shape::Like(TTL_FORM),
+    Shape::Like(TTL_FORM, Numbers::Whole(1, TTL_MS_MAX)),
     "How long the pair lives: ms, an ISO 8601 duration, none, or keep.",
 );
 pub(super) const VALUE: &Param = &param("value", Shape::Bytes, "The value.");
@@ -149,13 +166,16 @@ pub(super) const VALUES: &Param = &param("values", Shape::Flag, "0: keys only.")
 pub(super) const VALUES_TOO: &Param = &param("values", Shape::Flag, "1: with values.");
 pub(super) const WAIT: &Param = &param(
     "wait",
-    Shape::Like("^([0-9]{1,2}s|PT[0-9]{1,2}S|[0-9]{1,5})$"),
+    Shape::Like("^([0-9]{1,2}s|PT[0-9]{1,2}S|[0-9]{1,5})$", Numbers::Whole(0, WAIT_MS_MAX)),
     "How long to wait if nothing happened: 30s, PT30S, 30000.",
 );
 
 /// How long a lock is held: it must end.
-pub(super) const HOLD: &Param =
-    &param("ttl", Shape::Like(SPAN_FORM), "How long: ms, or an ISO 8601 duration.");
+pub(super) const HOLD: &Param = &param(
+    "ttl",
+    Shape::Like(SPAN_FORM, Numbers::Whole(1, TTL_MS_MAX)),
+    "How long: ms, or an ISO 8601 duration.",
+);
 /// What a cache has.
 pub(super) const KNOWN_TAGS: &Param = &param(
     "if_none_match",

@@ -24,6 +24,8 @@ pub(super) struct Operation {
     pub(super) about: &'static str,
     /// Parameters that it can not do without.
     pub(super) needs: &'static [&'static Param],
+    /// Of these it needs one.
+    pub(super) needs_one: &'static [&'static Param],
     pub(super) params: &'static [&'static Param],
     pub(super) input: Input,
     pub(super) gives: Gives,
@@ -146,9 +148,9 @@ const OPERATIONS: &[Operation] = &[
         .takes(&[MATCH, VALUES, GUARD, LIMIT, NEXT, ENCODING, FORMAT])
         .gives(Gives::List("namespace key value ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces/{namespace}/pairs", "GET /v1/list", "POST /v1/list"]),
-    now("listNamespaces", list::namespaces, "All namespaces, with their pairs and bytes.")
+    now("listNamespaces", list::namespaces, "All namespaces, with their pairs, bytes and limits.")
         .takes(&[MATCH, GUARD, LIMIT, NEXT, FORMAT])
-        .gives(Gives::List("namespace pairs bytes kept ttl_ms expires_ms expires_at"))
+        .gives(Gives::List("namespace pairs bytes kept pairs_max bytes_max ttl_ms expires_ms expires_at"))
         .at(&["GET /v1/namespaces", "POST /v1/list-namespaces"]),
     now("createNamespace", namespace::create, "Makes a namespace that stays when it is empty; limits are for administrators.")
         .needs(&[NAMESPACE])
@@ -275,13 +277,19 @@ const fn later(
 }
 
 const fn blank(id: &'static str, about: &'static str, run: Run) -> Operation {
-    let (needs, params, routes) = (&[], &[], &[]);
-    Operation { id, about, needs, params, input: Input::Params, gives: Gives::Object, run, routes }
+    let (needs, needs_one, params, routes): (&[_], &[_], &[_], &[_]) = (&[], &[], &[], &[]);
+    let (input, gives) = (Input::Params, Gives::Object);
+    Operation { id, about, needs, needs_one, params, input, gives, run, routes }
 }
 
 impl Operation {
     pub(super) const fn needs(mut self, params: &'static [&'static Param]) -> Operation {
         self.needs = params;
+        self
+    }
+
+    pub(super) const fn needs_one(mut self, params: &'static [&'static Param]) -> Operation {
+        self.needs_one = params;
         self
     }
 
@@ -307,7 +315,8 @@ impl Operation {
 
     /// Its parameters, those that every operation has included.
     pub(super) fn all_params(&self) -> impl Iterator<Item = &'static Param> {
-        self.needs.iter().chain(self.params).chain(EVERYWHERE).copied()
+        let own = self.needs.iter().chain(self.needs_one).chain(self.params);
+        own.chain(EVERYWHERE).copied()
     }
 
     /// The parameter of this name.

@@ -16,10 +16,10 @@ pub(super) const BYTES_MAX: &Param = &param(
     Shape::Number(0, i64::MAX as u64),
     "Most bytes the namespace may hold; 0: no limit.",
 );
-const NAME: &Param = &param("name", Shape::Text, "What the token is for, for people to read.");
+const NAME: &Param = &param("name", Shape::Label, "What the token is for, for people to read.");
 const USER: &Param =
     &param("user", Shape::Text, "The ACL user the token acts as; who makes it if not given.");
-const ID: &Param = &param("id", Shape::Text, "The token's id, which the token shows.");
+const ID: &Param = &param("id", Shape::Label, "The token's id, which the token shows.");
 
 /// These operations.
 pub(super) const ADMIN: &[Operation] = &[
@@ -30,7 +30,7 @@ pub(super) const ADMIN: &[Operation] = &[
         "Limits what a namespace may hold, now or when there is one.",
     )
     .needs(&[NAMESPACE])
-    .takes(&[PAIRS_MAX, BYTES_MAX])
+    .needs_one(&[PAIRS_MAX, BYTES_MAX])
     .gives(Gives::Done("namespace pairs_max bytes_max"))
     .at(&[
         "PUT /v1/namespaces/{namespace}/limits",

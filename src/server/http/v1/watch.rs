@@ -31,7 +31,7 @@ const RETRY_MS: u64 = 1000;
 /// Bytes of events that are made at once.
 const PIECE_BYTES: usize = 16 * 1024;
 /// Longest wait of a long poll.
-const WAIT_MS_MAX: u64 = 300_000;
+pub(super) const WAIT_MS_MAX: u64 = 300_000;
 /// Most changes in one answer to a long poll.
 pub(super) const CHANGES_MAX: u64 = 1000;
 

@@ -10,6 +10,9 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
+/// The longest TTL: 316 years.
+pub(super) const TTL_MS_MAX: u64 = 9_999_999_999_999;
+
 /// What becomes of a pair's deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifetime {
@@ -29,7 +32,8 @@ pub(super) fn ttl(text: &str, now_ms: u64) -> Option<Lifetime> {
         _ => {}
     }
     let ms = duration_ms(text)?;
-    let at_ms = now_ms.checked_add(ms).filter(|&at_ms| ms > 0 && at_ms <= PAIR_DEADLINE_MS_MAX);
+    let is_ttl = (1..=TTL_MS_MAX).contains(&ms);
+    let at_ms = now_ms.checked_add(ms).filter(|&at_ms| is_ttl && at_ms <= PAIR_DEADLINE_MS_MAX);
     at_ms.map(Lifetime::Until)
 }
 
@@ -191,6 +195,7 @@ mod tests {
             ("PT1M30S", until(90_000)),
             ("P1DT2H", until(26 * HOUR_MS)),
             ("P2W", until(14 * DAY_MS)),
+            ("9999999999999", until(TTL_MS_MAX)),
             ("pt0.5s", until(500)),
             ("none", Some(Lifetime::Forever)),
             ("keep", Some(Lifetime::Keep)),
@@ -217,6 +222,7 @@ mod tests {
             "PT0S",
             " 5",
             "5000.0",
+            "10000000000000",
             "99999999999999999",
         ] {
             assert_eq!(ttl(text, NOW_MS), None, "{text}");
