@@ -34,7 +34,7 @@ use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
 use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
-use crate::store::{Access, Freed, Held, Settings, View};
+use crate::store::{Access, Freed, Held, Hold, Settings, View};
 
 pub use plan::{Plan, fetch};
 pub use rights::remember_refusal;
@@ -364,7 +364,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(session.db, spec, args, known)?, ..known };
+        let known = Known { name: self.lock(spec, args, known)?, ..known };
         let access = self.access(session, session.db);
         match spec.command.run {
             Run::Read(handler) => {
@@ -377,8 +377,7 @@ impl<'s> Executor<'s> {
                 self.metrics.keyspace_hits.add(u64::from(hits));
                 self.metrics.keyspace_misses.add(u64::from(misses));
                 if view.has_met_expired() {
-                    let freed = view.free_met(!self.server.store.turn.is_paused());
-                    self.count_expired(freed);
+                    self.free_met(access, known);
                 }
                 result
             }
@@ -395,6 +394,21 @@ impl<'s> Executor<'s> {
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
         }
+    }
+
+    /// Frees what a command that reads has met: alone, if it did not read so.
+    #[cold]
+    fn free_met(&mut self, access: Access<'_>, known: Known<'_>) {
+        if let (false, Some(name)) = (self.held.is_alone(), known.name) {
+            self.release();
+            self.held.lock(name, Hold::Alone);
+            self.held.settle_now_ms(access.now_ms);
+        }
+        let turn = &self.server.store.turn;
+        let may_free = turn.is_free() && !turn.is_paused();
+        let mut view = View::live(&mut self.held, &mut self.effects, access, known);
+        let freed = view.free_met(may_free);
+        self.count_expired(freed);
     }
 
     #[cold]

@@ -4,7 +4,10 @@
 
 mod http_support;
 
-use http_support::Pantry;
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use http_support::{LONG, Pantry};
 use serde_json::{Value, json};
 
 fn post(pantry: &Pantry, target: &str, form: &str) {
@@ -77,4 +80,39 @@ fn a_long_poll_tells_what_happened_since() {
     });
     assert_eq!(poll("00000000-1-0", "0")["reset"], true);
     assert_eq!(pantry.get("/v1/changes?wait=1h").status, 400);
+}
+
+/// What happened is remembered in 16 MiB: who comes back later than that reads anew.
+#[test]
+fn who_comes_back_too_late_is_told_to_read_anew() {
+    let pantry = Pantry::start(&[]);
+    let since = |answer: &Value| answer["since"].as_str().unwrap().to_owned();
+    let first = since(&pantry.get("/v1/changes?namespace=n&wait=0").json());
+    post(&pantry, "/v1/set", "namespace=n&key=a&value=1");
+    let body = json!({ "namespace": "n", "key": "k", "value": "v".repeat(900_000) }).to_string();
+    for _ in 0..20 {
+        assert_eq!(pantry.post("/v1/set", &body).status, 200);
+    }
+    let late = pantry.get(&format!("/v1/changes?namespace=n&since={first}&wait=20s")).json();
+    assert_eq!(late["reset"], true);
+    let later = since(&late);
+    post(&pantry, "/v1/set", "namespace=n&key=b&value=1");
+    let told = pantry.get(&format!("/v1/changes?namespace=n&since={later}&wait=20s")).json();
+    assert_eq!((&told["reset"], &told["data"][0]["key"]), (&json!(false), &json!("b")));
+}
+
+/// Every 15 s without an event.
+#[test]
+fn who_hears_nothing_hears_that_the_connection_lives() {
+    let pantry = Pantry::start(&[]);
+    let mut client = pantry.connect();
+    client.send_request("GET", "/v1/watch?namespace=n", &[], b"");
+    assert_eq!(client.events(1)[0].event, "ready");
+    let began = Instant::now();
+    client.stream.set_read_timeout(Some(2 * LONG)).unwrap();
+    let mut heard = [0; 64];
+    let length = client.stream.read(&mut heard).unwrap();
+    let heard = String::from_utf8_lossy(&heard[..length]);
+    assert!(heard.contains("\r\n:") && !heard.contains("event:"), "{heard:?}");
+    assert!(began.elapsed() > Duration::from_secs(10), "too often");
 }

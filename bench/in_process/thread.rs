@@ -78,8 +78,7 @@ impl<'s> Thread<'s> {
     pub fn new(server: &'s Server, number: usize, looks_ahead: bool) -> Self {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let client = Client::new(1, (nowhere, nowhere), 2, server.store.clock.now_ms());
-        let session =
-            Session::new(Arc::new(client), pantry::acl::Identity::new(&server.acl));
+        let session = Session::new(Arc::new(client), pantry::acl::Identity::new(&server.acl));
         let (effects, output) = (Effects::default(), Output::new());
         Self { server, number, looks_ahead, session, effects, output, random: 0 }
     }

@@ -1,6 +1,7 @@
 //! `bulk`: the same pairs in one HTTP call and as pipelined HSETs, in turns; tells the server's CPU time per pair of both.
 
 use crate::accounting::Process;
+use crate::doors::Doors;
 use crate::keyspace;
 use crate::workload::resp;
 use anyhow::{Result, ensure};
@@ -18,15 +19,8 @@ const PIPELINE: usize = 64;
 /// Options of `bulk`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Port of the server's Redis door
-    #[arg(long)]
-    port: u16,
-    /// Port of its HTTP door
-    #[arg(long)]
-    http_port: u16,
-    /// Process of the server
-    #[arg(long)]
-    pid: u32,
+    #[command(flatten)]
+    server: Doors,
     /// Pairs in one call
     #[arg(long, default_value_t = 10_000)]
     pairs: u64,
@@ -40,17 +34,17 @@ pub struct Options {
 /// # Errors
 /// When the server refuses.
 pub fn run(options: &Options) -> Result<()> {
-    let mut http = TcpStream::connect((Ipv4Addr::LOCALHOST, options.http_port))?;
-    let mut redis = TcpStream::connect((Ipv4Addr::LOCALHOST, options.port))?;
+    let mut http = TcpStream::connect((Ipv4Addr::LOCALHOST, options.server.http_port))?;
+    let mut redis = TcpStream::connect((Ipv4Addr::LOCALHOST, options.server.port))?;
     redis.set_nodelay(true)?;
     let (json_call, csv_call, commands) =
         (json_call(options.pairs)?, csv_call(options.pairs)?, commands(options.pairs));
     for round in 0..=options.rounds {
         let spent = |work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
-            let before = Process::of(options.pid)?;
+            let before = Process::of(options.server.pid)?;
             work()?;
             std::thread::sleep(SETTLE);
-            Ok((Process::of(options.pid)? - before).run_ns as f64 / options.pairs as f64)
+            Ok((Process::of(options.server.pid)? - before).run_ns as f64 / options.pairs as f64)
         };
         let json_ns = spent(&mut || call(&mut http, &json_call))?;
         let hset_ns = spent(&mut || pipeline(&mut redis, &commands))?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 mod accounting;
 mod bulk;
+mod doors;
 mod driver;
 mod fill;
 mod floor_copy;

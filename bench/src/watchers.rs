@@ -4,6 +4,7 @@
 //! A change is counted from when it was due, sent or not. Every watcher must see every change, in order, or the run fails.
 
 use crate::accounting::{Memory, Process};
+use crate::doors::Doors;
 use crate::histogram::Histogram;
 use crate::workload::resp;
 use anyhow::{Context, Result, bail, ensure};
@@ -26,15 +27,8 @@ const AT_ONCE: usize = 50;
 /// Options of `watchers`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Port of the server's Redis door, for the changes
-    #[arg(long)]
-    port: u16,
-    /// Port of its HTTP door
-    #[arg(long)]
-    http_port: u16,
-    /// Process of the server
-    #[arg(long)]
-    pid: u32,
+    #[command(flatten)]
+    server: Doors,
     /// How many watch
     #[arg(long, default_value_t = 1000)]
     count: usize,
@@ -60,36 +54,38 @@ pub fn run(options: &Options) -> Result<()> {
 
 async fn watch(options: &Options) -> Result<()> {
     // One comes and goes beforehand, so that what the server prepares for its first watcher is not counted.
-    drop(connect(options.http_port).await?);
-    let before = Memory::of(options.pid)?;
+    drop(connect(options.server.http_port).await?);
+    let before = Memory::of(options.server.pid)?;
     let mut watchers = Vec::with_capacity(options.count);
     while watchers.len() < options.count {
         let room = AT_ONCE.min(options.count - watchers.len());
-        let opening: Vec<_> =
-            (0..room).map(|_| tokio::task::spawn_local(connect(options.http_port))).collect();
+        let opening: Vec<_> = (0..room)
+            .map(|_| tokio::task::spawn_local(connect(options.server.http_port)))
+            .collect();
         for one in opening {
             watchers.push(one.await??);
         }
     }
     tokio::time::sleep(Duration::from_millis(options.settle_ms)).await;
-    let after = Memory::of(options.pid)?;
+    let after = Memory::of(options.server.pid)?;
     let growth = after.resident_bytes.saturating_sub(before.resident_bytes);
     let mut line = json!({ "watchers": watchers.len(), "rss_growth_bytes": growth });
     if options.rate > 0 {
-        let (began, cpu) = (Instant::now(), Process::of(options.pid)?);
+        let (began, cpu) = (Instant::now(), Process::of(options.server.pid)?);
         let changes = options.rate * options.seconds;
         let seen = Rc::new(RefCell::new(Histogram::new()));
         let tasks: Vec<_> = watchers
             .into_iter()
             .map(|watcher| tokio::task::spawn_local(follow(watcher, changes, began, seen.clone())))
             .collect();
-        let (port, every) = (options.port, Duration::from_secs(1) / u32::try_from(options.rate)?);
+        let (port, every) =
+            (options.server.port, Duration::from_secs(1) / u32::try_from(options.rate)?);
         let writer = std::thread::spawn(move || change(port, began, changes, every));
         for task in tasks {
             task.await??;
         }
         let late_ns = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-        let cpu = Process::of(options.pid)? - cpu;
+        let cpu = Process::of(options.server.pid)? - cpu;
         let seen = seen.borrow();
         line["changes"] = json!(changes);
         line["p50_ns"] = json!(seen.quantile_ns(0.5));

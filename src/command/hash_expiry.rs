@@ -192,9 +192,9 @@ fn hsetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
     let name = args.get(1);
     let options = SetOptions::parse(view, args)?;
     let pairs = || (options.first_key_at..args.len()).step_by(2).map(|at| (args.get(at), at + 1));
-    view.namespace(name)?;
 
     if let Some(must_exist) = options.must_exist {
+        view.namespace(name)?;
         for (key, _) in pairs() {
             let exists = find(view, name, key)?.is_some();
             if !exists {
@@ -296,7 +296,7 @@ fn fields<'a>(
         ));
     }
     let count = options.optional().and_then(parse_i64).filter(|&count| count > 0);
-    let count = count.ok_or(Error::plain(not_positive))?;
+    let count = count.ok_or_else(|| Error::plain(not_positive))?;
     if usize::try_from(count) != Ok(options.left()) {
         return Err(Error::plain("The `numfields` parameter must match the number of arguments"));
     }
@@ -316,7 +316,10 @@ fn deadline_ms(view: &View<'_>, form: TimeForm, arg: &[u8], command: &'static st
     }
     let deadline_ms = form.unix_ms(amount, view.now_ms()).map(|at_ms| at_ms as u64);
     let deadline_ms = deadline_ms.filter(|&deadline_ms| deadline_ms <= DEADLINE_MS_MAX);
-    deadline_ms.ok_or(Error::InvalidExpire(command))
+    match deadline_ms {
+        Some(deadline_ms) => Ok(deadline_ms),
+        None => Err(Error::InvalidExpire(command)),
+    }
 }
 
 /// When HEXPIRE and its relatives set a deadline.
@@ -367,7 +370,7 @@ impl SetOptions {
         while !options.accept("FIELDS") {
             if let Some(form) = TimeForm::accept(&mut options) {
                 check_only(&deadline, "EX, PX, EXAT, PXAT or KEEPTTL")?;
-                let arg = options.optional().ok_or(Error::plain("missing expire time"))?;
+                let arg = options.optional().ok_or_else(|| Error::plain("missing expire time"))?;
                 deadline = Some(NewDeadline::At(deadline_ms(view, form, arg, "hsetex")?));
             } else if options.accept("KEEPTTL") {
                 check_only(&deadline, "EX, PX, EXAT, PXAT or KEEPTTL")?;
@@ -387,7 +390,7 @@ impl SetOptions {
         }
         let count = parse_i64(options.required()?).and_then(|count| i32::try_from(count).ok());
         let count = count.filter(|&count| count > 0);
-        let count = count.ok_or(Error::plain("invalid number of fields"))?;
+        let count = count.ok_or_else(|| Error::plain("invalid number of fields"))?;
         if options.left() != 2 * count as usize {
             return Err(Error::arity("hsetex"));
         }

@@ -72,10 +72,11 @@ pub(super) fn unlock(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
+/// Whether the token, which a Redis client may have made up, holds the lock. An empty one is none.
 fn holds(view: &View<'_>, name: &[u8], key: &[u8], token: &[u8]) -> Result<bool> {
     let pair = find(view, name, key)?.filter(|_| key != LAST_TOKEN);
     let holder = pair.and_then(|pair| pair.value.split(|&byte| byte == b' ').next());
-    Ok(holder.is_some_and(|holder| holder == token))
+    Ok(holder.is_some_and(|holder| holder == token && !token.is_empty()))
 }
 
 fn lifetime(view: &View<'_>, arg: &[u8], command: &'static str) -> Result<u64> {

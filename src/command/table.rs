@@ -7,7 +7,8 @@ use std::sync::{LazyLock, OnceLock};
 use anyhow::bail;
 
 use super::redis::{self, Known};
-use super::{Command, FAMILIES, Family, Flags, Keys, PairKeys, Run, Touches, scripting, syntax};
+use super::{Command, FAMILIES, Family, Flags, Keys, PairKey, Run, Touches, scripting, syntax};
+use crate::store::Hold;
 
 /// A row with what was derived from it.
 #[derive(Debug)]
@@ -20,14 +21,12 @@ pub struct Spec {
     pub arity: i32,
     /// Where the names are in its arguments.
     pub keys: Keys,
-    /// Where the key of a pair is, if it stands right behind the one name.
-    pub pair_at: Option<usize>,
-    /// Where the keys of all pairs are that it names.
-    pub pair_keys: PairKeys,
-    /// Whether it makes the namespace one that is kept, or needs one.
-    pub keeps: bool,
-    /// Whether its work is bounded by its own length and one value, so that others may wait for it.
+    /// Where the first key of a pair is.
+    pub pair_key: PairKey,
+    /// Whether its work is bounded by its own length and what it names, so that others may wait for it.
     pub is_brief: bool,
+    /// How it holds the stripe of its one name.
+    pub hold: Hold,
     /// Whether it stands under a container.
     pub is_subcommand: bool,
     /// Whether scripts may not call it.
@@ -175,17 +174,19 @@ impl Table {
         let mut specs: Vec<Spec> = rows
             .enumerate()
             .map(|(index, (command, family))| {
-                let (keys, pair_at) = (syntax::keys(command), syntax::pair_at(command));
-                let is_of_one_value = pair_at.is_some() || family.category == "string";
+                let (keys, pair_key) = (syntax::keys(command), syntax::pair_key(command));
+                let is_of_values = pair_key != PairKey::None || family.category == "string";
                 Spec {
                     command,
                     family,
                     arity: syntax::arity(command),
                     keys,
-                    pair_at,
-                    pair_keys: syntax::pair_keys(command),
-                    keeps: family.group == "namespace",
-                    is_brief: matches!(keys, Keys::One(_)) && is_of_one_value,
+                    pair_key,
+                    is_brief: matches!(keys, Keys::One(_)) && is_of_values,
+                    hold: match command.run {
+                        Run::Read(_) => Hold::Shared,
+                        _ => Hold::Alone,
+                    },
                     is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),
                     is_allowed_while_busy: scripting::is_allowed_while_busy(command.name),

@@ -12,7 +12,7 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::short::same;
 use crate::store::view::Known;
-use crate::store::{Held, Store};
+use crate::store::{Held, Hold, Store};
 
 /// What is known of a request before it runs.
 #[derive(Debug, Default, Clone, Copy)]
@@ -43,14 +43,14 @@ impl<'a> Plan<'a> {
             Some(spec) if same(last.word, word) => Some(spec),
             _ => command::table().find(word),
         };
-        let Some(Spec { keys: Keys::One(at), pair_at, .. }) = spec else {
+        let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
             return Plan { word, spec, known: Known::default() };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key = pair_at.filter(|&at| at < args.len()).map(|at| args.get(at));
+        let key = pair_key.place(args).map(|at| args.get(at));
         Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
@@ -73,6 +73,11 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether it may change what it names.
+    fn changes(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.hold == Hold::Alone)
+    }
+
     fn is_brief(&self) -> bool {
         self.known.name.is_some() && self.spec.is_some_and(|spec| spec.is_brief)
     }
@@ -82,7 +87,7 @@ impl<'a> Plan<'a> {
 /// database `db`. Nothing is held afterwards: each takes its stripe when it runs.
 pub fn fetch(server: &Server, db: usize, plans: &[Plan<'_>]) {
     let mut held = Held::new(&server.store);
-    take(&mut held, server, brief(plans)).touch(&held, db);
+    take(&mut held, server, brief(plans), Hold::Shared).touch(&held, db);
 }
 
 /// Those at the beginning that are brief.
@@ -91,17 +96,21 @@ fn brief<'p, 'a>(plans: &'p [Plan<'a>]) -> &'p [Plan<'a>] {
 }
 
 /// Takes the stripes of brief requests: as many as can be had without waiting for any but the first.
-fn take<'p, 'a>(held: &mut Held<'_>, server: &Server, plans: &'p [Plan<'a>]) -> Taken<'p, 'a> {
+fn take<'p, 'a>(
+    held: &mut Held<'_>,
+    server: &Server,
+    plans: &'p [Plan<'a>],
+    hold: Hold,
+) -> Taken<'p, 'a> {
     // So that others find few stripes taken, however many threads do this.
     let stripes_max = (AHEAD_MAX / server.metrics.len()).max(1);
     let mut stripes = [0; AHEAD_MAX];
     for (plan, stripe) in plans.iter().zip(&mut stripes) {
-        let key = plan.known.key.map(|(_, hash)| hash);
-        *stripe = server.store.stripe_for(plan.known.name, key);
+        *stripe = plan.known.name.map_or(0, |name| name.stripe());
     }
     let of_plans = &stripes[..plans.len()];
     held.touch_stripes(of_plans);
-    let locked = held.lock_group(of_plans.iter().copied(), stripes_max);
+    let locked = held.lock_group(of_plans.iter().copied(), stripes_max, hold);
     Taken { plans: &plans[..locked], stripes }
 }
 
@@ -132,7 +141,11 @@ impl Executor<'_> {
             return;
         }
         self.release();
-        let taken = take(&mut self.held, self.server, plans);
+        let hold = match plans.iter().any(Plan::changes) {
+            true => Hold::Alone,
+            false => Hold::Shared,
+        };
+        let taken = take(&mut self.held, self.server, plans, hold);
         if !self.server.store.turn.is_free() {
             self.release();
             return;

@@ -30,6 +30,7 @@ use crate::script::engine::{Compiled, Engine};
 use crate::script::flags::Flags;
 use crate::script::host::{Answer, Ask};
 use crate::session::Session;
+use crate::store::Hold;
 use crate::store::turn::{Running, State, Wait};
 
 pub use library::Change;
@@ -291,9 +292,10 @@ impl Executor<'_> {
             (false, 1) => {
                 let name = store.name(call.args.get(3));
                 self.under_lock += 1;
-                if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name) {
+                if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name, Hold::Alone)
+                {
                     self.release();
-                    self.held.lock(name);
+                    self.held.lock(name, Hold::Alone);
                     self.under_lock = 1;
                 }
                 if !self.held.holds(name) {

@@ -273,11 +273,16 @@ impl Effects {
         deadline_ms: u64,
     ) {
         const SHORT_LEN_MAX: usize = 0x7f;
-        if deadline_ms == NEVER && fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
-            self.bytes.reserve(3 + N + N * SHORT_LEN_MAX);
+        let has_deadline = deadline_ms != NEVER;
+        let kind = kind | if has_deadline { HAS_DEADLINE } else { 0 };
+        if fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
+            self.bytes.reserve(3 + N + 8 + N * SHORT_LEN_MAX);
             let mut front = [kind, cause, db, 0, 0, 0];
             front[3..3 + N].copy_from_slice(&fields.map(|field| field.len() as u8));
             self.bytes.extend_from_slice(&front[..3 + N]);
+            if has_deadline {
+                self.bytes.extend_from_slice(&deadline_ms.to_le_bytes());
+            }
             fields.iter().for_each(|field| append(&mut self.bytes, field));
             return;
         }
@@ -286,12 +291,7 @@ impl Effects {
         for field in fields {
             end += varint::write(field.len() as u64, &mut front[end..]);
         }
-        let has_deadline = deadline_ms != NEVER;
-        front[..3].copy_from_slice(&[
-            kind | if has_deadline { HAS_DEADLINE } else { 0 },
-            cause,
-            db,
-        ]);
+        front[..3].copy_from_slice(&[kind, cause, db]);
         if has_deadline {
             front[end..end + 8].copy_from_slice(&deadline_ms.to_le_bytes());
             end += 8;

@@ -7,69 +7,76 @@ use super::header;
 use crate::output::Output;
 
 /// `$<len>` with its line end, for lengths of one and two digits.
-static BULK_HEADERS: [[u8; BULK_HEADER_BYTES]; 100] = {
-    let mut headers = [*b"$00\r\n"; 100];
+static BULK_HEADERS: [[u8; BULK_HEADER_BYTES]; SHORT_BULK_MAX + 1] = {
+    let mut headers = [[0; BULK_HEADER_BYTES]; SHORT_BULK_MAX + 1];
     let mut len = 0;
-    while len < 100 {
+    while len <= SHORT_BULK_MAX {
+        let digits = [b'0' + (len / 10) as u8, b'0' + (len % 10) as u8];
         headers[len] = match len {
-            0..10 => [b'$', b'0' + len as u8, b'\r', b'\n', 0],
-            _ => [b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n'],
+            0..10 => [b'$', digits[1], b'\r', b'\n', 0, 0, 0, 0],
+            _ => [b'$', digits[0], digits[1], b'\r', b'\n', 0, 0, 0],
         };
         len += 1;
     }
     headers
 };
 
-const BULK_HEADER_BYTES: usize = 5;
+/// Of a header and what fills it up: one that is copied at once.
+const BULK_HEADER_BYTES: usize = 8;
 /// Longest bulk that is written as a block of this size.
 pub(super) const SHORT_BULK_MAX: usize = 64;
 const SHORT_BULK_BYTES: usize = BULK_HEADER_BYTES + SHORT_BULK_MAX + 2;
 
 #[inline]
 pub(super) fn bulk(out: &mut Output, bytes: &[u8]) {
-    let len = bytes.len();
-    if len > SHORT_BULK_MAX {
+    if bytes.len() > SHORT_BULK_MAX {
         return long_bulk(out, bytes);
     }
-    let end = write_short(out.room::<SHORT_BULK_BYTES>(), bytes);
+    let end = write_short(out.room::<SHORT_BULK_BYTES>(), 0, bytes);
     out.commit(end);
 }
 
 /// Two bulks of at most [`SHORT_BULK_MAX`] bytes.
-#[inline]
+#[inline(always)]
 pub(super) fn two_bulks(out: &mut Output, first: &[u8], second: &[u8]) {
     let room = out.room::<{ 2 * SHORT_BULK_BYTES }>();
-    let middle = write_short(room, first);
-    let end = middle + write_short(&mut room[middle..], second);
+    let middle = write_short(room, 0, first);
+    let end = write_short(room, middle, second);
     out.commit(end);
 }
 
-/// Writes a bulk to where there is room for [`SHORT_BULK_BYTES`]. Returns where it ends.
+/// Writes a bulk to a place behind which there is room for [`SHORT_BULK_BYTES`]. Returns where it ends.
 #[inline(always)]
-fn write_short(room: &mut [u8], bytes: &[u8]) -> usize {
+fn write_short<const N: usize>(room: &mut [u8; N], at: usize, bytes: &[u8]) -> usize {
     let len = bytes.len();
-    room[..BULK_HEADER_BYTES].copy_from_slice(&BULK_HEADERS[len]);
-    let at = if len < 10 { BULK_HEADER_BYTES - 1 } else { BULK_HEADER_BYTES };
-    let (place, end) = room[at..].split_at_mut(len);
+    put(room, at, &BULK_HEADERS[len]);
+    let at = at + "$0\r\n".len() + usize::from(len >= 10);
     match len {
-        33..=SHORT_BULK_MAX => halves::<32>(place, bytes),
-        16..=32 => halves::<16>(place, bytes),
-        8..=15 => halves::<8>(place, bytes),
-        4..=7 => halves::<4>(place, bytes),
-        _ => place.copy_from_slice(bytes),
+        33..=SHORT_BULK_MAX => halves::<32, N>(room, at, bytes),
+        16..=32 => halves::<16, N>(room, at, bytes),
+        8..=15 => halves::<8, N>(room, at, bytes),
+        4..=7 => halves::<4, N>(room, at, bytes),
+        _ => room[at..at + len].copy_from_slice(bytes),
     }
-    end[..2].copy_from_slice(b"\r\n");
+    put(room, at + len, b"\r\n");
     at + len + 2
 }
 
-/// Copies `N` to `2 * N` bytes as two halves that may overlap, which is cheaper than a call.
+/// Copies `H` to `2 * H` bytes as two halves that may overlap, which is cheaper than a call.
 #[inline(always)]
-fn halves<const N: usize>(to: &mut [u8], from: &[u8]) {
-    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-        *to = *from;
+fn halves<const H: usize, const N: usize>(room: &mut [u8; N], at: usize, bytes: &[u8]) {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<H>(), bytes.last_chunk::<H>()) {
+        put(room, at, first);
+        put(room, at + bytes.len() - H, last);
     }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
-        *to = *from;
+}
+
+/// Copies a block whose size is known.
+#[inline(always)]
+fn put<const B: usize, const N: usize>(room: &mut [u8; N], at: usize, block: &[u8; B]) {
+    match room[at..].first_chunk_mut() {
+        Some(to) => *to = *block,
+        None => unreachable!("there is room for a short bulk"),
     }
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::usage::Usage;
 use super::view::{Known, View};
 use super::{
-    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe, stripe_of,
+    Access, DATABASES, Db, Held, Hold, NEVER, NameEntry, Padded, STRIPES, Store, Stripe, stripe_of,
 };
 use crate::journal::effect::Effects;
 
@@ -23,8 +23,7 @@ const POOL_LEN_MAX: usize = 16;
 /// Names looked at for each one that is sampled, once there is a candidate at all.
 const LOOKS_PER_SAMPLE: usize = 16;
 /// What the stripes take when nothing is in them.
-pub(super) const EMPTY_BYTES: usize =
-    (STRIPES + PARTS) * size_of::<Padded>() + STRIPES * DATABASES * size_of::<Db>();
+pub(super) const EMPTY_BYTES: usize = STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
 
 /// Which names go when memory is short (maxmemory-policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +128,7 @@ impl Store {
     pub fn limit_memory(&self, bytes: usize) {
         self.memory.limit_bytes.store(bytes, Relaxed);
         if bytes != 0 {
-            self.stripes.iter().for_each(|padded| self.memory.account(&mut padded.stripe.lock()));
+            self.stripes.iter().for_each(|padded| self.memory.account(&mut padded.stripe.write()));
         }
     }
 
@@ -196,7 +195,7 @@ impl Store {
         let mut sampled = Vec::new();
         let first = stripe_of(random);
         for number in (first..STRIPES).chain(0..first) {
-            let stripe = self.stripes[number].stripe.lock();
+            let stripe = self.stripes[number].stripe.read();
             for (db, names) in stripe.dbs.iter().enumerate() {
                 if eviction.policy.allowed_in(names) == 0 {
                     continue;
@@ -206,9 +205,6 @@ impl Store {
                 let before = sampled.len();
                 for from in [begin | within, begin] {
                     let looks = self.look(names, eviction, from, &mut |entry| {
-                        if entry.is_spread() {
-                            self.gather_use(db, entry, eviction.usage, now_ms);
-                        }
                         sampled.push(Candidate {
                             score: eviction.policy.score(entry, eviction.usage, now_ms),
                             db,
@@ -255,7 +251,7 @@ impl Store {
     fn evict(&self, policy: Policy, candidate: &Candidate, now_ms: u64) -> bool {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
-        held.lock_whole(name);
+        held.lock(name, Hold::Alone);
         if !self.turn.is_free() {
             return false;
         }

@@ -3,15 +3,14 @@
 //! Kept without an allocation, and found by number in a moment. How they are taken is in
 //! [`super::held`].
 
-use parking_lot::MutexGuard;
-
 use super::Stripe;
+use super::guard::{Guard, Hold};
 
 /// Stripes that a group holds at most.
 pub(super) const GROUP_MAX: usize = 16;
 
 pub(super) struct Group<'s> {
-    guards: [Option<MutexGuard<'s, Stripe>>; GROUP_MAX],
+    guards: [Option<Guard<'s>>; GROUP_MAX],
     numbers: [u16; GROUP_MAX],
     len: usize,
     /// The one that is being worked on.
@@ -19,7 +18,7 @@ pub(super) struct Group<'s> {
 }
 
 impl<'s> Group<'s> {
-    pub fn new(stripe: usize, guard: MutexGuard<'s, Stripe>) -> Self {
+    pub fn new(stripe: usize, guard: Guard<'s>) -> Self {
         let guards = [const { None }; GROUP_MAX];
         let mut group = Group { guards, numbers: [0; GROUP_MAX], len: 0, current: 0 };
         group.push(stripe, guard);
@@ -31,7 +30,7 @@ impl<'s> Group<'s> {
     }
 
     /// Adds a stripe that is not among them, if there is room: then `true`, and it is worked on.
-    pub fn push(&mut self, stripe: usize, guard: MutexGuard<'s, Stripe>) -> bool {
+    pub fn push(&mut self, stripe: usize, guard: Guard<'s>) -> bool {
         let has_room = self.len < GROUP_MAX;
         if has_room {
             self.guards[self.len] = Some(guard);
@@ -42,12 +41,25 @@ impl<'s> Group<'s> {
         has_room
     }
 
-    /// Whether the stripe is among them; then it is the one that is worked on.
+    /// Whether the stripe is among them, held so that it allows this; then it is the one that is worked
+    /// on.
     #[inline]
-    pub fn turn_to(&mut self, stripe: usize) -> bool {
-        let found = self.position(stripe);
+    pub fn turn_to(&mut self, stripe: usize, hold: Hold) -> bool {
+        let allows = |at: &usize| self.guards[*at].as_ref().is_some_and(|it| it.allows(hold));
+        let found = self.position(stripe).filter(allows);
         self.current = found.unwrap_or(self.current);
         found.is_some()
+    }
+
+    /// Whether it is among them.
+    #[inline]
+    pub fn has(&self, stripe: usize) -> bool {
+        self.position(stripe).is_some()
+    }
+
+    /// Whether the one that is worked on may be changed.
+    pub fn is_alone(&self) -> bool {
+        self.guards[self.current].as_ref().is_some_and(|it| it.allows(Hold::Alone))
     }
 
     #[inline]
@@ -57,7 +69,7 @@ impl<'s> Group<'s> {
 
     #[inline]
     pub fn get_mut(&mut self, stripe: usize) -> Option<&mut Stripe> {
-        self.guards[self.position(stripe)?].as_deref_mut()
+        Some(self.guards[self.position(stripe)?].as_mut()?.alone())
     }
 
     pub fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
@@ -68,15 +80,7 @@ impl<'s> Group<'s> {
     pub fn each(&mut self, mut visit: impl FnMut(usize, &mut Stripe)) {
         let guards = self.guards[..self.len].iter_mut().flatten();
         let numbered = self.numbers.iter().zip(guards);
-        numbered.for_each(|(&number, guard)| visit(usize::from(number), guard));
-    }
-
-    /// Ascending by stripe number.
-    pub fn into_sorted(self) -> Vec<(usize, MutexGuard<'s, Stripe>)> {
-        let guards = self.guards.into_iter().flatten();
-        let mut sorted: Vec<_> = self.numbers.into_iter().map(usize::from).zip(guards).collect();
-        sorted.sort_by_key(|(number, _)| *number);
-        sorted
+        numbered.for_each(|(&number, guard)| visit(usize::from(number), guard.alone()));
     }
 
     #[inline]

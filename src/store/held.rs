@@ -6,13 +6,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use parking_lot::MutexGuard;
-
 use super::group::{GROUP_MAX, Group};
+use super::guard::{Guard, Hold};
 use super::name::{Name, NameEntry};
 use super::names::Names as _;
 use super::watch::Watched;
-use super::{DATABASES, DbStats, PARTS, STRIPES, Stats, Store, Stripe, stripe_of};
+use super::{DATABASES, DbStats, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::effect::{Decoder, Effects};
 use crate::journal::{Lsn, Seen};
 use crate::sabotage::{self, Bug};
@@ -21,52 +20,49 @@ use crate::sabotage::{self, Bug};
 pub struct Held<'s> {
     pub(super) store: &'s Store,
     pub(super) guards: Guards<'s>,
-    /// The stripe that was turned to. If it is one of parts, a name that is asked for is meant by what
-    /// is there.
-    pub(super) at: usize,
     /// What a transaction flushes is not counted among what is freed in the background, as in Redis.
     pub is_in_transaction: bool,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box for the group would be an allocation for every batch"
+)]
 pub(super) enum Guards<'s> {
     None,
-    One(usize, MutexGuard<'s, Stripe>),
+    One(usize, Guard<'s>),
     /// The stripes of a few requests, in the order of those.
     Group(Group<'s>),
     /// Ascending by stripe number.
-    Many(Vec<(usize, MutexGuard<'s, Stripe>)>),
+    Many(Vec<(usize, Guard<'s>)>),
 }
 
 impl<'s> Held<'s> {
     /// Holds nothing yet.
     pub fn new(store: &'s Store) -> Self {
-        Held { store, guards: Guards::None, at: 0, is_in_transaction: false }
+        Held { store, guards: Guards::None, is_in_transaction: false }
     }
 
-    /// Whether the stripe of `name` is held, alone or for a group of requests. What is asked for next
-    /// will be that name.
+    /// Whether the stripe of `name` is held in this way, by itself or for a group of requests. What is
+    /// asked for next will be that name.
     #[inline]
-    pub fn turn_to(&mut self, name: Name<'_>) -> bool {
-        self.turn_to_stripe(stripe_of(name.hash))
+    pub fn turn_to(&mut self, name: Name<'_>, hold: Hold) -> bool {
+        self.turn_to_stripe(stripe_of(name.hash), hold)
     }
 
     #[inline]
-    pub(super) fn turn_to_stripe(&mut self, wanted: usize) -> bool {
-        let is_held = match &mut self.guards {
-            Guards::One(held, _) => *held == wanted,
-            Guards::Group(group) => group.turn_to(wanted),
+    pub(super) fn turn_to_stripe(&mut self, wanted: usize, hold: Hold) -> bool {
+        match &mut self.guards {
+            Guards::One(held, guard) => *held == wanted && guard.allows(hold),
+            Guards::Group(group) => group.turn_to(wanted, hold),
             Guards::None | Guards::Many(_) => false,
-        };
-        if is_held {
-            self.at = wanted;
         }
-        is_held
     }
 
     /// Takes the stripe of one name. Nothing may be held.
     #[inline]
-    pub fn lock(&mut self, name: Name<'_>) {
-        self.lock_number(stripe_of(name.hash));
+    pub fn lock(&mut self, name: Name<'_>, hold: Hold) {
+        self.lock_number(stripe_of(name.hash), hold);
     }
 
     /// Takes as many of the stripes as can be had without waiting for any but the first, and without
@@ -77,12 +73,13 @@ impl<'s> Held<'s> {
         &mut self,
         mut stripes: impl Iterator<Item = usize>,
         stripes_max: usize,
+        hold: Hold,
     ) -> usize {
         let Some(first) = stripes.next() else { return 0 };
-        self.lock_number(first);
+        self.lock_number(first, hold);
         let mut locked = 1;
         for stripe in stripes {
-            if !self.turn_to_stripe(stripe) && !self.add_to_group(stripe, stripes_max) {
+            if !self.turn_to_stripe(stripe, hold) && !self.add_to_group(stripe, stripes_max, hold) {
                 break;
             }
             locked += 1;
@@ -92,7 +89,7 @@ impl<'s> Held<'s> {
 
     /// Takes one more stripe and turns to it, if that needs no waiting: who waits while holding a
     /// higher stripe could wait for ever.
-    pub(super) fn add_to_group(&mut self, stripe: usize, stripes_max: usize) -> bool {
+    fn add_to_group(&mut self, stripe: usize, stripes_max: usize, hold: Hold) -> bool {
         if let Guards::One(..) = self.guards
             && stripes_max > 1
             && let Guards::One(number, first) = std::mem::replace(&mut self.guards, Guards::None)
@@ -100,46 +97,35 @@ impl<'s> Held<'s> {
             self.guards = Guards::Group(Group::new(number, first));
         }
         let Guards::Group(group) = &mut self.guards else { return false };
-        if group.len() == stripes_max.min(GROUP_MAX) {
+        if group.len() == stripes_max.min(GROUP_MAX) || group.has(stripe) {
             return false;
         }
-        let guard = self.store.stripes[stripe].stripe.try_lock();
-        let is_added = guard.is_some_and(|guard| group.push(stripe, guard));
-        if is_added {
-            self.at = stripe;
-        }
-        is_added
+        let guard = Guard::try_take(&self.store.stripes[stripe].stripe, hold);
+        guard.is_some_and(|guard| group.push(stripe, guard))
     }
 
-    /// Takes several names with all they hold. Nothing may be held.
+    /// Takes several names. Nothing may be held.
     pub fn lock_names<'n>(&mut self, names: impl Iterator<Item = Name<'n>>) {
-        let hashes: Vec<u64> = names.map(|name| name.hash).collect();
-        let mut stripes: Vec<usize> = hashes.iter().map(|hash| stripe_of(*hash)).collect();
+        let mut stripes: Vec<usize> = names.map(|name| stripe_of(name.hash)).collect();
         stripes.sort_unstable();
         stripes.dedup();
         self.lock_stripes(stripes.into_iter());
-        let is_spread = |hash: &u64| self.stripe(*hash).spread.iter().any(|(_, it)| it == hash);
-        if hashes.iter().any(is_spread) {
-            self.add_parts();
-        }
     }
 
     /// Takes all stripes. Nothing may be held.
     pub fn lock_all(&mut self) {
-        self.lock_stripes(0..STRIPES + PARTS);
+        self.lock_stripes(0..STRIPES);
     }
 
-    /// Whether `name` is held with all it holds.
+    /// Whether `name` is held.
     pub fn holds(&self, name: Name<'_>) -> bool {
-        let holds = |wanted| self.numbered_stripes().any(|(number, _)| number == wanted);
-        let number = stripe_of(name.hash);
-        let is_spread = || self.stripe_at(number).spread.iter().any(|(_, it)| *it == name.hash);
-        holds(number) && (!is_spread() || holds(STRIPES))
+        let wanted = stripe_of(name.hash);
+        self.numbered_stripes().any(|(number, _)| number == wanted)
     }
 
     /// Whether all stripes are held.
     pub fn holds_all(&self) -> bool {
-        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES + PARTS)
+        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES)
     }
 
     /// Numbers of the held stripes, to take the same ones later with [`Held::lock_again`].
@@ -165,9 +151,6 @@ impl<'s> Held<'s> {
             }
             stats.bytes += stripe.bytes();
         }
-        for (db, sum) in stats.dbs.iter_mut().enumerate() {
-            sum.with_pair_deadlines += self.spread_with_deadlines(db);
-        }
         stats.bytes += super::evict::EMPTY_BYTES;
         stats.expired_names = store.expired_names.load(Relaxed);
         stats.expired_pairs = store.expired_pairs.load(Relaxed);
@@ -188,10 +171,18 @@ impl<'s> Held<'s> {
     /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
     /// held.
     pub fn has_expired(&self, db: usize, name: Name<'_>, since_ms: u64, now_ms: u64) -> bool {
-        self.get(db, name).is_some_and(|entry| {
-            let has_expired = |entry: &NameEntry| entry.has_expired(since_ms, now_ms);
-            has_expired(entry) || (entry.is_spread() && self.parts_of(db, name).any(has_expired))
-        })
+        self.get(db, name).is_some_and(|entry| entry.has_expired(since_ms, now_ms))
+    }
+
+    /// Whether what was turned to may be changed.
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        match &self.guards {
+            Guards::None => false,
+            Guards::One(_, stripe) => stripe.allows(Hold::Alone),
+            Guards::Group(group) => group.is_alone(),
+            Guards::Many(_) => true,
+        }
     }
 
     /// Whether any stripe is held.
@@ -199,20 +190,19 @@ impl<'s> Held<'s> {
         !matches!(self.guards, Guards::None)
     }
 
-    /// Shows every entry of a database in the held stripes, and parts.
+    /// Shows every entry of a database in the held stripes.
     pub(super) fn each_entry(&self, db: usize, mut visit: impl FnMut(&NameEntry)) {
         for (_, stripe) in self.numbered_stripes() {
-            stripe.dbs.get(db).iter().for_each(|db| db.names.iter().for_each(|it| visit(it)));
-            stripe.parts.of_db(db).for_each(&mut visit);
+            stripe.dbs[db].names.iter().for_each(|entry| visit(entry));
         }
     }
 
     /// Takes one stripe by its number. Nothing may be held.
     #[inline]
-    pub(super) fn lock_number(&mut self, stripe: usize) {
+    pub(super) fn lock_number(&mut self, stripe: usize, hold: Hold) {
         debug_assert!(matches!(self.guards, Guards::None));
-        self.guards = Guards::One(stripe, self.store.stripes[stripe].stripe.lock());
-        self.at = stripe;
+        let guard = Guard::take(&self.store.stripes[stripe].stripe, hold);
+        self.guards = Guards::One(stripe, guard);
     }
 
     /// Reaps the one stripe that is held.
@@ -248,7 +238,7 @@ impl<'s> Held<'s> {
                 }
             });
         } else if !sabotage::is(Bug::ReadPassesGate) {
-            self.each(|stripe| touched = touched.max(stripe.lsn));
+            self.each_shown(|stripe| touched = touched.max(stripe.lsn));
         }
         if !effects.notes.is_empty() {
             is_heard = true;
@@ -278,12 +268,8 @@ impl<'s> Held<'s> {
     #[inline]
     pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {
         let mut now_ms = clock_ms;
-        self.each(|stripe| now_ms = now_ms.max(stripe.now_ms));
-        self.each(|stripe| {
-            if stripe.now_ms != now_ms {
-                stripe.now_ms = now_ms;
-            }
-        });
+        self.each_shown(|stripe| now_ms = now_ms.max(stripe.now_ms.load(Relaxed)));
+        self.each_shown(|stripe| stripe.set_now_ms(now_ms));
         now_ms
     }
 
@@ -300,8 +286,8 @@ impl<'s> Held<'s> {
 
     pub(super) fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
         debug_assert!(matches!(self.guards, Guards::None));
-        self.at = 0;
-        let lock = |stripe: usize| (stripe, self.store.stripes[stripe].stripe.lock());
+        let lock =
+            |stripe: usize| (stripe, Guard::take(&self.store.stripes[stripe].stripe, Hold::Alone));
         self.guards = Guards::Many(stripes.map(lock).collect());
     }
 
@@ -314,18 +300,27 @@ impl<'s> Held<'s> {
     pub(super) fn each_numbered(&mut self, mut visit: impl FnMut(usize, &mut Stripe)) {
         match &mut self.guards {
             Guards::None => {}
-            Guards::One(number, stripe) => visit(*number, stripe),
+            Guards::One(number, stripe) => visit(*number, stripe.alone()),
             Guards::Group(group) => group.each(visit),
             Guards::Many(stripes) => {
-                stripes.iter_mut().for_each(|(number, stripe)| visit(*number, stripe));
+                stripes.iter_mut().for_each(|(number, stripe)| visit(*number, stripe.alone()));
             }
         }
     }
 
-    /// The held stripes of names.
+    #[inline]
+    pub(super) fn each_shown(&self, mut visit: impl FnMut(&Stripe)) {
+        match &self.guards {
+            Guards::None => {}
+            Guards::One(_, stripe) => visit(stripe),
+            Guards::Group(group) => group.numbered_stripes().for_each(|(_, stripe)| visit(stripe)),
+            Guards::Many(stripes) => stripes.iter().for_each(|(_, stripe)| visit(stripe)),
+        }
+    }
+
+    /// The held stripes.
     pub(super) fn stripes(&self) -> impl Iterator<Item = &Stripe> {
-        let names = self.numbered_stripes().filter(|(number, _)| *number < STRIPES);
-        names.map(|(_, stripe)| stripe)
+        self.numbered_stripes().map(|(_, stripe)| stripe)
     }
 
     pub(super) fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
@@ -343,13 +338,7 @@ impl<'s> Held<'s> {
     /// row; it must not read or change anything unlocked.
     #[inline(always)]
     pub(super) fn stripe(&self, hash: u64) -> &Stripe {
-        self.stripe_at(self.number_of(hash))
-    }
-
-    /// The number of the stripe that is meant by a name's hash.
-    #[inline]
-    pub(super) fn number_of(&self, hash: u64) -> usize {
-        if self.at < STRIPES { stripe_of(hash) } else { self.at }
+        self.stripe_at(stripe_of(hash))
     }
 
     #[inline]
@@ -371,13 +360,13 @@ impl<'s> Held<'s> {
     #[inline(always)]
     pub(super) fn stripe_at_mut(&mut self, wanted: usize) -> &mut Stripe {
         match &mut self.guards {
-            Guards::One(held, stripe) if *held == wanted => stripe,
+            Guards::One(held, stripe) if *held == wanted => stripe.alone(),
             Guards::Group(group) => match group.get_mut(wanted) {
                 Some(stripe) => stripe,
                 None => panic!("stripe {wanted} is not held"),
             },
             Guards::Many(stripes) => match stripes.binary_search_by_key(&wanted, |held| held.0) {
-                Ok(at) => &mut stripes[at].1,
+                Ok(at) => stripes[at].1.alone(),
                 Err(_) => panic!("stripe {wanted} is not held"),
             },
             _ => panic!("stripe {wanted} is not held"),

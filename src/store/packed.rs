@@ -142,6 +142,15 @@ impl Packed {
         if is_elsewhere(bytes) { self.find_large(index_in(bytes)) } else { Found::Bytes(bytes) }
     }
 
+    fn get_long(&self, place: Place) -> PairRef<'_> {
+        match self.find(place) {
+            Found::Bytes(bytes) => Layout::of(bytes).pair(bytes),
+            Found::Shared(pair, deadline_ms) => {
+                PairRef { key: pair.front(), value: pair, deadline_ms, shared: Some(pair) }
+            }
+        }
+    }
+
     fn find_large(&self, index: usize) -> Found<'_> {
         match &self.large[index] {
             Some(Large::Own(bytes)) => Found::Bytes(bytes),
@@ -254,19 +263,17 @@ impl Heap for Packed {
     /// The deadline.
     type Taken = u64;
 
-    #[inline]
+    #[inline(always)]
     fn get(&self, place: Place) -> PairRef<'_> {
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        if form_in(bytes[0]) == form::SHORT
-            && let Some(pair) = short_pair(bytes, usize::from(bytes[0] >> 3))
-        {
-            return pair;
-        }
-        match self.find(place) {
-            Found::Bytes(bytes) => Layout::of(bytes).pair(bytes),
-            Found::Shared(pair, deadline_ms) => {
-                PairRef { key: pair.front(), value: pair, deadline_ms, shared: Some(pair) }
+        match *bytes {
+            [head, ..] if form_in(head) == form::SHORT => {
+                match short_pair(bytes, usize::from(head >> 3)) {
+                    Some(pair) => pair,
+                    None => unreachable!("an entry ends in its chunk"),
+                }
             }
+            _ => self.get_long(place),
         }
     }
 

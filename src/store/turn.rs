@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, RwLockReadGuard};
 use tokio::sync::Notify;
 
 use super::{Held, Store, Stripe};
@@ -299,9 +299,9 @@ fn wake(aside: &mut Aside) {
 
 impl Store {
     /// One stripe, while no script is aside. The thread waits for that: not for one that serves clients.
-    pub(super) fn lock_in_turn(&self, number: usize) -> MutexGuard<'_, Stripe> {
+    pub(super) fn lock_in_turn(&self, number: usize) -> RwLockReadGuard<'_, Stripe> {
         loop {
-            let stripe = self.stripes[number].stripe.lock();
+            let stripe = self.stripes[number].stripe.read();
             if self.turn.is_free() {
                 return stripe;
             }

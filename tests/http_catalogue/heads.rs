@@ -34,6 +34,50 @@ fn h06_trailers_and_extensions_of_chunks_are_no_content() {
     );
 }
 
+/// A list is made while it is sent: who does not read it neither fills memory nor holds up others.
+#[test]
+fn h09_a_list_that_is_not_read_is_not_made() {
+    let pantry = Pantry::start(&["--http-body-timeout-ms", "3000"]);
+    let value = "v".repeat(1000);
+    let rows: Vec<_> =
+        (0..9_000).map(|at| json!({ "key": at.to_string(), "value": value })).collect();
+    for namespace in ["a", "b", "c", "d"] {
+        let target = format!("/v1/set-many?namespace={namespace}");
+        assert_eq!(post(&pantry, &target, json!(rows).to_string()).0, 200);
+    }
+    let mut slow: Vec<_> = (0..4).map(|_| pantry.connect()).collect();
+    let mut first = [0; 15];
+    for client in &mut slow {
+        client.send("GET /v1/export HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+    }
+    let metrics = pantry.get("/metrics");
+    let resident =
+        metrics.text().lines().find_map(|it| it.strip_prefix("pantry_memory_resident_bytes "));
+    // The pairs, and far less than the four answers.
+    assert!(resident.unwrap().parse::<f64>().unwrap() < 100e6, "{resident:?}");
+    assert_eq!(get(&pantry, "/v1/get?namespace=a&key=8999").0, 200, "others are served");
+    let addresses: Vec<String> =
+        slow.iter().map(|client| client.stream.local_addr().unwrap().to_string()).collect();
+    wait_until_gone(&pantry, &addresses);
+}
+
+/// Waits until the server has let go of these clients.
+fn wait_until_gone(pantry: &Pantry, addresses: &[String]) {
+    let began = Instant::now();
+    let redis = redis::Client::open(format!("redis://{}", pantry.redis)).unwrap();
+    let mut redis = redis.get_connection().unwrap();
+    loop {
+        let there = redis::cmd("CLIENT").arg("LIST").query::<String>(&mut redis).unwrap();
+        if !addresses.iter().any(|address| there.contains(address)) {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "they are still there");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn h11_bare_line_ends_are_no_way_to_hide_a_header() {
     let pantry = Pantry::start(&["--requirepass", "secret"]);

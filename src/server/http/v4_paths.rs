@@ -82,9 +82,8 @@ fn pair() -> Value {
             "key": { "type": ["string", "number", "boolean"], "minLength": 1 },
             "value": value,
             "ttl": {
-                "type": ["number", "string", "null"],
+                "type": ["number", "string", "boolean", "null"],
                 "pattern": "^[0-9]{1,12}$",
-                "maximum": 1e15,
                 "description": "Milliseconds; 0 or none: the pair stays.",
             },
         },

@@ -14,7 +14,7 @@ use hyper::header::{self, HeaderMap};
 use super::super::target;
 use super::code::{Code, Refusal};
 use super::params::{OFF, ON, Param, Shape};
-use super::rows::{self, Form, Row};
+use super::rows::{self, Form, Row, Token};
 use super::table::{Input, Operation};
 use super::when::{self, Lifetime};
 use crate::base64;
@@ -143,11 +143,15 @@ impl Ask {
             (Input::Rows, Media::Raw) => self.media = Media::JsonLines,
             (_, Media::Json) => {
                 if !body.trim_ascii().is_empty() {
-                    for (name, value, is_nested) in rows::members(&body)? {
+                    for (name, value, token) in rows::members(&body)? {
                         // Anything may be a value, as it was written; nothing else is made of more.
-                        if is_nested && !matches!(&*name, "value" | "default") {
+                        if token == Token::Nested && !matches!(&*name, "value" | "default") {
                             return Err(invalid(&shortened(&name), "must be a text or a number"));
                         }
+                        let param = self.operation.param(&name);
+                        let is_number = token == Token::Word
+                            && param.is_some_and(|param| param.shape.may_be_whole());
+                        let value = if is_number { rows::whole(value) } else { value };
                         self.add(&name, &value)?;
                     }
                 }

@@ -282,7 +282,11 @@ fn body(operation: &Operation, params: &[&Param]) -> Value {
         }
         Input::Rows | Input::Stream => {
             let columns = row_columns(operation.id);
-            let rows = json!({ "type": "array", "items": columns });
+            let rows = match operation.id {
+                "getPairs" | "deletePairs" => json!({ "anyOf": [columns, { "type": "string" }] }),
+                _ => columns.clone(),
+            };
+            let rows = json!({ "type": "array", "items": rows });
             may_be("application/json", json!({ "anyOf": [rows, columns] }));
             may_be("application/x-ndjson", json!({ "type": "string" }));
             may_be("text/csv", json!({ "type": "string" }));
@@ -312,18 +316,25 @@ fn one_of_them(param: &Param) -> Value {
 fn row_columns(id: &str) -> Value {
     let text = json!({ "type": ["string", "number", "boolean"] });
     let name = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
+    let or_null = |schema: Value| json!({ "anyOf": [schema, { "type": "null" }] });
     // The namespace may stand in path or query, for all rows.
     let mut columns = json!({
         "type": "object",
         "required": ["key"],
-        "properties": { "namespace": name, "key": text },
+        "properties": { "namespace": or_null(name), "key": &text },
     });
     if matches!(id, "setPairs" | "import") {
-        // A row without a key makes a namespace that is imported.
-        let needed = if id == "import" { json!([]) } else { json!(["key", "value"]) };
-        columns["required"] = needed;
+        columns["required"] = json!(["key", "value"]);
         columns["properties"]["value"] = schema(super::params::VALUE, true);
-        columns["properties"]["ttl"] = schema(super::params::TTL, true);
+        columns["properties"]["ttl"] = or_null(schema(super::params::TTL, true));
+    }
+    if id == "import" {
+        // A row without a key makes a namespace that is imported; an empty name is none.
+        columns["required"] = json!([]);
+        columns["properties"]["namespace"] = or_null(text);
+        for name in ["key", "value"] {
+            columns["properties"][name] = or_null(columns["properties"][name].take());
+        }
     }
     columns
 }

@@ -73,6 +73,11 @@ impl Shape {
     pub(super) fn is_bytes(self) -> bool {
         matches!(self, Shape::Bytes | Shape::Name)
     }
+
+    /// Whether a value may be a whole number.
+    pub(super) fn may_be_whole(self) -> bool {
+        matches!(self, Shape::Number(..) | Shape::Like(_, Numbers::Whole(..)))
+    }
 }
 
 pub(super) const fn param(name: &'static str, shape: Shape, about: &'static str) -> Param {
@@ -149,11 +154,7 @@ pub(super) const SOFT: &Param = &param(
     Shape::Flag,
     "1: the status is always 200, and ok, status and error say what happened. Also as X-KV-Soft-Errors.",
 );
-pub(super) const TOKEN: &Param = &param(
-    "token",
-    Shape::Like("^[0-9]{1,18}$", Numbers::Whole(0, i64::MAX as u64)),
-    "What the lock was acquired with.",
-);
+pub(super) const TOKEN: &Param = &param("token", Shape::Label, "What the lock was acquired with.");
 pub(super) const TTL: &Param = &param(
     "ttl",
     Shape::Like(TTL_FORM, Numbers::Whole(1, TTL_MS_MAX)),

@@ -202,11 +202,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
                 let mut row = Row::default();
                 while let Some(Name(column)) = map.next_key()? {
                     let raw: &RawValue = map.next_value()?;
-                    if is_nested(raw) && COLUMNS.contains(&&*column) && column != "value" {
+                    let (token, is_known) = (token(raw), COLUMNS.contains(&&*column));
+                    if token == Token::Nested && is_known && column != "value" {
                         let text = format_args!("{column} must be a text or a number");
                         return Err(de::Error::custom(text));
                     }
                     if let Some(text) = text_of(raw).map_err(de::Error::custom)? {
+                        let is_time = column.starts_with("ttl") || column.starts_with("expires");
+                        let text = if is_time && token == Token::Word { whole(text) } else { text };
                         row.set(&column, text).map_err(de::Error::custom)?;
                     }
                 }
@@ -217,8 +220,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
     }
 }
 
-/// A member's name, its text, and whether that is an object or an array.
-type Member<'a> = (Cow<'a, str>, Text<'a>, bool);
+/// A member's name, its text, and what it was.
+type Member<'a> = (Cow<'a, str>, Text<'a>, Token);
+
+/// What stands in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Text,
+    /// A number, a truth value or null.
+    Word,
+    /// An object or an array.
+    Nested,
+}
 
 /// A flat JSON object, as parameters; what is null is not there.
 pub(super) fn members(body: &[u8]) -> Result<Vec<Member<'_>>, Refusal> {
@@ -269,7 +282,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 while let Some(Name(name)) = map.next_key()? {
                     let raw: &RawValue = map.next_value()?;
                     if let Some(text) = text_of(raw).map_err(de::Error::custom)? {
-                        members.push((name, text, is_nested(raw)));
+                        members.push((name, text, token(raw)));
                     }
                 }
                 Ok(Members(members))
@@ -279,9 +292,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// Whether it is an object or an array.
-fn is_nested(raw: &RawValue) -> bool {
-    raw.get().starts_with(['{', '['])
+fn token(raw: &RawValue) -> Token {
+    match raw.get().as_bytes() {
+        [b'"', ..] => Token::Text,
+        [b'{' | b'[', ..] => Token::Nested,
+        _ => Token::Word,
+    }
+}
+
+/// A number of JSON by its digits alone if it is whole, however it was written: 60000.0, 6e4.
+pub(super) fn whole(number: Text<'_>) -> Text<'_> {
+    const MOST: f64 = (1u64 << 53) as f64;
+    let is_digits = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
+    if number.iter().all(is_digits) {
+        return number;
+    }
+    let parsed = std::str::from_utf8(&number).ok().and_then(|text| text.parse::<f64>().ok());
+    match parsed.filter(|it| it.fract() == 0.0 && it.abs() <= MOST) {
+        Some(whole) => Cow::Owned((whole as i64).to_string().into_bytes()),
+        None => number,
+    }
 }
 
 /// A JSON value as bytes: a string's text, everything else as it was written; `None` for null.
@@ -332,6 +362,25 @@ mod tests {
             ["- \\xff x Some(Forever)"]
         );
         assert_eq!(shown(Form::Json, "[]"), [""; 0]);
+    }
+
+    #[test]
+    fn whole_numbers_are_their_digits() {
+        for (number, digits) in [
+            ("5", "5"),
+            ("5.0", "5"),
+            ("6e4", "60000"),
+            ("-2.0", "-2"),
+            ("1.5", "1.5"),
+            ("1e300", "1e300"),
+            ("true", "true"),
+            ("99999999999999999999", "99999999999999999999"),
+        ] {
+            assert_eq!(whole(Cow::Borrowed(number.as_bytes())), digits.as_bytes(), "{number}");
+        }
+        let wanted = ["n k 1.0 Some(Until(60000))"];
+        let row = r#"{"namespace":"n","key":"k","value":1.0,"ttl":6e4}"#;
+        assert_eq!(shown(Form::Json, row), wanted);
     }
 
     #[test]
