@@ -43,15 +43,14 @@ impl<'a> Plan<'a> {
             Some(spec) if same(last.word, word) => Some(spec),
             _ => command::table().find(word),
         };
-        let Some(Spec { keys: Keys::One(at), pair_at, pair_keys, .. }) = spec else {
+        let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
             return Plan { word, spec, known: Known::default() };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key_at = pair_at.or_else(|| pair_keys.behind_fields(args));
-        let key = key_at.filter(|&at| at < args.len()).map(|at| args.get(at));
+        let key = pair_key.place(args).map(|at| args.get(at));
         Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
     }
 
@@ -107,8 +106,7 @@ fn take<'p, 'a>(
     let stripes_max = (AHEAD_MAX / server.metrics.len()).max(1);
     let mut stripes = [0; AHEAD_MAX];
     for (plan, stripe) in plans.iter().zip(&mut stripes) {
-        let key = plan.known.key.map(|(_, hash)| hash);
-        *stripe = server.store.stripe_for(plan.known.name, key);
+        *stripe = plan.known.name.map_or(0, |name| name.stripe());
     }
     let of_plans = &stripes[..plans.len()];
     held.touch_stripes(of_plans);

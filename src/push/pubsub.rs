@@ -15,10 +15,14 @@ use super::message::Message;
 use super::post::{Post, Round};
 use crate::glob::glob_match;
 use crate::journal::Lsn;
+use crate::prefetch::prefetch;
 use crate::server::clients::Client;
 
 /// A message grows up to this by publications in a row, in bytes.
 const ROW_BYTES_MAX: usize = 64 * 1024;
+
+/// How far ahead of where a message is put those who get it too are brought into the processor's cache.
+const FETCHED_AHEAD: usize = 4;
 
 /// What one can subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +179,14 @@ fn send<'p, const N: usize>(
     let mut message = Message::pushes(lsn);
     parts.for_each(|parts| message.push(&parts));
     let message = Arc::new(message);
-    subscribers.values().for_each(|client| round.send(client, &message));
+    let mut ahead = subscribers.values().skip(FETCHED_AHEAD);
+    for client in subscribers.values() {
+        if let Some(client) = ahead.next() {
+            prefetch(&client.mailbox);
+            prefetch(&client.subscriptions);
+        }
+        round.send(client, &message);
+    }
 }
 
 fn direct(is_shard: bool) -> usize {

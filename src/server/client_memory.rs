@@ -110,9 +110,14 @@ impl ClientMemory {
         self.noted[1].store(share.all, Relaxed);
     }
 
-    fn own(&self) -> usize {
+    /// What comes and goes with requests and replies.
+    fn passing(&self) -> usize {
         let parts = [&self.query, &self.query_free, &self.args, &self.output, &self.queued];
-        parts.into_iter().chain(&self.kept).map(|bytes| bytes.load(Relaxed)).sum()
+        parts.into_iter().map(|bytes| bytes.load(Relaxed)).sum()
+    }
+
+    fn own(&self) -> usize {
+        self.passing() + self.kept.iter().map(|bytes| bytes.load(Relaxed)).sum::<usize>()
     }
 }
 
@@ -120,6 +125,11 @@ impl Client {
     /// Whether something waits to be sent to it.
     pub fn has_output(&self) -> bool {
         self.memory.output.load(Relaxed) + self.mailbox.bytes() > 0
+    }
+
+    /// Whether it takes more than it does at rest, so that its part of the sum is going to change.
+    pub fn is_heavy(&self) -> bool {
+        self.memory.passing() + self.mailbox.bytes() > 0
     }
 
     /// All that it takes in memory.

@@ -66,6 +66,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         pushed: Vec::new(),
         parked: None,
         is_due: false,
+        awaits_input: false,
         waker: std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await,
     });
     Worker::with(Worker::employ_porter);
@@ -101,6 +102,8 @@ struct Connection {
     parked: Option<Wait>,
     /// It goes on with the others of its thread.
     is_due: bool,
+    /// The socket had nothing more, and will wake the task when it has.
+    awaits_input: bool,
     /// Wakes its task.
     waker: Waker,
 }
@@ -143,6 +146,9 @@ impl Connection {
                     return self.poll_gone(server, cx);
                 }
                 self.unpark();
+            }
+            if self.awaits_input {
+                return Poll::Pending;
             }
             let ran = Worker::with(|worker| {
                 ready!(worker.poll_not_behind(cx));
@@ -216,7 +222,9 @@ impl Connection {
             }
         } else if !self.has_more {
             let mut read = ReadBuf::new(buffer);
+            self.awaits_input = true;
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            self.awaits_input = false;
             if read.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }

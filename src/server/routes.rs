@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
 use super::histogram::{Histogram, Times};
@@ -15,7 +16,7 @@ pub const NO_ROUTE: Route = ("", "");
 
 /// See the module. Written by one worker, read by anyone.
 #[derive(Debug, Default)]
-pub struct Routes(Mutex<HashMap<Key, Counts>>);
+pub struct Routes(Mutex<HashMap<Key, Counts, FixedState>>);
 
 /// Where the texts of a route lie: comparing that is enough.
 type Key = [usize; 2];

@@ -54,6 +54,7 @@ pub(super) struct Connection {
     pub(super) server: Arc<Server>,
     pub(super) client: Arc<Client>,
     local: SocketAddr,
+    usual_host: host::Usual,
     /// The user that its certificate names.
     pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
@@ -75,6 +76,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         server: server.clone(),
         client: client.clone(),
         local,
+        usual_host: host::Usual::new(),
         session: Mutex::new(Session::new(client.clone(), Identity::new(&server.acl))),
         anonymous_as_of: AtomicU64::new(0),
         pulse: pulse.clone(),
@@ -316,7 +318,8 @@ impl Connection {
     /// Checks what every request must have.
     fn check(&self, config: &Config, head: &Parts) -> Result<(), Problem> {
         let Parts { version, uri, headers, .. } = head;
-        host::check(self.local, &config.http_allowed_hosts, *version, uri, headers)?;
+        let names = &config.http_allowed_hosts;
+        host::check(&self.usual_host, self.local, names, *version, uri, headers)?;
         // Most requests have neither.
         let is_usual =
             |name: &HeaderName| name != header::TRANSFER_ENCODING && name != header::EXPECT;

@@ -6,15 +6,21 @@
 //! there every name is accepted.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{StatusCode, Uri, Version};
 
 use super::problem::Problem;
 
+/// The first host that a connection's requests have named and that is served whatever the configuration
+/// says. Most connections name no other, so that it need not be taken apart again.
+pub(super) type Usual = OnceLock<HeaderValue>;
+
 /// Refuses a request without exactly one host, or for a host that the listener on `local` does not
 /// serve. `names` (without port) are served on loopback too.
 pub(super) fn check(
+    usual: &Usual,
     local: SocketAddr,
     names: &[String],
     version: Version,
@@ -22,13 +28,21 @@ pub(super) fn check(
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().map_err(|_| Problem::client_error())?,
+    let value = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host,
         (None, _) if version < Version::HTTP_11 => return Ok(()),
         _ => return Err(Problem::client_error()),
     };
+    if uri.authority().is_none() && usual.get() == Some(value) {
+        return Ok(());
+    }
+    let host = value.to_str().map_err(|_| Problem::client_error())?;
     if uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host)) {
         return Err(Problem::client_error());
+    }
+    if is_served(local, &[], host) {
+        usual.get_or_init(|| value.clone());
+        return Ok(());
     }
     if is_served(local, names, host) {
         return Ok(());

@@ -5,13 +5,25 @@
 
 use std::borrow::Cow;
 
+/// Room for the segments of most paths.
+const USUAL_SEGMENTS: usize = 8;
+
 /// An escape that is not `%` and two hexadecimal digits, or bytes that are not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadEscape;
 
 /// The segments of `path`, which begins with `/`.
 pub(super) fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, BadEscape> {
-    path.strip_prefix('/').unwrap_or(path).split('/').map(decode).collect()
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let mut segments = Vec::with_capacity(USUAL_SEGMENTS);
+    let has_escapes = memchr::memchr(b'%', path.as_bytes()).is_some();
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
+        let segment = &path[start..end];
+        segments.push(if has_escapes { decode(segment)? } else { Cow::Borrowed(segment) });
+        start = end + 1;
+    }
+    Ok(segments)
 }
 
 /// What a query says about one parameter.

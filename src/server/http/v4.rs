@@ -238,11 +238,15 @@ const EXISTS: &str = r#"{"type":"object","required":["keyExists","keyValue"],"pr
 const STORED: &str = r#"{"type":"object","required":["namespace","key","ttl"],"properties":{
     "namespace":{"type":"string"},"key":{"type":"string"},"value":{"type":"string"},"ttl":{"type":"number"}}}"#;
 
+/// Parameters that a path has at most.
+const PARAMS_MAX: usize = 2;
+type Params<'a> = [&'a str; PARAMS_MAX];
+
 /// What a route has to work with.
 struct Call<'a> {
     commands: &'a mut dyn Commands,
     /// What stands in the path for its parameters, in their order.
-    params: Vec<&'a str>,
+    params: Params<'a>,
     target: &'a str,
     query: &'a str,
     body: Option<Value>,
@@ -268,12 +272,20 @@ static SEGMENTS: LazyLock<Vec<Vec<&'static str>>> =
     LazyLock::new(|| ROUTES.iter().map(|route| route.path.split('/').skip(1).collect()).collect());
 
 /// The parameters in a path, if it is one of the route's.
-fn captures<'a>(route: &[&str], path: &'a [Cow<'_, str>]) -> Option<Vec<&'a str>> {
-    let is_param = |wanted: &str| wanted.starts_with('{');
-    let pairs = || route.iter().zip(path);
-    let is_it = route.len() == path.len()
-        && pairs().all(|(wanted, sent)| if is_param(wanted) { fits(sent) } else { wanted == sent });
-    is_it.then(|| pairs().filter(|(wanted, _)| is_param(wanted)).map(|(_, sent)| &**sent).collect())
+fn captures<'a>(route: &[&str], path: &'a [Cow<'_, str>]) -> Option<Params<'a>> {
+    if route.len() != path.len() {
+        return None;
+    }
+    let mut params = [""; PARAMS_MAX];
+    let mut free = params.iter_mut();
+    for (wanted, sent) in route.iter().zip(path) {
+        if wanted.starts_with('{') {
+            *free.next().filter(|_| fits(sent))? = sent;
+        } else if wanted != sent {
+            return None;
+        }
+    }
+    Some(params)
 }
 
 fn fits(parameter: &str) -> bool {

@@ -10,7 +10,6 @@ use tokio_util::io::poll_read_buf;
 use super::Connection;
 use crate::dispatch::script;
 use crate::server::Server;
-use crate::server::client_memory::CONNECTION_BYTES;
 use crate::server::clients::Flag;
 use crate::server::worker::{INPUT_BYTES, Worker};
 
@@ -54,7 +53,7 @@ impl Connection {
         memory.output.store(self.waiting_bytes(), Relaxed);
         memory.is_stuck.store(self.has_passed, Relaxed);
         server.clients.count(&self.session.client);
-        self.session.is_heavy = self.session.client.bytes() > CONNECTION_BYTES;
+        self.session.is_heavy = self.session.client.is_heavy();
     }
 
     /// Cuts the client if its replies pass its limit; they are not sent then.

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Connection;
 use crate::dispatch::{self, Plan};
+use crate::prefetch::prefetch;
 use crate::resp::ahead::AHEAD_MAX;
 use crate::server::Server;
 use crate::server::worker::Worker;
@@ -19,6 +20,8 @@ use crate::server::worker::Worker;
 /// Passes over those who wait, before the event loop's other tasks have their turn: one to run, one to
 /// answer.
 const PASSES: usize = 2;
+/// Connections that go on in one pass at most.
+const PASS_MAX: usize = 256;
 
 thread_local! {
     static DESKS: RefCell<Desks> = const { RefCell::new(Desks::NONE) };
@@ -43,6 +46,7 @@ impl Desk {
     pub(super) fn poll(&self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
         // Without one it has panicked.
         let Some(mut connection) = lift(self.0) else { return Poll::Ready(()) };
+        connection.awaits_input = false;
         let polled = connection.poll(self.0, server, cx);
         match polled {
             Poll::Pending => put_back(self.0, connection),
@@ -73,12 +77,15 @@ pub fn enlist(desk: usize) {
 /// Lets those who are due go on, for as long as the thread's event loop lives.
 pub async fn run(server: Arc<Server>) {
     let mut desks = Vec::new();
-    std::future::poll_fn(|cx| {
+    let turns = std::future::poll_fn(|cx| {
         for _ in 0..PASSES {
-            DUE.with_borrow_mut(|due| std::mem::swap(&mut due.desks, &mut desks));
+            DUE.with_borrow_mut(|due| due.take(&mut desks));
             for some in desks.chunks(AHEAD_MAX) {
                 DESKS.with_borrow(|desks| desks.fetch(some, &server));
-                some.iter().for_each(|&desk| go_on(desk, &server));
+                for (at, &desk) in some.iter().enumerate() {
+                    DESKS.with_borrow(|desks| desks.fetch_clients(&some[at..]));
+                    go_on(desk, &server);
+                }
             }
             desks.clear();
         }
@@ -87,8 +94,9 @@ pub async fn run(server: Arc<Server>) {
             false => cx.waker().wake_by_ref(),
         });
         Poll::<()>::Pending
-    })
-    .await;
+    });
+    // What tokio lets one task do in a turn is meant for one connection.
+    tokio::task::unconstrained(turns).await;
 }
 
 /// Lets one connection go on. What goes wrong with it must not be the others' matter.
@@ -148,6 +156,22 @@ impl Desks {
         self.all[desk].take()
     }
 
+    /// Brings connections that follow, and their clients, into the processor's cache.
+    #[inline]
+    fn fetch_clients(&self, some: &[usize]) {
+        let at = |place: usize| self.all.get(*some.get(place)?)?.as_deref();
+        if let Some(connection) = at(4) {
+            prefetch(&connection.session.client);
+            prefetch(&connection.output);
+            prefetch(&connection.stream);
+        }
+        if let Some(connection) = at(2) {
+            let client = &*connection.session.client;
+            prefetch(&client.mailbox);
+            prefetch(&client.memory);
+        }
+    }
+
     /// Brings what the first requests of these will need into the processor's cache.
     fn fetch(&self, some: &[usize], server: &Server) {
         let waits = |&desk: &usize| {
@@ -188,4 +212,12 @@ struct Due {
 
 impl Due {
     const NOBODY: Due = Due { desks: Vec::new(), runner: None };
+
+    /// Moves those who are first to `desks`, which is empty.
+    fn take(&mut self, desks: &mut Vec<usize>) {
+        std::mem::swap(&mut self.desks, desks);
+        if desks.len() > PASS_MAX {
+            self.desks.extend(desks.drain(PASS_MAX..));
+        }
+    }
 }

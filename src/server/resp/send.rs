@@ -23,13 +23,15 @@ impl Connection {
             return;
         }
         let output = if self.has_passed { &mut self.behind } else { &mut self.output };
-        if output.capacity() == 0 {
-            *output = Worker::with(Worker::take_output);
-        }
-        let before = output.len();
-        self.session.collect_mail(output, &mut self.pushed);
-        let collected = (output.len() - before) as u64;
-        Worker::with(|worker| worker.metrics.total_net_output_bytes.add(collected));
+        Worker::with(|worker| {
+            if output.capacity() == 0 {
+                *output = worker.take_output();
+            }
+            let before = output.len();
+            self.session.collect_mail(output, &mut self.pushed);
+            let collected = (output.len() - before) as u64;
+            worker.metrics.total_net_output_bytes.add(collected);
+        });
         self.session.client.memory.output.store(self.waiting_bytes(), Relaxed);
     }
 
