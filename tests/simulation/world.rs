@@ -336,6 +336,7 @@ fn weight(spec: &Spec) -> usize {
         || spec.command.name.ends_with(" HELP")
         || matches!(spec.command.run, pantry::command::Run::Container);
     match spec.command.name {
+        "NAMESPACE LIMIT" => 6,
         _ if is_odd => 0,
         "FLUSHALL" | "FLUSHDB" => 3,
         "SWAPDB" => 8,
