@@ -207,6 +207,9 @@ impl NameEntry {
         let (at, pair) = self.few().find(key)?;
         let deadline_ms = pair.deadline_ms;
         self.splice(at, true, None);
+        if deadline_ms != NEVER {
+            self.look_for_deadlines();
+        }
         Some(deadline_ms)
     }
 
@@ -287,9 +290,14 @@ impl NameEntry {
         let found = self.few().find(key).map(|(at, pair)| (at, pair.deadline_ms));
         let (created, deadline_ms) = change(found.map_or(0, |(_, old_ms)| old_ms));
         self.may_expire |= deadline_ms != NEVER;
+        let loses_deadline =
+            deadline_ms == NEVER && found.is_some_and(|(_, old_ms)| old_ms != NEVER);
         if let Some((at, _)) = found {
             let bytes = &mut self.value_mut()[at..];
             if Layout::of(bytes).set(value, deadline_ms, bytes) {
+                if loses_deadline {
+                    self.look_for_deadlines();
+                }
                 return (created, deadline_ms);
             }
         }
@@ -300,6 +308,9 @@ impl NameEntry {
             self.few().len < FEW_PAIRS_MAX && self.few().bytes.len() + len <= FEW_BYTES_MAX;
         if is_few {
             self.splice(at, found.is_some(), Some(&new));
+            if loses_deadline {
+                self.look_for_deadlines();
+            }
         } else {
             if found.is_some() {
                 self.splice(at, true, None);
@@ -344,6 +355,12 @@ impl NameEntry {
         }
         self.few_len = self.few_len + u16::from(new.is_some()) - u16::from(is_there);
         self.may_expire &= self.few_len > 0;
+    }
+
+    /// A pair has lost its deadline, or is gone with it: there may be no other one.
+    fn look_for_deadlines(&mut self) {
+        let is_there = self.few().iter().any(|pair| pair.deadline_ms != NEVER);
+        self.may_expire &= is_there;
     }
 }
 
