@@ -29,6 +29,8 @@ pub struct Spec {
     pub keeps: bool,
     /// Whether its work is bounded by its own length and one value, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether the number of its names is its second argument, as of EVAL.
+    pub numbers_names: bool,
     /// How it holds the stripe of its one name.
     pub hold: Hold,
     /// Whether it stands under a container.
@@ -190,6 +192,7 @@ impl Table {
                     keeps: family.group == "namespace",
                     is_brief: matches!(keys, Keys::One(_))
                         && (names_pairs || family.category == "string"),
+                    numbers_names: command.syntax.split(' ').nth(1) == Some("numkeys"),
                     hold: match command.run {
                         Run::Read(_) => Hold::Shared,
                         _ => Hold::Alone,

@@ -12,7 +12,10 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::short::same;
 use crate::store::view::Known;
-use crate::store::{Held, Hold, Store};
+use crate::store::{Held, Hold, Name, Store};
+
+/// Where a script's names begin among the arguments; their number stands before them.
+const FIRST_DECLARED: usize = 3;
 
 /// What is known of a request before it runs.
 #[derive(Debug, Default, Clone, Copy)]
@@ -22,12 +25,14 @@ pub struct Plan<'a> {
     /// Its command, not the subcommand; `None` if there is no such command.
     pub(super) spec: Option<&'static Spec>,
     pub(super) known: Known<'a>,
+    /// The first name that a script was given.
+    declared: Option<Name<'a>>,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing is known.
     pub const UNKNOWN: Plan<'static> =
-        Plan { word: &[], spec: None, known: Known { name: None, key: None } };
+        Plan { word: &[], spec: None, known: Known { name: None, key: None }, declared: None };
 
     /// Looks a request up and hashes what it names.
     #[inline]
@@ -44,7 +49,13 @@ impl<'a> Plan<'a> {
             _ => command::table().find(word),
         };
         let Some(Spec { keys: Keys::One(at), pair_at, pair_keys, .. }) = spec else {
-            return Plan { word, spec, known: Known::default() };
+            let is_named = |spec: &&Spec| {
+                spec.numbers_names
+                    && args.len() > FIRST_DECLARED
+                    && args.get(FIRST_DECLARED - 1) != b"0"
+            };
+            let declared = spec.filter(is_named).map(|_| store.name(args.get(FIRST_DECLARED)));
+            return Plan { word, spec, declared, ..Plan::UNKNOWN };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
@@ -52,7 +63,8 @@ impl<'a> Plan<'a> {
         });
         let key_at = pair_at.or_else(|| pair_keys.behind_fields(args));
         let key = key_at.filter(|&at| at < args.len()).map(|at| args.get(at));
-        Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
+        let known = Known { name, key: key.map(|key| (key, store.key_hash(key))) };
+        Plan { word, spec, known, declared: None }
     }
 
     /// Whether its command has this name.
@@ -89,6 +101,19 @@ impl<'a> Plan<'a> {
 pub fn fetch(server: &Server, db: usize, plans: &[Plan<'_>]) {
     let mut held = Held::new(&server.store);
     take(&mut held, server, brief(plans), Hold::Shared).touch(&held, db);
+}
+
+/// The same for the names that scripts were given.
+fn fetch_declared(server: &Server, db: usize, plans: &[Plan<'_>]) {
+    let mut named = [Plan::UNKNOWN; AHEAD_MAX];
+    let names = plans.iter().map_while(|plan| plan.declared);
+    let mut len = 0;
+    for (name, plan) in names.zip(&mut named) {
+        plan.known.name = Some(name);
+        len += 1;
+    }
+    let mut held = Held::new(&server.store);
+    take(&mut held, server, &named[..len], Hold::Shared).touch(&held, db);
 }
 
 /// Those at the beginning that are brief.
@@ -137,6 +162,10 @@ impl Executor<'_> {
         self.is_plain = self.finds_plain(session);
         if session.transaction.is_some() || self.over_overlay {
             return;
+        }
+        if plans.len() > 1 && plans[0].declared.is_some() {
+            self.release();
+            return fetch_declared(self.server, session.db, plans);
         }
         let plans = brief(plans);
         if plans.len() < 2 {
