@@ -22,12 +22,14 @@ pub struct Plan<'a> {
     /// Its command, not the subcommand; `None` if there is no such command.
     pub(super) spec: Option<&'static Spec>,
     pub(super) known: Known<'a>,
+    /// Where the key of a pair is, if it has one.
+    key_at: usize,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing is known.
     pub const UNKNOWN: Plan<'static> =
-        Plan { word: &[], spec: None, known: Known { name: None, key: None } };
+        Plan { word: &[], spec: None, known: Known { name: None, key: None }, key_at: 0 };
 
     /// Looks a request up and hashes what it names.
     #[inline]
@@ -44,14 +46,15 @@ impl<'a> Plan<'a> {
             _ => command::table().find(word),
         };
         let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
-            return Plan { word, spec, known: Known::default() };
+            return Plan { word, spec, ..Plan::default() };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key = pair_key.place(args).map(|at| args.get(at));
-        Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
+        let key_at = pair_key.place(args, last.key_at);
+        let key = key_at.map(|at| args.get(at)).map(|key| (key, store.key_hash(key)));
+        Plan { word, spec, known: Known { name, key }, key_at: key_at.unwrap_or(0) }
     }
 
     /// Whether its command has this name.
