@@ -34,7 +34,7 @@ use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
 use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
-use crate::store::{Access, Freed, Held, Settings, View};
+use crate::store::{Access, Freed, Held, Hold, Settings, View};
 
 pub use plan::{Plan, fetch};
 pub use rights::remember_refusal;
@@ -382,7 +382,7 @@ impl<'s> Executor<'s> {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
         }
-        let known = Known { name: self.lock(session.db, spec, args, known)?, ..known };
+        let known = Known { name: self.lock(spec, args, known)?, ..known };
         let access = self.access(session, session.db);
         match spec.command.run {
             Run::Read(handler) => {
@@ -419,7 +419,7 @@ impl<'s> Executor<'s> {
     fn free_met(&mut self, access: Access<'_>, known: Known<'_>) {
         if let (false, Some(name)) = (self.held.is_alone(), known.name) {
             self.release();
-            self.held.lock_whole(name);
+            self.held.lock(name, Hold::Alone);
             self.held.settle_now_ms(access.now_ms);
         }
         let turn = &self.server.store.turn;

@@ -113,11 +113,6 @@ pub fn run(Loaded { config, file, warnings }: Loaded) -> Result<()> {
         tracing::warn!("appendonly is no: all data is in memory and ends with the process");
         (Store::new(journal, clock), None)
     };
-    let mut store = store;
-    // With one thread it would only cost.
-    if threads > 1 && config.spread_namespace_above > 0 {
-        store.spread_above = config.spread_namespace_above;
-    }
     let mut server = Server::new(config, store, threads);
     server.load_users()?;
     server.config_file = file;

@@ -12,10 +12,8 @@ use std::time::Duration;
 
 use generate::agree::{Queue, name_of, shown, whole_scan};
 use generate::{Generator, Lifetimes, Words};
-use pantry::clock::Clock;
 use pantry::command::Spec;
 use pantry::journal::Journal;
-use pantry::store::Store;
 use support::render;
 use support::{Harness, START_MS, dump};
 
@@ -25,7 +23,7 @@ const CLIENTS: [&str; 2] = ["a", "b"];
 #[test]
 fn replaying_the_effects_gives_an_equal_store() {
     let mut stream = Stream::new("replay");
-    let mut live = spread(Journal::remembering(u64::MAX));
+    let mut live = Harness::new(Journal::remembering(u64::MAX));
     let replica = Harness::new(Journal::discarding());
     let mut applied = 0;
     while let Some(step) = stream.next() {
@@ -46,8 +44,8 @@ fn replaying_the_effects_gives_an_equal_store() {
 #[test]
 fn an_overlay_does_what_the_live_store_does() {
     let mut stream = Stream::new("overlay");
-    let mut live = spread(Journal::discarding());
-    let mut over = spread(Journal::discarding());
+    let mut live = Harness::new(Journal::discarding());
+    let mut over = Harness::new(Journal::discarding());
     over.over_overlay = true;
     let mut queues: [Queue; 2] = Default::default();
     while let Some(step) = stream.next() {
@@ -70,13 +68,6 @@ fn an_overlay_does_what_the_live_store_does() {
             assert_eq!(stores[0], stores[1], "{stream}");
         }
     }
-}
-
-/// A server in which namespaces of few pairs are spread over several locks.
-fn spread(journal: Journal) -> Harness {
-    let mut store = Store::new(journal, Clock::manual(START_MS));
-    store.spread_above = 3;
-    Harness::of(store)
 }
 
 /// What happens next.

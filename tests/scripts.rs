@@ -4,7 +4,7 @@
 //! `clock +500ms` moves time, `reap` frees what expired, `client b` switches to another connection,
 //! `pushes` shows what the client was sent beside its replies, `leave` ends its connection,
 //! `sorted` or `sorted-pairs` before a command orders an unordered reply. A file begins with an empty
-//! store at 1700000000000 ms. Every script is run on the live store, where every namespace is spread, over an overlay, and once more by
+//! store at 1700000000000 ms. Every script is run on the live store, over an overlay, and once more by
 //! replaying its effects into an empty store, which must give an equal store.
 //!
 //! `UPDATE=1 cargo test --test scripts` writes the replies that came; read the diff.
@@ -17,10 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pantry::clock::Clock;
 use pantry::journal::Journal;
-use pantry::store::Store;
-use support::{Harness, START_MS, dump, render};
+use support::{Harness, dump, render};
 
 #[test]
 fn live() {
@@ -32,15 +30,6 @@ fn live() {
             fs::write(path, &actual).unwrap();
         }
         (expected, actual)
-    });
-}
-
-#[test]
-fn with_namespaces_of_few_pairs_spread_over_several_locks() {
-    check_all(|path| {
-        let mut store = Store::new(Journal::discarding(), Clock::manual(START_MS));
-        store.spread_above = 3;
-        (fs::read_to_string(path).unwrap(), play(path, Harness::of(store)).0)
     });
 }
 

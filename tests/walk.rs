@@ -59,10 +59,8 @@ fn slice(
     }
 }
 
-fn harness(spread_above: usize) -> Harness {
-    let mut store = Store::new(Journal::discarding(), Clock::manual(START_MS));
-    store.spread_above = spread_above;
-    Harness::of_threads(store, 2)
+fn harness() -> Harness {
+    Harness::of_threads(Store::new(Journal::discarding(), Clock::manual(START_MS)), 2)
 }
 
 /// Keys `stays-0` and so on; every third has a deadline.
@@ -82,8 +80,8 @@ fn fill(harness: &mut Harness, pairs: usize) -> BTreeMap<Vec<u8>, Option<u64>> {
 
 #[test]
 fn what_stays_is_shown_once() {
-    for (pairs, spread_above) in [(1, 1 << 20), (50, 1 << 20), (3000, 1 << 20), (3000, 16)] {
-        let mut harness = harness(spread_above);
+    for pairs in [1, 50, 3000] {
+        let mut harness = harness();
         let mut awaited = fill(&mut harness, pairs);
         let (mut cursor, mut seen, mut round) = (0, BTreeSet::new(), 0);
         loop {
@@ -116,7 +114,7 @@ fn what_stays_is_shown_once() {
 
 #[test]
 fn patterns_and_counts_end_slices_too() {
-    let mut harness = harness(1 << 20);
+    let mut harness = harness();
     fill(&mut harness, 2000);
     let (shown, next) = slice(&harness, 0, "100", usize::MAX, &["MATCH", "none-*"]);
     assert!(shown.pairs.is_empty() && next != 0);
@@ -134,7 +132,7 @@ fn patterns_and_counts_end_slices_too() {
 
 #[test]
 fn what_has_expired_is_not_shown() {
-    let mut harness = harness(1 << 20);
+    let mut harness = harness();
     let filled = fill(&mut harness, 300);
     harness.advance(std::time::Duration::from_millis(DEADLINE_MS - START_MS));
     let (shown, _) = slice(&harness, 0, "100000", usize::MAX, &[]);

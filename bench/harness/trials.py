@@ -202,23 +202,20 @@ def in_process(lab: Lab) -> list[Row]:
     lines: list[dict] = []
     with lab.attempt("in process"):
         options = ["--pairs", scaled(lab, 10_000_000), "--windows", 5 if lab.quick else 21]
-        for spread in ([], ["--spread-above", SPREAD_ABOVE]):
-            lines += [line | {"is_spread": bool(spread)} for line in lab.run([lab.programs.in_process, *options, *spread], os.sched_getaffinity(0))]
+        lines = lab.run([lab.programs.in_process, *options], os.sched_getaffinity(0))
     rows = []
     for line in lines:
         operation, pairs = line["operation"].upper(), f"{line['pairs']:,} pairs, batches of 16"
         if line["shares"] == "one namespace":
-            what = f"{operation}, {pairs}{', spread' if line['is_spread'] else ''}: "
+            what = f"{operation}, {pairs}: "
             rows.append(Row(IN_PROCESS, what + "one thread", "1000 op/s", {PANTRY: line["one_thread_per_s"] / 1e3}, higher_is_better=True))
             rows.append(Row(IN_PROCESS, what + "two threads against one", "×", {PANTRY: line["ratio"]}, Target(AT_LEAST, 1.6)))
-        elif not line["is_spread"]:
+        else:
             what = f"{operation}, floor: two threads against one that share {FLOORS[line['shares']]}"
             rows.append(Row(IN_PROCESS, what, "×", {PANTRY: line["ratio"]}, higher_is_better=True))
     return rows
 
 
-# With `spread-namespace-above` at this.
-SPREAD_ABOVE = 262_144
 # What the program says that threads share, when it is not the namespace.
 FLOORS = {"two tables": "no table", "nothing": "nothing at all"}
 

@@ -43,9 +43,6 @@ struct Options {
     /// Windows of each kind, in turns
     #[arg(long, default_value_t = 11)]
     windows: usize,
-    /// Pairs above which a namespace is spread over several locks; none is if not given
-    #[arg(long)]
-    spread_above: Option<usize>,
     /// Run the requests of a batch one by one, not looked at ahead as the server does
     #[arg(long)]
     no_ahead: bool,
@@ -86,8 +83,7 @@ fn main() -> Result<()> {
 
 /// A server with one namespace.
 fn filled(options: &Options, pairs: u64) -> Result<Server> {
-    let mut store = Store::new(Journal::discarding(), Clock::system());
-    store.spread_above = options.spread_above.unwrap_or(store.spread_above);
+    let store = Store::new(Journal::discarding(), Clock::system());
     let server = Server::new(Config::default(), store, 2);
     let mut thread = Thread::new(&server, 0, true);
     let all: Vec<u64> = (0..pairs).collect();

@@ -2,7 +2,7 @@
 //! lines; nothing about a single command is known here.
 
 use super::args::Cursor;
-use super::redis::{self, Place};
+use super::redis::{self, Known, Place};
 use super::syntax::{self, Item, Kind};
 use super::{Command, Family, Run, Spec, help, table};
 use crate::acl::catalog;
@@ -104,9 +104,10 @@ fn info(_context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -
     }
     reply.array(args.len() - 2);
     for name in args.iter().skip(2) {
-        match table().find_full(name) {
-            Some(spec) => write_info(spec, reply),
-            None => reply.null(),
+        match (table().find_full(name), known_elsewhere(name)) {
+            (Some(spec), _) => write_info(spec, reply),
+            (None, Some(known)) => write_known_info(known, reply),
+            (None, None) => reply.null(),
         }
     }
     Ok(())
@@ -184,11 +185,39 @@ fn write_info(spec: &Spec, reply: &mut Reply<'_>) {
     spec.subcommands.iter().for_each(|&at| write_info(&table().specs[at], reply));
 }
 
+/// A command of Redis's that is not this server's, not even one that was renamed.
+fn known_elsewhere(name: &[u8]) -> Option<&'static Known> {
+    let known = redis::find(&String::from_utf8_lossy(name).to_ascii_lowercase())?;
+    let is_here = table().specs.iter().any(|spec| spec.full_name == known.name);
+    (!is_here).then_some(known)
+}
+
+/// Of a command of Redis's that this server does not have: clients and proxies that are told of it find
+/// its keys nevertheless.
+fn write_known_info(known: &Known, reply: &mut Reply<'_>) {
+    let (first, last, step) = known.key_range();
+    reply.array(10);
+    reply.bulk(known.name.as_bytes());
+    reply.integer(known.arity.into());
+    write_words(known.shown_flags().into_iter(), reply);
+    reply.integer(first);
+    reply.integer(last);
+    reply.integer(step);
+    let categories: Vec<String> = known.categories.split(' ').map(|of| format!("@{of}")).collect();
+    write_words(categories.iter().map(String::as_str), reply);
+    reply.set(0);
+    write_known_key_specs(known, reply);
+    reply.array(0);
+}
+
+fn write_known_key_specs(known: &Known, reply: &mut Reply<'_>) {
+    reply.set(known.keys.len());
+    known.keys.iter().for_each(|key| write_key_spec(key.flags.split(' '), &key.place, reply));
+}
+
 fn write_key_specs(spec: &Spec, reply: &mut Reply<'_>) {
     if let Some(known) = redis::find(&spec.full_name) {
-        reply.set(known.keys.len());
-        known.keys.iter().for_each(|key| write_key_spec(key.flags.split(' '), &key.place, reply));
-        return;
+        return write_known_key_specs(known, reply);
     }
     let Some(place) = Place::of(spec.keys) else { return reply.set(0) };
     reply.set(1);

@@ -53,7 +53,7 @@ mod transaction;
 
 pub use client::client_line;
 pub use row::{Command, Family, Flags, Run, Touches};
-pub use syntax::{Keys, PairKeys};
+pub use syntax::{Keys, PairKey};
 pub use table::{Spec, Table, rename, table};
 
 /// All families. A new family adds a line.

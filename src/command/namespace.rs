@@ -89,7 +89,6 @@ const COMMANDS: &[Command] = &[
     Command::write("NAMESPACE LOCK", "namespace key milliseconds [owner]", lock)
         .like("HSETEX")
         .about("0.1.0", "Takes a lock for so long; its fencing token, or null if it is taken.")
-        .whole()
         .fast()
         .denies_oom(),
     Command::read("NAMESPACE MGET", "namespace key [namespace key ...]", mget)

@@ -62,8 +62,6 @@ pub struct Flags {
     pub denyoom: bool,
     /// Touches every name of a database, not those in its arguments.
     pub every_name: bool,
-    /// Touches more of a namespace than the pairs in its arguments.
-    pub whole: bool,
     /// Administrative.
     pub admin: bool,
     /// Allowed before authentication.
@@ -136,7 +134,6 @@ impl Command {
             fast: false,
             denyoom: false,
             every_name: false,
-            whole: false,
             admin: false,
             no_auth: false,
             no_multi: false,
@@ -173,12 +170,6 @@ impl Command {
     /// Touches every name of a database, not those in its arguments.
     pub const fn every_name(mut self) -> Command {
         self.flags.every_name = true;
-        self
-    }
-
-    /// Touches more of a namespace than the pairs in its arguments.
-    pub const fn whole(mut self) -> Command {
-        self.flags.whole = true;
         self
     }
 

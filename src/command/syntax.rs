@@ -141,88 +141,51 @@ pub fn keys(command: &Command) -> Keys {
     Keys::None
 }
 
-/// Where keys of pairs are among the arguments of a command with one name.
+/// Where the first key of a pair is among the arguments of a command with one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PairKeys {
-    /// Not at known places, or nowhere.
+pub enum PairKey {
+    /// Nowhere.
     None,
-    /// At one place.
-    One(usize),
-    /// From `first` to the last argument in steps of `step`.
-    From {
-        /// The first.
-        first: usize,
-        /// Distance from one to the next.
-        step: usize,
-    },
-    /// Behind FIELDS and their number, in steps of `step`.
-    Fields {
-        /// Distance from one to the next.
-        step: usize,
-    },
+    /// Right behind the name, which is here.
+    At(usize),
+    /// Behind FIELDS and the number of them.
+    Fields,
 }
 
-impl PairKeys {
-    /// Whether there is one place, and it is known without a look at the arguments, of which there are
-    /// `len`.
-    #[inline]
-    pub fn are_one(self, len: usize) -> bool {
-        match self {
-            PairKeys::None | PairKeys::Fields { .. } => false,
-            PairKeys::One(at) => at < len,
-            PairKeys::From { first, step } => first < len && first + step >= len,
-        }
-    }
-
-    /// The first key's place, if FIELDS says where that is.
-    #[inline]
-    pub fn behind_fields(self, args: Args<'_>) -> Option<usize> {
-        let PairKeys::Fields { .. } = self else { return None };
-        fields_at(args).map(|at| at + 2)
-    }
-
-    /// The keys' places in `args`; nothing if they are not there.
-    pub fn positions(self, args: Args<'_>) -> impl Iterator<Item = usize> {
-        let (first, last, step) = match self {
-            PairKeys::None => (1, 0, 1),
-            PairKeys::One(at) => (at, at, 1),
-            PairKeys::From { first, step } => (first, args.len().saturating_sub(1), step),
-            PairKeys::Fields { step } => {
-                fields_at(args).map_or((1, 0, 1), |at| (at + 2, args.len() - 1, step))
-            }
+impl PairKey {
+    /// Its place in `args`; `None` if it is not there. In a request before this one, which may be alike,
+    /// it was at `last`.
+    #[inline(always)]
+    pub fn place(self, args: Args<'_>, last: usize) -> Option<usize> {
+        let at = match self {
+            PairKey::At(at) => at,
+            PairKey::Fields => behind_fields(args, last)?,
+            PairKey::None => return None,
         };
-        (first..=last).step_by(step).filter(move |&at| at < args.len())
+        (at < args.len()).then_some(at)
     }
 }
 
-/// Where FIELDS stands.
-fn fields_at(args: Args<'_>) -> Option<usize> {
-    (2..args.len()).find(|&at| is(args.get(at), "FIELDS"))
+fn behind_fields(args: Args<'_>, last: usize) -> Option<usize> {
+    let is_there = |at: &usize| is(args.get(*at), "FIELDS");
+    // A value can be written like it; then it is not this key that is looked at ahead.
+    let guess = last.checked_sub(2).filter(|at| (2..args.len()).contains(at) && is_there(at));
+    let at = guess.or_else(|| (2..args.len()).find(is_there))?;
+    Some(at + 2)
 }
 
-/// Where a command's keys of pairs are, if it touches no other pairs of its namespace.
-pub fn pair_keys(command: &Command) -> PairKeys {
-    if command.flags.whole {
-        return PairKeys::None;
-    }
-    let items = parse(command.syntax);
-    let step = |item: &Item| item.is_multiple.then(|| item.len().0.max(1));
-    if let Some(at) = items.iter().position(|item| item.token == Some("FIELDS")) {
-        let behind = items.get(at + 1).and_then(step);
-        return behind.map_or(PairKeys::None, |step| PairKeys::Fields { step });
-    }
-    let words = command.name.split(' ').count();
-    match pair_at(command) {
-        None => PairKeys::None,
-        Some(first) => match items.get(first - words).and_then(step) {
-            Some(step) => PairKeys::From { first, step },
-            None => PairKeys::One(first),
-        },
+/// Where a command's first key of a pair is.
+pub fn pair_key(command: &Command) -> PairKey {
+    let has_fields = parse(command.syntax).iter().any(|item| item.token == Some("FIELDS"));
+    match (pair_at(command), has_fields) {
+        (Some(at), _) => PairKey::At(at),
+        (None, true) => PairKey::Fields,
+        (None, false) => PairKey::None,
     }
 }
 
-/// Where a command's first key of a pair is, if it stands right behind its one name.
-pub fn pair_at(command: &Command) -> Option<usize> {
+/// Where it is, if it stands right behind the one name.
+fn pair_at(command: &Command) -> Option<usize> {
     const PAIR_WORDS: &[&str] = &["field", "key"];
     let Keys::One(name_at) = keys(command) else { return None };
     let words = command.name.split(' ').count();

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, OnceLock};
 use anyhow::bail;
 
 use super::redis::{self, Known};
-use super::{Command, FAMILIES, Family, Flags, Keys, PairKeys, Run, Touches, scripting, syntax};
+use super::{Command, FAMILIES, Family, Flags, Keys, PairKey, Run, Touches, scripting, syntax};
 use crate::store::Hold;
 
 /// A row with what was derived from it.
@@ -21,13 +21,9 @@ pub struct Spec {
     pub arity: i32,
     /// Where the names are in its arguments.
     pub keys: Keys,
-    /// Where the key of a pair is, if it stands right behind the one name.
-    pub pair_at: Option<usize>,
-    /// Where the keys of all pairs are that it names.
-    pub pair_keys: PairKeys,
-    /// Whether it makes the namespace one that is kept, or needs one.
-    pub keeps: bool,
-    /// Whether its work is bounded by its own length and one value, so that others may wait for it.
+    /// Where the first key of a pair is.
+    pub pair_key: PairKey,
+    /// Whether its work is bounded by its own length and what it names, so that others may wait for it.
     pub is_brief: bool,
     /// Whether the number of its names is its second argument, as of EVAL.
     pub numbers_names: bool,
@@ -180,18 +176,15 @@ impl Table {
         let mut specs: Vec<Spec> = rows
             .enumerate()
             .map(|(index, (command, family))| {
-                let (keys, pair_keys) = (syntax::keys(command), syntax::pair_keys(command));
-                let names_pairs = !matches!(pair_keys, PairKeys::None);
+                let (keys, pair_key) = (syntax::keys(command), syntax::pair_key(command));
+                let is_of_values = pair_key != PairKey::None || family.category == "string";
                 Spec {
                     command,
                     family,
                     arity: syntax::arity(command),
                     keys,
-                    pair_at: syntax::pair_at(command),
-                    pair_keys,
-                    keeps: family.group == "namespace",
-                    is_brief: matches!(keys, Keys::One(_))
-                        && (names_pairs || family.category == "string"),
+                    pair_key,
+                    is_brief: matches!(keys, Keys::One(_)) && is_of_values,
                     numbers_names: command.syntax.split(' ').nth(1) == Some("numkeys"),
                     hold: match command.run {
                         Run::Read(_) => Hold::Shared,

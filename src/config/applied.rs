@@ -327,12 +327,6 @@ pub const APPLIED: &[Directive] = &[
     row("slowlog-max-len", "COUNT", field!(slowlog_max_len, Integer { min: 0, max: i64::MAX }))
         .live()
         .about("Commands that the slow log remembers"),
-    row(
-        "spread-namespace-above",
-        "COUNT",
-        field!(spread_namespace_above, Integer { min: 0, max: i64::MAX }),
-    )
-    .about("Pairs above which several threads can work on one namespace; 0 for never"),
     row("supervised", "no|systemd|auto", field!(supervised, SUPERVISED))
         .about("Whether a service manager is told that the server is ready"),
     row("tcp-backlog", "COUNT", field!(tcp_backlog, Integer { min: 0, max: INT_MAX }))

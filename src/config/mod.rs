@@ -153,8 +153,6 @@ pub struct Config {
     pub latency_tracking_info_percentiles: Vec<f64>,
     /// Most pairs of a namespace that has no limit of its own; 0: no limit.
     pub max_keys_per_namespace: u64,
-    /// A namespace with more pairs is spread over several locks; 0: none is.
-    pub spread_namespace_above: usize,
     /// Memory that names and pairs may take; 0: no limit.
     pub maxmemory_bytes: usize,
     /// Which names are evicted at the limit.
@@ -351,7 +349,6 @@ impl Default for Config {
             latency_tracking: true,
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
             max_keys_per_namespace: 0,
-            spread_namespace_above: 0,
             maxmemory_bytes: 0,
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,

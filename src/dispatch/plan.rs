@@ -25,14 +25,21 @@ pub struct Plan<'a> {
     /// Its command, not the subcommand; `None` if there is no such command.
     pub(super) spec: Option<&'static Spec>,
     pub(super) known: Known<'a>,
+    /// Where the key of a pair is, if it has one.
+    key_at: usize,
     /// The first name that a script was given.
     declared: Option<Name<'a>>,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing is known.
-    pub const UNKNOWN: Plan<'static> =
-        Plan { word: &[], spec: None, known: Known { name: None, key: None }, declared: None };
+    pub const UNKNOWN: Plan<'static> = Plan {
+        word: &[],
+        spec: None,
+        known: Known { name: None, key: None },
+        key_at: 0,
+        declared: None,
+    };
 
     /// Looks a request up and hashes what it names.
     #[inline]
@@ -48,7 +55,7 @@ impl<'a> Plan<'a> {
             Some(spec) if same(last.word, word) => Some(spec),
             _ => command::table().find(word),
         };
-        let Some(Spec { keys: Keys::One(at), pair_at, pair_keys, .. }) = spec else {
+        let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
             let is_named = |spec: &&Spec| {
                 spec.numbers_names
                     && args.len() > FIRST_DECLARED
@@ -61,10 +68,10 @@ impl<'a> Plan<'a> {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key_at = pair_at.or_else(|| pair_keys.behind_fields(args));
-        let key = key_at.filter(|&at| at < args.len()).map(|at| args.get(at));
-        let known = Known { name, key: key.map(|key| (key, store.key_hash(key))) };
-        Plan { word, spec, known, declared: None }
+        let key_at = pair_key.place(args, last.key_at);
+        let key = key_at.map(|at| args.get(at)).map(|key| (key, store.key_hash(key)));
+        let (known, key_at) = (Known { name, key }, key_at.unwrap_or(0));
+        Plan { word, spec, known, key_at, declared: None }
     }
 
     /// Whether its command has this name.
@@ -132,8 +139,7 @@ fn take<'p, 'a>(
     let stripes_max = (AHEAD_MAX / server.metrics.len()).max(1);
     let mut stripes = [0; AHEAD_MAX];
     for (plan, stripe) in plans.iter().zip(&mut stripes) {
-        let key = plan.known.key.map(|(_, hash)| hash);
-        *stripe = server.store.stripe_for(plan.known.name, key);
+        *stripe = plan.known.name.map_or(0, |name| name.stripe());
     }
     let of_plans = &stripes[..plans.len()];
     held.touch_stripes(of_plans);

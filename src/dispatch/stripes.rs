@@ -9,7 +9,7 @@ use crate::resp::request::Args;
 use crate::session::Session;
 use crate::store::turn::Wait;
 use crate::store::view::Known;
-use crate::store::{Name, Need, View};
+use crate::store::{Name, View};
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 pub(super) const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -19,7 +19,6 @@ impl Executor<'_> {
     #[inline]
     pub(super) fn lock<'a>(
         &mut self,
-        db: usize,
         spec: &Spec,
         args: Args<'a>,
         known: Known<'a>,
@@ -31,10 +30,6 @@ impl Executor<'_> {
                 let name = known.name.unwrap_or_else(|| store.name(args.get(at)));
                 if !self.is_in_exec {
                     self.under_lock += 1;
-                    if store.may_be_spread(name) {
-                        self.lock_spread(db, spec, args, name, known)?;
-                        return Ok(Some(name));
-                    }
                     if self.under_lock > COMMANDS_PER_LOCK_MAX
                         || !self.held.turn_to(name, spec.hold)
                     {
@@ -43,9 +38,6 @@ impl Executor<'_> {
                         self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
-                    }
-                    if self.held.is_spread(name) {
-                        self.lock_spread(db, spec, args, name, known)?;
                     }
                 }
                 return Ok(Some(name));
@@ -67,68 +59,6 @@ impl Executor<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// Takes of a name that may be spread what a command needs, unless it is held.
-    #[inline(never)]
-    fn lock_spread(
-        &mut self,
-        db: usize,
-        spec: &Spec,
-        args: Args<'_>,
-        name: Name<'_>,
-        known: Known<'_>,
-    ) -> Result {
-        let is_its_turn = self.under_lock <= COMMANDS_PER_LOCK_MAX;
-        if let (true, Some((_, hash))) = (is_its_turn, known.key)
-            && spec.pair_keys.are_one(args.len())
-        {
-            let need = Need::pair(hash, spec.is_write(), spec.keeps);
-            if let Some(now_ms) = self.held.turn_to_part(db, name, need, self.clock_ms)
-                && !self.needs_count(db, spec, name)
-            {
-                self.now_ms = now_ms;
-                return Ok(());
-            }
-        }
-        let store = &self.server.store;
-        let hash = |at| match known.key {
-            Some((key, hash)) if std::ptr::eq(key, args.get(at)) => hash,
-            _ => store.key_hash(args.get(at)),
-        };
-        let hashes = spec.pair_keys.positions(args).map(hash);
-        let need = Need::pairs(hashes, spec.is_write(), spec.keeps);
-        for is_alone in [false, true] {
-            if is_alone {
-                self.release();
-                self.under_lock = 1;
-            } else if !is_its_turn || !self.held.holds_any() {
-                continue;
-            }
-            if let Some(now_ms) = self.held.lock_parts(db, name, need, self.clock_ms)
-                && !self.needs_count(db, spec, name)
-            {
-                self.now_ms = now_ms;
-                return self.check_turn();
-            }
-        }
-        self.release();
-        self.held.lock_whole(name);
-        self.check_turn()?;
-        self.held.tidy(db, name);
-        self.now_ms = self.held.settle_now_ms(self.clock_ms);
-        Ok(())
-    }
-
-    /// Whether the command depends on how much the whole namespace holds: what changes it must keep its
-    /// limit. Something of the name must be held, so that this stays.
-    #[inline]
-    fn needs_count(&self, db: usize, spec: &Spec, name: Name<'_>) -> bool {
-        let is_limited = || {
-            let limits = &self.server.store.limits;
-            self.settings.namespace_pairs_max > 0 || !limits.get(db, name.bytes).is_none()
-        };
-        spec.is_write() && is_limited()
     }
 
     /// Takes some names for `work` alone, for a handler for sessions that must not hold anything

@@ -148,7 +148,9 @@ fn replies(lua: &Lua, redis: &Table) -> mlua::Result<()> {
     };
     let error = move |lua: &Lua, args: MultiValue| match one_string(&args) {
         Some(text) => {
-            let text = String::from_utf8_lossy(&text).into_owned();
+            // As in Redis, a zero byte ends it.
+            let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+            let text = String::from_utf8_lossy(text).into_owned();
             let coded = if text.starts_with('-') { text } else { format!("-{text}") };
             single(lua, "err", error_text(&coded).as_bytes())
         }

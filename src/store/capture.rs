@@ -23,7 +23,6 @@ use super::captured::Body;
 use super::name::NameEntry;
 use super::pairs::PairsRef;
 use super::slice::measured;
-use super::spread::{first_hash_after, part_of};
 use super::{DATABASES, Hasher, Held, STRIPES, Store, Stripe, stripe_of};
 use crate::journal::Lsn;
 use crate::journal::effect::{Decoder, Effect};
@@ -221,9 +220,6 @@ impl<'s> Capture<'s> {
         let name = store.name(bytes);
         let stripe = store.lock_in_turn(stripe_of(name.hash));
         let lsn = stripe.lsn;
-        let is_spread = stripe.entry(*db, name).is_some_and(NameEntry::is_spread);
-        let len_of_parts = if is_spread { store.len_of_parts(*db, name) } else { 0 };
-        // Those who hold parts take this, too: it comes last.
         let mut progress = store.capture.progress.lock();
         // It may have got another name before its stripe was taken.
         if !progress.pending.remove(&place) {
@@ -238,12 +234,12 @@ impl<'s> Capture<'s> {
             }
             Some(entry) if self.is_large(entry) => {
                 to.push_header(*db, entry);
-                let len = entry.pairs().map_or(0, |pairs| pairs.len()) + len_of_parts;
+                let len = entry.pairs().map_or(0, |pairs| pairs.len());
                 to.push_number(len as u64);
                 progress.is_current_void = false;
                 progress.current = Some(place);
                 self.pairs_from = 0;
-                if self.voids >= VOIDS_MAX && !is_spread {
+                if self.voids >= VOIDS_MAX {
                     self.holding = Some(stripe);
                     return Some((Piece::LateNamespace, lsn));
                 }
@@ -260,7 +256,7 @@ impl<'s> Capture<'s> {
     fn is_large(&self, entry: &NameEntry) -> bool {
         match entry.pairs() {
             Ok(PairsRef::Many(table)) => table.bytes() > self.slices.whole_bytes_max,
-            _ => entry.is_spread(),
+            _ => false,
         }
     }
 
@@ -268,21 +264,9 @@ impl<'s> Capture<'s> {
     fn pairs_slice(&mut self, place: Place, to: &mut Body) -> (Piece, Lsn) {
         let store = self.store;
         let (db, name) = (place.0, store.name(&place.1));
-        let mut number = stripe_of(name.hash);
         let held = self.holding.take();
         let is_held = held.is_some();
-        let mut stripe = held.unwrap_or_else(|| store.lock_in_turn(number));
-        while stripe.entry(db, name).is_some_and(NameEntry::is_spread) {
-            drop(stripe);
-            number = part_of(self.pairs_from);
-            stripe = store.lock_in_turn(number);
-            if stripe.entry(db, name).is_none() {
-                // It was put together, or is gone.
-                drop(stripe);
-                number = stripe_of(name.hash);
-                stripe = store.lock_in_turn(number);
-            }
-        }
+        let stripe = held.unwrap_or_else(|| store.lock_in_turn(stripe_of(name.hash)));
         let lsn = stripe.lsn;
         let mut progress = store.capture.progress.lock();
         if progress.current.as_ref() != Some(&place) {
@@ -313,13 +297,10 @@ impl<'s> Capture<'s> {
                 few.iter().for_each(|pair| to.push_pair(&pair));
                 ControlFlow::Continue(())
             }
-            Some(PairsRef::Parts(_)) | None => ControlFlow::Continue(()),
+            None => ControlFlow::Continue(()),
         };
         if scanned.is_continue() {
-            match first_hash_after(number) {
-                Some(hash) if number >= STRIPES => self.pairs_from = hash,
-                _ => progress.current = None,
-            }
+            progress.current = None;
         } else if is_held {
             self.holding = Some(stripe);
         }

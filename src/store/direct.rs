@@ -10,10 +10,7 @@ impl Store {
     /// Shows the names of one stripe in one database; other names must not be asked for.
     pub fn look_at<R>(&self, stripe: usize, db: usize, look: impl FnOnce(&View<'_>) -> R) -> R {
         let mut held = Held::new(self);
-        held.lock_number(stripe, Hold::Alone);
-        if held.has_spread() {
-            held.add_parts();
-        }
+        held.lock_number(stripe, Hold::Shared);
         self.with_view(held, db, |view| look(view)).0
     }
 
@@ -26,7 +23,7 @@ impl Store {
         edit: impl FnOnce(&mut View<'_>) -> R,
     ) -> (R, Lsn) {
         let mut held = Held::new(self);
-        held.lock_whole(self.name(name));
+        held.lock(self.name(name), Hold::Alone);
         self.with_view(held, db, edit)
     }
 

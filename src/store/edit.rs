@@ -8,7 +8,6 @@ mod strings;
 
 use super::PAIR_DEADLINE_MS_MAX;
 use super::name::{Name, NameEntry, NewDeadline};
-use super::names::Whole;
 use super::table::NEVER;
 use super::view::View;
 use crate::error::{Error, Result};
@@ -81,7 +80,7 @@ impl View<'_> {
     ) -> Result<Put> {
         let now_ms = self.now_ms();
         let (hasher, access) = (self.hasher, self.access);
-        let put = self.update(name, Some(key), |entry| {
+        let put = self.update(name, |entry| {
             if access.touch {
                 entry.access(&access);
             }
@@ -109,18 +108,14 @@ impl View<'_> {
     pub fn delete_pair(&mut self, name: &[u8], key: &[u8], cause: Cause) -> Result<bool> {
         let now_ms = self.now_ms();
         let hasher = self.hasher;
-        let deleted = self.update(name, Some(key), |entry| {
+        let deleted = self.update(name, |entry| {
             entry.pairs()?;
             let deadline_ms = entry.remove_pair(hasher, key);
-            let is_last_here = entry.pairs()?.len() == 0;
-            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_last_here, entry.kept)))
+            let is_last = entry.pairs()?.len() == 0;
+            Ok::<_, Error>(deadline_ms.map(|deadline_ms| (deadline_ms, is_last, entry.kept)))
         });
-        let Some((deadline_ms, is_last_here, is_kept)) = deleted.transpose()?.flatten() else {
+        let Some((deadline_ms, is_last, is_kept)) = deleted.transpose()?.flatten() else {
             return Ok(false);
-        };
-        let is_last = is_last_here && {
-            let name = self.name(name);
-            self.names.is_emptied(self.access.db, name)
         };
         if is_last && !is_kept {
             let name = self.name(name);
@@ -150,7 +145,7 @@ impl View<'_> {
         }
         let deadline_ms = deadline_ms.map_or(NEVER, |at| at.min(PAIR_DEADLINE_MS_MAX));
         let hasher = self.hasher;
-        let set = self.update(name, Some(key), |entry| {
+        let set = self.update(name, |entry| {
             entry.pairs()?;
             Ok::<_, Error>(entry.set_pair_deadline(hasher, key, deadline_ms, now_ms))
         });
@@ -166,12 +161,11 @@ impl View<'_> {
     pub fn drop_name(&mut self, name: &[u8], cause: Cause) -> bool {
         let now_ms = self.now_ms();
         let hashed = self.name(name);
-        let Some(whole) = self.names.remove(self.access.db, hashed) else { return false };
-        let entry = &whole.entry;
+        let Some(entry) = self.names.remove(self.access.db, hashed) else { return false };
         let is_expired = entry.is_expired(now_ms) || cause == Cause::Expired;
         let existed = entry.kind().is_some() && !is_expired;
         let expired_ms = if is_expired { entry.deadline_ms } else { NEVER };
-        self.names.discard(whole);
+        self.names.discard(entry);
         let cause = match (is_expired, existed) {
             (true, _) => Cause::Expired,
             (false, true) => cause,
@@ -206,7 +200,7 @@ impl View<'_> {
             return self.drop_name(name, Cause::Del);
         }
         let deadline_ms = deadline_ms.unwrap_or(NEVER);
-        self.update(name, None, |entry| entry.deadline_ms = deadline_ms);
+        self.update(name, |entry| entry.deadline_ms = deadline_ms);
         let db = self.db() as u8;
         self.record(name, cause, Effect::NameDeadline { db, name, deadline_ms });
         true
@@ -264,7 +258,7 @@ impl View<'_> {
         let Some(entry) = self.peek(self.db(), name).filter(|entry| entry.kind().is_some()) else {
             return false;
         };
-        let copy = self.names.copied(self.db(), entry, to, self.access.first_use());
+        let copy = entry.copied(to, self.access.first_use());
         self.clear_place(to_db, to);
         self.insert(to_db, to, copy);
         let effect = Effect::Copy { db: self.db() as u8, name, to_db: to_db as u8, to };
@@ -289,7 +283,7 @@ impl View<'_> {
     /// not there before, not even empty.
     pub fn keep(&mut self, name: &[u8], cause: Cause) -> Result<bool> {
         let access = self.access;
-        let kept = self.update(name, None, |entry| {
+        let kept = self.update(name, |entry| {
             entry.pairs()?;
             Ok::<_, Error>(std::mem::replace(&mut entry.kept, true))
         });
@@ -308,7 +302,7 @@ impl View<'_> {
 
     fn set_used(&mut self, name: &[u8], used: Option<u32>) {
         if let Some(used) = used {
-            self.update(name, None, |entry| entry.set_used(used));
+            self.update(name, |entry| entry.set_used(used));
         }
     }
 
@@ -322,21 +316,14 @@ impl View<'_> {
         })
     }
 
-    /// Changes a live entry; an expired one is removed first. If one pair of it is all that changes,
-    /// that is the one with the key `pair`.
-    fn update<R>(
-        &mut self,
-        name: &[u8],
-        pair: Option<&[u8]>,
-        change: impl FnOnce(&mut NameEntry) -> R,
-    ) -> Option<R> {
+    /// Changes a live entry; an expired one is removed first.
+    fn update<R>(&mut self, name: &[u8], change: impl FnOnce(&mut NameEntry) -> R) -> Option<R> {
         let now_ms = self.now_ms();
         let hashed = self.name(name);
         let mut change = Some(change);
         let mut result = None;
         let mut is_expired = false;
-        let pair = pair.map(|key| (self.hasher, key));
-        self.names.update(self.access.db, hashed, pair, &mut |entry| {
+        self.names.update(self.access.db, hashed, &mut |entry| {
             is_expired = entry.is_expired(now_ms);
             if !is_expired {
                 result = change.take().map(|change| change(entry));
@@ -348,20 +335,20 @@ impl View<'_> {
         result
     }
 
-    fn insert(&mut self, db: usize, name: &[u8], whole: impl Into<Whole>) {
+    fn insert(&mut self, db: usize, name: &[u8], entry: Box<NameEntry>) {
         let name = self.name(name);
-        self.names.insert(db, name, whole.into());
+        self.names.insert(db, name, entry);
     }
 
     /// Takes an entry from one place and puts it at another, over what is there.
     fn displace(&mut self, db: usize, to_db: usize, name: &[u8], to: &[u8]) {
         self.clear_place(to_db, to);
         let hashed = self.name(name);
-        if let Some(mut whole) = self.names.remove(db, hashed) {
+        if let Some(mut entry) = self.names.remove(db, hashed) {
             if name != to {
-                whole.entry.rename(to);
+                entry.rename(to);
             }
-            self.insert(to_db, to, whole);
+            self.insert(to_db, to, entry);
         }
     }
 

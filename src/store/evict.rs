@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::usage::Usage;
 use super::view::{Known, View};
 use super::{
-    Access, DATABASES, Db, Held, NEVER, NameEntry, PARTS, Padded, STRIPES, Store, Stripe, stripe_of,
+    Access, DATABASES, Db, Held, Hold, NEVER, NameEntry, Padded, STRIPES, Store, Stripe, stripe_of,
 };
 use crate::journal::effect::Effects;
 
@@ -23,8 +23,7 @@ const POOL_LEN_MAX: usize = 16;
 /// Names looked at for each one that is sampled, once there is a candidate at all.
 const LOOKS_PER_SAMPLE: usize = 16;
 /// What the stripes take when nothing is in them.
-pub(super) const EMPTY_BYTES: usize =
-    (STRIPES + PARTS) * size_of::<Padded>() + STRIPES * DATABASES * size_of::<Db>();
+pub(super) const EMPTY_BYTES: usize = STRIPES * (size_of::<Padded>() + DATABASES * size_of::<Db>());
 
 /// Which names go when memory is short (maxmemory-policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,9 +205,6 @@ impl Store {
                 let before = sampled.len();
                 for from in [begin | within, begin] {
                     let looks = self.look(names, eviction, from, &mut |entry| {
-                        if entry.is_spread() {
-                            self.gather_use(db, entry, eviction.usage, now_ms);
-                        }
                         sampled.push(Candidate {
                             score: eviction.policy.score(entry, eviction.usage, now_ms),
                             db,
@@ -255,7 +251,7 @@ impl Store {
     fn evict(&self, policy: Policy, candidate: &Candidate, now_ms: u64) -> bool {
         let name = self.name(&candidate.name);
         let mut held = Held::new(self);
-        held.lock_whole(name);
+        held.lock(name, Hold::Alone);
         if !self.turn.is_free() {
             return false;
         }

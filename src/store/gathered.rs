@@ -168,11 +168,7 @@ impl Restore<'_> {
         while let Some(first) = ahead.get(done) {
             let is_same =
                 |put: &&PairPut<'_>| put.db == first.db && put.name.bytes == first.name.bytes;
-            // The parts of one that is spread are asked for one by one.
-            let len = match self.store.spread_above {
-                usize::MAX => ahead[done..].iter().take_while(is_same).count(),
-                _ => 1,
-            };
+            let len = ahead[done..].iter().take_while(is_same).count();
             if self.put_pairs(Lsn::MAX, &ahead[done..done + len]).is_err() {
                 self.misplaced = Some(gathered.lsn(&puts[done]));
                 return Err(Damaged);

@@ -83,14 +83,6 @@ impl<'s> Group<'s> {
         numbered.for_each(|(&number, guard)| visit(usize::from(number), guard.alone()));
     }
 
-    /// Ascending by stripe number.
-    pub fn into_sorted(self) -> Vec<(usize, Guard<'s>)> {
-        let guards = self.guards.into_iter().flatten();
-        let mut sorted: Vec<_> = self.numbers.into_iter().map(usize::from).zip(guards).collect();
-        sorted.sort_by_key(|(number, _)| *number);
-        sorted
-    }
-
     #[inline]
     fn position(&self, stripe: usize) -> Option<usize> {
         let numbers = &self.numbers[..self.len];

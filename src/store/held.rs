@@ -11,7 +11,7 @@ use super::guard::{Guard, Hold};
 use super::name::{Name, NameEntry};
 use super::names::Names as _;
 use super::watch::Watched;
-use super::{DATABASES, DbStats, PARTS, STRIPES, Stats, Store, Stripe, stripe_of};
+use super::{DATABASES, DbStats, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::effect::{Decoder, Effects};
 use crate::journal::{Lsn, Seen};
 use crate::sabotage::{self, Bug};
@@ -20,9 +20,6 @@ use crate::sabotage::{self, Bug};
 pub struct Held<'s> {
     pub(super) store: &'s Store,
     pub(super) guards: Guards<'s>,
-    /// The stripe that was turned to. If it is one of parts, a name that is asked for is meant by what
-    /// is there.
-    pub(super) at: usize,
     /// What a transaction flushes is not counted among what is freed in the background, as in Redis.
     pub is_in_transaction: bool,
 }
@@ -43,7 +40,7 @@ pub(super) enum Guards<'s> {
 impl<'s> Held<'s> {
     /// Holds nothing yet.
     pub fn new(store: &'s Store) -> Self {
-        Held { store, guards: Guards::None, at: 0, is_in_transaction: false }
+        Held { store, guards: Guards::None, is_in_transaction: false }
     }
 
     /// Whether the stripe of `name` is held in this way, by itself or for a group of requests. What is
@@ -55,15 +52,11 @@ impl<'s> Held<'s> {
 
     #[inline]
     pub(super) fn turn_to_stripe(&mut self, wanted: usize, hold: Hold) -> bool {
-        let is_held = match &mut self.guards {
+        match &mut self.guards {
             Guards::One(held, guard) => *held == wanted && guard.allows(hold),
             Guards::Group(group) => group.turn_to(wanted, hold),
             Guards::None | Guards::Many(_) => false,
-        };
-        if is_held {
-            self.at = wanted;
         }
-        is_held
     }
 
     /// Takes the stripe of one name. Nothing may be held.
@@ -96,7 +89,7 @@ impl<'s> Held<'s> {
 
     /// Takes one more stripe and turns to it, if that needs no waiting: who waits while holding a
     /// higher stripe could wait for ever.
-    pub(super) fn add_to_group(&mut self, stripe: usize, stripes_max: usize, hold: Hold) -> bool {
+    fn add_to_group(&mut self, stripe: usize, stripes_max: usize, hold: Hold) -> bool {
         if let Guards::One(..) = self.guards
             && stripes_max > 1
             && let Guards::One(number, first) = std::mem::replace(&mut self.guards, Guards::None)
@@ -108,42 +101,31 @@ impl<'s> Held<'s> {
             return false;
         }
         let guard = Guard::try_take(&self.store.stripes[stripe].stripe, hold);
-        let is_added = guard.is_some_and(|guard| group.push(stripe, guard));
-        if is_added {
-            self.at = stripe;
-        }
-        is_added
+        guard.is_some_and(|guard| group.push(stripe, guard))
     }
 
-    /// Takes several names with all they hold. Nothing may be held.
+    /// Takes several names. Nothing may be held.
     pub fn lock_names<'n>(&mut self, names: impl Iterator<Item = Name<'n>>) {
-        let hashes: Vec<u64> = names.map(|name| name.hash).collect();
-        let mut stripes: Vec<usize> = hashes.iter().map(|hash| stripe_of(*hash)).collect();
+        let mut stripes: Vec<usize> = names.map(|name| stripe_of(name.hash)).collect();
         stripes.sort_unstable();
         stripes.dedup();
         self.lock_stripes(stripes.into_iter());
-        let is_spread = |hash: &u64| self.stripe(*hash).spread.iter().any(|(_, it)| it == hash);
-        if hashes.iter().any(is_spread) {
-            self.add_parts();
-        }
     }
 
     /// Takes all stripes. Nothing may be held.
     pub fn lock_all(&mut self) {
-        self.lock_stripes(0..STRIPES + PARTS);
+        self.lock_stripes(0..STRIPES);
     }
 
-    /// Whether `name` is held with all it holds.
+    /// Whether `name` is held.
     pub fn holds(&self, name: Name<'_>) -> bool {
-        let holds = |wanted| self.numbered_stripes().any(|(number, _)| number == wanted);
-        let number = stripe_of(name.hash);
-        let is_spread = || self.stripe_at(number).spread.iter().any(|(_, it)| *it == name.hash);
-        holds(number) && (!is_spread() || holds(STRIPES))
+        let wanted = stripe_of(name.hash);
+        self.numbered_stripes().any(|(number, _)| number == wanted)
     }
 
     /// Whether all stripes are held.
     pub fn holds_all(&self) -> bool {
-        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES + PARTS)
+        matches!(&self.guards, Guards::Many(stripes) if stripes.len() == STRIPES)
     }
 
     /// Numbers of the held stripes, to take the same ones later with [`Held::lock_again`].
@@ -169,9 +151,6 @@ impl<'s> Held<'s> {
             }
             stats.bytes += stripe.bytes();
         }
-        for (db, sum) in stats.dbs.iter_mut().enumerate() {
-            sum.with_pair_deadlines += self.spread_with_deadlines(db);
-        }
         stats.bytes += super::evict::EMPTY_BYTES;
         stats.expired_names = store.expired_names.load(Relaxed);
         stats.expired_pairs = store.expired_pairs.load(Relaxed);
@@ -192,10 +171,7 @@ impl<'s> Held<'s> {
     /// Whether something under the name expired after `since_ms` and was not reaped. The name must be
     /// held.
     pub fn has_expired(&self, db: usize, name: Name<'_>, since_ms: u64, now_ms: u64) -> bool {
-        self.get(db, name).is_some_and(|entry| {
-            let has_expired = |entry: &NameEntry| entry.has_expired(since_ms, now_ms);
-            has_expired(entry) || (entry.is_spread() && self.parts_of(db, name).any(has_expired))
-        })
+        self.get(db, name).is_some_and(|entry| entry.has_expired(since_ms, now_ms))
     }
 
     /// Whether what was turned to may be changed.
@@ -214,11 +190,10 @@ impl<'s> Held<'s> {
         !matches!(self.guards, Guards::None)
     }
 
-    /// Shows every entry of a database in the held stripes, and parts.
+    /// Shows every entry of a database in the held stripes.
     pub(super) fn each_entry(&self, db: usize, mut visit: impl FnMut(&NameEntry)) {
         for (_, stripe) in self.numbered_stripes() {
-            stripe.dbs.get(db).iter().for_each(|db| db.names.iter().for_each(|it| visit(it)));
-            stripe.parts.of_db(db).for_each(&mut visit);
+            stripe.dbs[db].names.iter().for_each(|entry| visit(entry));
         }
     }
 
@@ -228,7 +203,6 @@ impl<'s> Held<'s> {
         debug_assert!(matches!(self.guards, Guards::None));
         let guard = Guard::take(&self.store.stripes[stripe].stripe, hold);
         self.guards = Guards::One(stripe, guard);
-        self.at = stripe;
     }
 
     /// Reaps the one stripe that is held.
@@ -312,7 +286,6 @@ impl<'s> Held<'s> {
 
     pub(super) fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
         debug_assert!(matches!(self.guards, Guards::None));
-        self.at = 0;
         let lock =
             |stripe: usize| (stripe, Guard::take(&self.store.stripes[stripe].stripe, Hold::Alone));
         self.guards = Guards::Many(stripes.map(lock).collect());
@@ -345,10 +318,9 @@ impl<'s> Held<'s> {
         }
     }
 
-    /// The held stripes of names.
+    /// The held stripes.
     pub(super) fn stripes(&self) -> impl Iterator<Item = &Stripe> {
-        let names = self.numbered_stripes().filter(|(number, _)| *number < STRIPES);
-        names.map(|(_, stripe)| stripe)
+        self.numbered_stripes().map(|(_, stripe)| stripe)
     }
 
     pub(super) fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
@@ -366,13 +338,7 @@ impl<'s> Held<'s> {
     /// row; it must not read or change anything unlocked.
     #[inline(always)]
     pub(super) fn stripe(&self, hash: u64) -> &Stripe {
-        self.stripe_at(self.number_of(hash))
-    }
-
-    /// The number of the stripe that is meant by a name's hash.
-    #[inline]
-    pub(super) fn number_of(&self, hash: u64) -> usize {
-        if self.at < STRIPES { stripe_of(hash) } else { self.at }
+        self.stripe_at(stripe_of(hash))
     }
 
     #[inline]

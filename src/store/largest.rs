@@ -43,10 +43,7 @@ impl Store {
         };
         for stripe in 0..STRIPES {
             let (mut held, mut effects) = (Held::new(self), Effects::default());
-            held.lock_number(stripe, Hold::Alone);
-            if held.has_spread() {
-                held.add_parts();
-            }
+            held.lock_number(stripe, Hold::Shared);
             let view = View::live(&mut held, &mut effects, access, Known::default());
             view.each_name(|entry| {
                 let Ok(pairs) = view.pairs(entry) else { return };

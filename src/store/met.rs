@@ -7,7 +7,6 @@
 use std::cell::Cell;
 use std::fmt;
 
-use super::name::Form;
 use super::view::Pairs;
 use super::{Name, View};
 use crate::journal::effect::Cause;
@@ -124,9 +123,7 @@ impl View<'_> {
 
     fn has_expired_pair(&self, name: &[u8], key: &[u8]) -> bool {
         let entry = self.peek(self.access.db, name);
-        // Of one that is spread only a part may be held.
-        let whole = entry.filter(|entry| entry.form() == Form::Namespace);
-        let pairs = whole.and_then(|entry| self.pairs(entry).ok());
+        let pairs = entry.and_then(|entry| self.pairs(entry).ok());
         pairs.is_some_and(|pairs: Pairs<'_>| pairs.has_expired(key))
     }
 }

@@ -10,7 +10,6 @@ mod boxed;
 pub mod capture;
 pub mod captured;
 mod direct;
-mod divide;
 mod edit;
 mod evict;
 mod gathered;
@@ -36,9 +35,7 @@ mod redo;
 mod replay;
 pub mod restore;
 mod segment;
-mod shelf;
 mod slice;
-mod spread;
 mod table;
 mod touch;
 pub mod turn;
@@ -61,7 +58,6 @@ pub use limits::Limit;
 pub use met::{Freed, Met};
 pub use name::{Kind, Name, NameEntry, NewDeadline};
 pub use overlay::Overlay;
-pub use spread::Need;
 pub use table::NEVER;
 pub use usage::Usage;
 pub use view::{Access, Settings, View};
@@ -71,10 +67,7 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::journal::{Journal, Lsn};
 use boxed::{Boxed, Entry as _};
-use hash::KeyHasher;
-use packed::Packed;
 use pairs::PairsRef;
-use spread::part_of;
 use table::Table;
 use watch::Watchers;
 
@@ -84,13 +77,6 @@ pub const DATABASES: usize = 16;
 /// `log2` of the number of stripes: leading hash bits that choose one.
 const STRIPE_BITS: u8 = 8;
 const STRIPES: usize = 1 << STRIPE_BITS;
-
-/// `log2` of the number of parts that a large namespace is spread over.
-const PART_BITS: u8 = 6;
-const PARTS: usize = 1 << PART_BITS;
-
-/// Pairs above which a namespace is spread, unless [`Store::spread_above`] is changed: none is.
-const SPREAD_ABOVE: usize = usize::MAX;
 
 /// The latest deadline of a pair, in unix ms: the year 10889. It is kept in six bytes.
 pub const PAIR_DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
@@ -105,11 +91,7 @@ const FREE_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     hasher: Hasher,
-    /// Those of names, and behind them those of parts of large namespaces.
     stripes: Box<[Padded]>,
-    /// A namespace with more pairs than this is spread over several locks; it shrinks again by itself.
-    pub spread_above: usize,
-    spread: spread::Hints,
     /// Orders and remembers what happens here.
     pub journal: Journal,
     /// The time all deadlines are compared with.
@@ -141,15 +123,10 @@ struct Padded {
     stripe: RwLock<Stripe>,
 }
 
-/// The names of all databases whose hash begins with the stripe's number; or, of each namespace that
-/// is spread, the part with the stripe's number, see [`spread`].
+/// The names of all databases whose hash begins with the stripe's number.
 #[derive(Debug)]
 struct Stripe {
-    /// None in a stripe of parts.
     dbs: Vec<Db>,
-    parts: shelf::Shelf,
-    /// Database and hash of every name here that is spread.
-    spread: Vec<(usize, u64)>,
     /// LSN of the last effect on anything here.
     lsn: Lsn,
     /// Time never runs backwards for what lives here.
@@ -167,7 +144,6 @@ struct Db {
 #[derive(Debug)]
 enum Garbage {
     Name(Box<NameEntry>),
-    Parts(Vec<Table<Packed>>),
     Names(Table<Boxed<Box<NameEntry>>>),
 }
 
@@ -207,16 +183,11 @@ impl Store {
 
     /// An empty store that hashes as another did.
     pub fn seeded(journal: Journal, clock: Clock, hasher: Hasher) -> Store {
-        let stripe = |number| Padded {
+        let stripe = |_| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
             watchers: Watchers::default(),
             stripe: RwLock::new(Stripe {
-                dbs: match number < STRIPES {
-                    true => (0..DATABASES).map(|_| Db::new()).collect(),
-                    false => Vec::new(),
-                },
-                parts: shelf::Shelf::default(),
-                spread: Vec::new(),
+                dbs: (0..DATABASES).map(|_| Db::new()).collect(),
                 lsn: 0,
                 now_ms: AtomicU64::new(0),
                 counted_bytes: 0,
@@ -224,9 +195,7 @@ impl Store {
         };
         Store {
             hasher,
-            stripes: (0..STRIPES + PARTS).map(stripe).collect(),
-            spread_above: SPREAD_ABOVE,
-            spread: spread::Hints::default(),
+            stripes: (0..STRIPES).map(stripe).collect(),
             journal,
             clock: Arc::new(clock),
             events: Arc::default(),
@@ -276,15 +245,18 @@ impl Store {
         self.forget_evictions();
     }
 
+    fn watchers(&self, name: Name<'_>) -> &Watchers {
+        &self.stripes[stripe_of(name.hash)].watchers
+    }
+
     /// Frees an entry: small ones at once, others later in slices.
     fn discard(&self, garbage: Garbage) {
         let bytes = match &garbage {
             Garbage::Name(entry) => entry.heap_bytes(),
-            Garbage::Parts(parts) => parts.iter().map(Table::bytes).sum(),
             Garbage::Names(names) => names.bytes(),
         };
         if bytes > FREE_AT_ONCE_BYTES_MAX {
-            if let Garbage::Name(_) | Garbage::Parts(_) = garbage {
+            if let Garbage::Name(_) = garbage {
                 self.lazyfreed.fetch_add(1, Relaxed);
             }
             self.garbage.lock().push(garbage);
@@ -293,13 +265,10 @@ impl Store {
 }
 
 impl Stripe {
-    /// The entry of a name; in a stripe of parts, its part.
+    /// The entry of a name.
     #[inline]
     fn entry(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
-        match self.dbs.get(db) {
-            Some(db) => db.names.get(name.hash, name.bytes).map(|entry| &**entry),
-            None => self.parts.get(db, name),
-        }
+        self.dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
     }
 
     /// Time for what is here is not earlier than this.
@@ -313,7 +282,7 @@ impl Stripe {
 
     /// What it takes, without itself.
     fn bytes(&self) -> usize {
-        self.dbs.iter().map(|db| db.names.bytes()).sum::<usize>() + self.parts.bytes()
+        self.dbs.iter().map(|db| db.names.bytes()).sum()
     }
 }
 

@@ -29,6 +29,12 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// The number of its stripe.
+    #[inline]
+    pub(crate) fn stripe(self) -> usize {
+        super::stripe_of(self.hash)
+    }
+
     /// The same name, where it stands in another request.
     #[inline]
     pub(crate) fn at(self, bytes: &'a [u8]) -> Name<'a> {
@@ -94,10 +100,6 @@ pub struct NameEntry {
 pub(super) enum Form {
     String,
     Namespace,
-    /// The header of a namespace whose pairs lie in parts; see [`super::spread`].
-    Spread,
-    /// One of those parts, with a copy of the header.
-    Part,
 }
 
 impl NameEntry {
@@ -164,8 +166,7 @@ impl NameEntry {
         self.raw
     }
 
-    /// Bytes it takes, its place in the table of names included. For a namespace, those of the
-    /// pairs that lie here too.
+    /// Bytes it takes, its place in the table of names included.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Slot>() + size_of::<Box<NameEntry>>() + self.heap_bytes()
     }
@@ -173,60 +174,6 @@ impl NameEntry {
     /// Whether it holds pairs, or may: an empty namespace too.
     pub fn is_namespace(&self) -> bool {
         self.form != Form::String
-    }
-
-    #[inline]
-    pub(super) fn form(&self) -> Form {
-        self.form
-    }
-
-    /// Whether its pairs lie elsewhere, in parts.
-    #[inline]
-    pub(super) fn is_spread(&self) -> bool {
-        self.form == Form::Spread
-    }
-
-    /// Whether it is a part of a namespace that is spread.
-    #[inline]
-    pub(super) fn is_part(&self) -> bool {
-        self.form == Form::Part
-    }
-
-    /// What its parts have copies of: deadline, kept mark and use.
-    #[inline]
-    pub(super) fn shared(&self) -> (u64, bool, u32) {
-        (self.deadline_ms, self.kept, self.used())
-    }
-
-    /// Takes in the parts it had, if it is spread.
-    pub(super) fn put_together(&mut self, parts: Vec<Table<Packed>>) {
-        if !parts.is_empty() {
-            self.form = Form::Namespace;
-            self.many = Some(Box::new(Table::join(parts, super::PART_BITS)));
-            self.end_of_pairs();
-        }
-    }
-
-    /// Whether it has more pairs than that, all here.
-    #[inline]
-    pub(super) fn is_larger_than(&self, pairs: usize) -> bool {
-        let len = self.many.as_ref().map_or(usize::from(self.few_len), |many| many.len());
-        len > pairs && self.form == Form::Namespace
-    }
-
-    /// A part of it that has these pairs.
-    pub(super) fn part(&self, pairs: Table<Packed>) -> NameEntry {
-        let mut part = NameEntry::new(self.name(), self.used());
-        part.many = Some(Box::new(pairs));
-        part.form = Form::Part;
-        (part.deadline_ms, part.kept) = (self.deadline_ms, self.kept);
-        part
-    }
-
-    /// Makes it the header of its parts, or again what has its pairs itself. Returns the pairs it had.
-    pub(super) fn set_spread(&mut self, is_spread: bool) -> Option<Box<Table<Packed>>> {
-        self.form = if is_spread { Form::Spread } else { Form::Namespace };
-        self.many.take()
     }
 
     /// Whether its own deadline has passed.
@@ -251,8 +198,6 @@ impl NameEntry {
     pub(super) fn is_alive(&self, now_ms: u64) -> bool {
         let has_content = || match self.pairs() {
             Err(_) => true,
-            // That all of so many have expired is not looked for.
-            Ok(_) if self.is_spread() => true,
             Ok(pairs) if pairs.min_deadline_ms() > now_ms => pairs.len() > 0,
             Ok(pairs) => pairs.iter().any(|pair| pair.deadline_ms > now_ms),
         };
@@ -265,7 +210,7 @@ impl NameEntry {
         match self.form {
             Form::String => Some(Kind::String),
             Form::Namespace if self.few_len == 0 && self.many.is_none() => None,
-            Form::Namespace | Form::Spread | Form::Part => Some(Kind::Namespace),
+            Form::Namespace => Some(Kind::Namespace),
         }
     }
 
@@ -301,7 +246,7 @@ impl NameEntry {
         }
     }
 
-    /// The pairs of a namespace, those that lie here: none if it is spread.
+    /// The pairs of a namespace.
     #[inline]
     pub(super) fn pairs(&self) -> Result<PairsRef<'_>> {
         match (self.form, &self.many) {

@@ -137,20 +137,15 @@ impl<'v> Pairs<'v> {
                 .filter(|pair| from == 0 || hasher.hash(pair.key) >= from)
                 .filter_map(|pair| pairs.alive(pair))
                 .for_each(|pair| _ = visit(pair)),
-            PairsRef::Many(_) | PairsRef::Parts(_) => {
-                let mut visit = |hash, pair| {
+            PairsRef::Many(table) => {
+                // The walk keeps where it stopped; how the scan ended says no more.
+                let _ = table.scan(from, hasher, |hash, pair| {
                     walk.step(hash)?;
                     if pairs.alive(pair).is_some_and(|pair| !visit(pair)) {
                         walk.left = 0;
                     }
                     ControlFlow::Continue(())
-                };
-                // The walk keeps where it stopped; how the scan ended says no more.
-                let _ = match self.pairs {
-                    PairsRef::Many(table) => table.scan(from, hasher, visit),
-                    PairsRef::Parts(parts) => parts.scan(from, hasher, &mut visit),
-                    PairsRef::Few(_) => ControlFlow::Continue(()),
-                };
+                });
             }
         }
         walk.next

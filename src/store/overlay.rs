@@ -12,9 +12,7 @@ use super::hash::Hasher;
 use super::held::Held;
 use super::limits::Limits;
 use super::name::{Name, NameEntry};
-use super::names::{Key, Names, Visit, Whole};
-use super::pairs::PairsRef;
-use super::view::Access;
+use super::names::{Names, Visit};
 
 type Place = (usize, u64, Box<[u8]>);
 
@@ -57,15 +55,6 @@ impl<'h, 's> Overlay<'h, 's> {
         self.changed.insert(place, entry);
     }
 
-    /// A copy of an entry that has all its pairs itself.
-    fn detached(&self, db: usize, entry: &NameEntry) -> Box<NameEntry> {
-        let whole = self.base.copied(self.dbs[db], entry, entry.name(), entry.used());
-        let mut copy = whole.entry;
-        copy.kept = entry.kept;
-        copy.put_together(whole.parts);
-        copy
-    }
-
     /// Entries in hash order: the store's that were not changed, and the changed ones.
     fn each<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) -> ControlFlow<()> {
         let db = self.dbs[db];
@@ -101,49 +90,27 @@ impl Names for Overlay<'_, '_> {
         }
     }
 
-    fn pairs<'n>(&'n self, db: usize, entry: &'n NameEntry) -> PairsRef<'n> {
-        self.base.pairs(self.dbs[db], entry)
-    }
-
-    fn bytes(&self, db: usize, entry: &NameEntry) -> usize {
-        self.base.bytes(self.dbs[db], entry)
-    }
-
-    fn gather_use(&self, db: usize, entry: &NameEntry, access: &Access<'_>) {
-        self.base.gather_use(self.dbs[db], entry, access);
-    }
-
     fn update(
         &mut self,
         db: usize,
         name: Name<'_>,
-        _pair: Option<Key<'_>>,
         change: &mut dyn FnMut(&mut NameEntry),
     ) -> bool {
         let Some(entry) = self.get(db, name) else { return false };
-        let mut entry = self.detached(db, entry);
+        let mut entry = Box::new(entry.clone());
         change(&mut entry);
         self.set(db, name, Some(entry));
         true
     }
 
-    fn is_emptied(&mut self, _db: usize, _name: Name<'_>) -> bool {
-        // Nothing that was changed here is spread.
-        true
+    fn insert(&mut self, db: usize, name: Name<'_>, entry: Box<NameEntry>) {
+        self.set(db, name, Some(entry));
     }
 
-    fn insert(&mut self, db: usize, name: Name<'_>, whole: Whole) {
-        self.set(db, name, Some(whole.entry));
-    }
-
-    fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Whole> {
-        let entry = self.get(db, name).map(|entry| self.detached(db, entry))?;
+    fn remove(&mut self, db: usize, name: Name<'_>) -> Option<Box<NameEntry>> {
+        let entry = Box::new(self.get(db, name)?.clone());
         self.set(db, name, None);
-        Some(entry.into())
-    }
-
-    fn copied(&self, db: usize, entry: &NameEntry, name: &[u8], used: u32) -> Whole {
-        self.detached(db, entry).copied(name, used).into()
+        Some(entry)
     }
 
     fn scan<'n>(&'n self, db: usize, from: u64, visit: &mut Visit<'_, 'n>) {
@@ -196,5 +163,5 @@ impl Names for Overlay<'_, '_> {
     /// Nothing has changed for those who watch.
     fn touched(&mut self, _db: usize, _name: Name<'_>, _expired_ms: u64) {}
 
-    fn discard(&mut self, _whole: Whole) {}
+    fn discard(&mut self, _entry: Box<NameEntry>) {}
 }

@@ -7,7 +7,6 @@
 use super::hash::{Hasher, KeyHasher};
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
-use super::shelf::Parts;
 use super::table::{NEVER, Table};
 use crate::short::same;
 
@@ -20,8 +19,6 @@ const FEW_BYTES_MAX: usize = 1024;
 pub(super) enum PairsRef<'e> {
     Few(Few<'e>),
     Many(&'e Table<Packed>),
-    /// Those of a namespace that is spread.
-    Parts(Parts<'e>),
 }
 
 /// Pairs without an index.
@@ -69,10 +66,6 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.find(key).map(|(_, pair)| pair),
             PairsRef::Many(table) => table.get(hasher.hash(key), key),
-            PairsRef::Parts(parts) => {
-                let hash = hasher.hash(key);
-                parts.of(hash)?.get(hash, key)
-            }
         }
     }
 
@@ -81,7 +74,6 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.len,
             PairsRef::Many(table) => table.len(),
-            PairsRef::Parts(parts) => parts.tables().map(Table::len).sum(),
         }
     }
 
@@ -90,7 +82,6 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.bytes.len(),
             PairsRef::Many(table) => table_bytes(table),
-            PairsRef::Parts(parts) => parts.tables().map(table_bytes).sum(),
         }
     }
 
@@ -107,21 +98,16 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.min_deadline_ms(),
             PairsRef::Many(table) => table.min_deadline_ms(),
-            PairsRef::Parts(parts) => {
-                parts.tables().map(Table::min_deadline_ms).min().unwrap_or(NEVER)
-            }
         }
     }
 
     /// Few in the order they came, many in the order of their hashes.
     pub fn iter(self) -> impl Iterator<Item = PairRef<'e>> {
-        let (few, many, parts) = match self {
-            PairsRef::Few(few) => (Some(few.iter()), None, None),
-            PairsRef::Many(table) => (None, Some(table), None),
-            PairsRef::Parts(parts) => (None, None, Some(parts.tables())),
+        let (few, many) = match self {
+            PairsRef::Few(few) => (Some(few.iter()), None),
+            PairsRef::Many(table) => (None, Some(table.iter())),
         };
-        let tables = many.into_iter().chain(parts.into_iter().flatten());
-        few.into_iter().flatten().chain(tables.flat_map(Table::iter))
+        few.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
     /// Shows them in the order of [`PairsRef::iter`].
@@ -132,10 +118,6 @@ impl<'e> PairsRef<'e> {
             PairsRef::Many(table) => {
                 table.ordered().for_each(|segment| segment.each(&mut visit));
             }
-            PairsRef::Parts(parts) => {
-                let segments = parts.tables().flat_map(Table::ordered);
-                segments.for_each(|segment| segment.each(&mut visit));
-            }
         }
     }
 
@@ -143,7 +125,6 @@ impl<'e> PairsRef<'e> {
         match self {
             PairsRef::Few(few) => few.iter().nth(rank),
             PairsRef::Many(table) => table.nth(rank),
-            PairsRef::Parts(parts) => parts.nth(rank),
         }
     }
 }
@@ -211,10 +192,9 @@ impl NameEntry {
         }
     }
 
-    /// A table that has no pairs goes, unless it is a part's.
+    /// A table that has no pairs goes.
     pub(super) fn end_of_pairs(&mut self) {
-        let is_part = self.is_part();
-        self.many.take_if(|table| table.is_empty() && !is_part);
+        self.many.take_if(|table| table.is_empty());
     }
 
     /// Takes a pair out; returns its deadline.
@@ -227,6 +207,9 @@ impl NameEntry {
         let (at, pair) = self.few().find(key)?;
         let deadline_ms = pair.deadline_ms;
         self.splice(at, true, None);
+        if deadline_ms != NEVER {
+            self.look_for_deadlines();
+        }
         Some(deadline_ms)
     }
 
@@ -254,8 +237,7 @@ impl NameEntry {
     }
 
     /// Takes out what is due at `now_ms` and shows each with the name; returns the latest deadline of
-    /// those. `budget`, in pairs looked at, bounds the work. A part keeps its last pair: whether that
-    /// is the last of all is not known here.
+    /// those. `budget`, in pairs looked at, bounds the work.
     pub(super) fn sweep_pairs(
         &mut self,
         now_ms: u64,
@@ -279,17 +261,11 @@ impl NameEntry {
             }
             return expired_ms;
         }
-        let stays = usize::from(self.is_part());
         let (name, many) = self.name_and_many();
         if let Some(table) = many {
-            let mut left = table.len();
             let mut note = |pairs: &mut Packed, place, _: &mut isize| {
-                let goes = left > stays;
-                if goes {
-                    left -= 1;
-                    visit(name, super::heap::Heap::key(pairs, place));
-                }
-                goes
+                visit(name, super::heap::Heap::key(pairs, place));
+                true
             };
             table.sweep(now_ms, budget, &mut note, &mut |deadline_ms| {
                 expired_ms = expired_ms.max(deadline_ms);
@@ -314,9 +290,14 @@ impl NameEntry {
         let found = self.few().find(key).map(|(at, pair)| (at, pair.deadline_ms));
         let (created, deadline_ms) = change(found.map_or(0, |(_, old_ms)| old_ms));
         self.may_expire |= deadline_ms != NEVER;
+        let loses_deadline =
+            deadline_ms == NEVER && found.is_some_and(|(_, old_ms)| old_ms != NEVER);
         if let Some((at, _)) = found {
             let bytes = &mut self.value_mut()[at..];
             if Layout::of(bytes).set(value, deadline_ms, bytes) {
+                if loses_deadline {
+                    self.look_for_deadlines();
+                }
                 return (created, deadline_ms);
             }
         }
@@ -327,6 +308,9 @@ impl NameEntry {
             self.few().len < FEW_PAIRS_MAX && self.few().bytes.len() + len <= FEW_BYTES_MAX;
         if is_few {
             self.splice(at, found.is_some(), Some(&new));
+            if loses_deadline {
+                self.look_for_deadlines();
+            }
         } else {
             if found.is_some() {
                 self.splice(at, true, None);
@@ -334,13 +318,6 @@ impl NameEntry {
             self.make_many(hasher).insert(hasher.hash(key), new, hasher);
         }
         (created, deadline_ms)
-    }
-
-    /// Moves its pairs to a table, if they have none.
-    pub(super) fn make_table(&mut self, hasher: Hasher) {
-        if self.many.is_none() {
-            self.make_many(hasher);
-        }
     }
 
     /// Moves few pairs to a table.
@@ -378,6 +355,12 @@ impl NameEntry {
         }
         self.few_len = self.few_len + u16::from(new.is_some()) - u16::from(is_there);
         self.may_expire &= self.few_len > 0;
+    }
+
+    /// A pair has lost its deadline, or is gone with it: there may be no other one.
+    fn look_for_deadlines(&mut self) {
+        let is_there = self.few().iter().any(|pair| pair.deadline_ms != NEVER);
+        self.may_expire &= is_there;
     }
 }
 

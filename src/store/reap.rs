@@ -8,10 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Freed;
 use super::boxed::Boxed;
 use super::name::{Name, NameEntry};
-use super::pairs::PairsRef;
 use super::slice::measured;
-use super::view::{Access, Known, View};
-use super::{Garbage, Hasher, Held, Hold, PARTS, STRIPES, Store};
+use super::{Garbage, Hasher, Held, Hold, STRIPES, Store};
 use crate::journal::effect::{Cause, Effect, Effects};
 
 /// Slots of tables that one slice looks at.
@@ -20,7 +18,7 @@ const SLICE_SLOTS: isize = 4096;
 impl Store {
     /// Number of stripes, for those who share the reaping.
     pub fn stripes(&self) -> usize {
-        STRIPES + PARTS
+        STRIPES
     }
 
     /// Whether something in the stripe has expired. Takes no lock; may say yes in vain.
@@ -30,17 +28,13 @@ impl Store {
 
     /// Frees expired pairs and names of one stripe. `true` if there may be more.
     pub fn reap_slice(&self, stripe: usize, now_ms: u64) -> bool {
-        let mut whole = Vec::new();
-        let min_deadline_ms = measured(|| self.reap_held(stripe, now_ms, &mut whole));
-        for (db, name) in &whole {
-            measured(|| self.reap_whole(*db, name, now_ms));
-        }
+        let min_deadline_ms = measured(|| self.reap_held(stripe, now_ms));
         self.slices.hear();
-        min_deadline_ms <= now_ms && whole.is_empty()
+        min_deadline_ms <= now_ms
     }
 
-    /// Returns the earliest deadline that is left, and adds those names that must be held whole.
-    fn reap_held(&self, stripe: usize, now_ms: u64, whole: &mut Vec<(usize, Box<[u8]>)>) -> u64 {
+    /// Returns the earliest deadline that is left.
+    fn reap_held(&self, stripe: usize, now_ms: u64) -> u64 {
         let mut effects = Effects::default();
         let mut held = Held::new(self);
         held.lock_number(stripe, Hold::Alone);
@@ -52,7 +46,6 @@ impl Store {
             now_ms,
             hasher: self.hasher,
             effects: &mut effects,
-            whole,
             freed: Freed::default(),
             budget: SLICE_SLOTS,
         };
@@ -61,34 +54,6 @@ impl Store {
         self.stripes[stripe].min_deadline_ms.store(min_deadline_ms, Relaxed);
         held.release(&mut effects);
         min_deadline_ms
-    }
-
-    /// Frees what has expired of a name that is spread, and can not be freed part by part.
-    fn reap_whole(&self, db: usize, name: &[u8], now_ms: u64) {
-        let mut effects = Effects::default();
-        let mut held = Held::new(self);
-        let hashed = self.name(name);
-        held.lock_whole(hashed);
-        if !self.turn.is_free() {
-            return;
-        }
-        let now_ms = held.settle_now_ms(now_ms);
-        let keys = held.last_expired(db, hashed, now_ms);
-        let mut view =
-            View::live(&mut held, &mut effects, Access::of(db, now_ms), Known::default());
-        let mut freed = Freed::default();
-        if view.names.get(db, hashed).is_some_and(|entry| entry.is_expired(now_ms)) {
-            view.drop_name(name, Cause::Expired);
-            freed.names += 1;
-        } else {
-            for key in &keys {
-                // It is a namespace, and says whether the pair was alive: it was not.
-                let _ = view.delete_pair(name, key, Cause::Hexpired);
-                freed.pairs += 1;
-            }
-        }
-        self.count_expired(freed);
-        held.release(&mut effects);
     }
 
     /// Counts what was freed because it had expired.
@@ -102,10 +67,6 @@ impl Store {
         let Some(mut garbage) = self.garbage.lock().pop() else { return false };
         let has_more = match &mut garbage {
             Garbage::Name(entry) => entry.free_part(),
-            Garbage::Parts(parts) => {
-                parts.pop_if(|part| part.pop_segment().is_none());
-                !parts.is_empty()
-            }
             Garbage::Names(names) => {
                 let entries = names.pop_segment();
                 let has_more = entries.is_some();
@@ -128,8 +89,6 @@ pub(super) struct Slice<'e> {
     now_ms: u64,
     hasher: Hasher,
     effects: &'e mut Effects,
-    /// Names that must be held whole for what is due of them.
-    whole: &'e mut Vec<(usize, Box<[u8]>)>,
     freed: Freed,
     budget: isize,
 }
@@ -160,16 +119,8 @@ impl super::Stripe {
             );
             slice.budget = budget;
         }
-        for (db, part) in self.parts.entries_mut() {
-            let mut budget = slice.budget;
-            let is_due = part.pairs().is_ok_and(|it| it.min_deadline_ms() <= slice.now_ms);
-            if is_due && budget > 0 {
-                slice.reap_entry(db, part, store, &mut budget);
-            }
-            slice.budget = budget;
-        }
         let names = self.dbs.iter().map(|db| db.names.min_deadline_ms());
-        names.min().unwrap_or(super::NEVER).min(self.parts.min_deadline_ms())
+        names.min().unwrap_or(super::NEVER)
     }
 }
 
@@ -183,11 +134,7 @@ impl Slice<'_> {
         budget: &mut isize,
     ) -> bool {
         let hash = self.hasher.hash(entry.name());
-        if entry.is_spread() {
-            self.whole.push((db, entry.name().into()));
-            return false;
-        }
-        if !entry.is_part() && entry.deadline_ms <= self.now_ms {
+        if entry.deadline_ms <= self.now_ms {
             let name = entry.name();
             self.freed.names += 1;
             self.effects.push(Cause::Expired, Effect::DropName { db: db as u8, name });
@@ -206,14 +153,6 @@ impl Slice<'_> {
         });
         let name = Name { bytes: entry.name(), hash };
         store.watchers(name).touch(db, name, expired_ms);
-        if entry.is_part() {
-            let is_last_due =
-                |pairs: PairsRef<'_>| pairs.len() == 1 && pairs.min_deadline_ms() <= self.now_ms;
-            if entry.pairs().is_ok_and(is_last_due) {
-                self.whole.push((db, name.bytes.into()));
-            }
-            return false;
-        }
         let name = entry.name();
         let is_empty = entry.kind().is_none();
         let db = db as u8;

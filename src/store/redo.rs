@@ -65,7 +65,7 @@ impl Restore<'_> {
         let Some(PairPut { db, .. }) = puts.first() else { return };
         let known = puts.iter().filter(|put| put.db == *db).map(|put| {
             let known = Known { name: Some(put.name), key: Some((put.key, put.hash)) };
-            (self.held.stripe_of(&known), known)
+            (put.name.stripe(), known)
         });
         self.held.touch(*db, known);
     }
@@ -119,9 +119,9 @@ impl Restore<'_> {
         }
     }
 
-    /// Puts pairs into one namespace. If it is spread they must be of one part.
+    /// Puts pairs into one namespace.
     pub(super) fn put_pairs(&mut self, lsn: Lsn, puts: &[PairPut<'_>]) -> Result<(), Damaged> {
-        let Some(&PairPut { db, name, key, hash, .. }) = puts.first() else { return Ok(()) };
+        let Some(&PairPut { db, name, .. }) = puts.first() else { return Ok(()) };
         let store = self.store;
         let put_all = |entry: &mut NameEntry| {
             for &PairPut { key, hash, value, deadline, .. } in puts {
@@ -131,8 +131,7 @@ impl Restore<'_> {
         };
         let (seen, end) = (&self.seen, self.end);
         let mut is_string = false;
-        let pair = Some((self.hasher(Some((key, hash))), key));
-        let is_there = self.held.update(db, name, pair, &mut |entry| match entry.pairs() {
+        let is_there = self.held.update(db, name, &mut |entry| match entry.pairs() {
             Err(_) => is_string = true,
             Ok(_) => {
                 let by = seen.get((entry.used() as usize).wrapping_sub(1));
@@ -151,7 +150,7 @@ impl Restore<'_> {
         if !is_there || is_vague {
             let mut entry = Box::new(NameEntry::new(name.bytes, 0));
             put_all(&mut entry);
-            self.held.insert(db, name, entry.into());
+            self.held.insert(db, name, entry);
         }
         if is_string && !is_vague { Err(Damaged) } else { Ok(()) }
     }
@@ -165,17 +164,13 @@ impl Restore<'_> {
     ) -> Result<(), Damaged> {
         let hashed = self.store.name(name);
         let hasher = self.hasher(None);
-        let (mut is_over, mut is_last_here) = (false, false);
-        self.held.update(db, hashed, Some((hasher, key)), &mut |entry| {
+        let mut is_over = false;
+        self.held.update(db, hashed, &mut |entry| {
             if entry.is_namespace() {
                 entry.remove_pair(hasher, key);
-                is_last_here = entry.pairs().is_ok_and(|pairs| pairs.len() == 0);
                 is_over = is_last && !entry.kept;
             }
         });
-        if is_last_here {
-            self.held.is_emptied(db, hashed);
-        }
         if is_over {
             self.clear(db, name);
         }
@@ -252,16 +247,16 @@ impl Restore<'_> {
         let mut taken = Vec::new();
         for (names, from, to) in moved {
             for name in names {
-                let whole = self.held.remove(from, self.store.name(&name));
-                taken.extend(whole.map(|whole| (to, whole)));
+                let entry = self.held.remove(from, self.store.name(&name));
+                taken.extend(entry.map(|entry| (to, entry)));
             }
         }
-        for (to, whole) in taken {
-            let bytes: Box<[u8]> = whole.entry.name().into();
+        for (to, entry) in taken {
+            let bytes: Box<[u8]> = entry.name().into();
             let name = self.store.name(&bytes);
             // What is there was captured later, and is what came of it.
             if self.held.get(to, name).is_none() {
-                self.held.insert(to, name, whole);
+                self.held.insert(to, name, entry);
             }
         }
     }

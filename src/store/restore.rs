@@ -90,7 +90,7 @@ impl<'s> Restore<'s> {
             if self.held.get(db, name).is_some() {
                 return Err(Damaged);
             }
-            self.held.insert(db, name, entry.into());
+            self.held.insert(db, name, entry);
         }
         self.end_turn(len);
         Ok(())
@@ -251,7 +251,7 @@ impl<'s> Restore<'s> {
                 self.clear(db, &name);
                 if let Some(mut entry) = entry {
                     entry.end_of_pairs();
-                    self.held.insert(db, self.store.name(&name), entry.into());
+                    self.held.insert(db, self.store.name(&name), entry);
                 }
             }
         }

@@ -44,11 +44,6 @@ impl Held<'_> {
         }
     }
 
-    /// The stripe in which a pair lies for who holds all.
-    pub(super) fn stripe_of(&self, known: &Known<'_>) -> usize {
-        self.store.stripe_for(known.name, known.key.map(|(_, hash)| hash))
-    }
-
     /// Finds the entries that the names most likely have.
     fn touch_names<'k>(
         &self,
@@ -80,13 +75,8 @@ impl Held<'_> {
             }
         }
         let mut entries = [None; TOUCHED_MAX];
-        for (((name, segment), place), entry) in names.zip(&segments).zip(&places).zip(&mut entries)
-        {
-            let Some((stripe, name)) = name else { continue };
-            *entry = match segment {
-                None => self.stripe_at(stripe).parts.get(db, name),
-                Some(_) => place.map(|(heap, place)| &**heap.get(place)),
-            };
+        for (place, entry) in places.iter().zip(&mut entries) {
+            *entry = place.map(|(heap, place)| &**heap.get(place));
             if let Some(entry) = *entry {
                 prefetch(entry);
             }

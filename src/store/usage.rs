@@ -44,15 +44,6 @@ impl Usage {
         minutes(now_ms) << COUNTER_BITS | counter
     }
 
-    /// Of two words of one name, the one that says more of its use.
-    pub(super) fn more(self, a: u32, b: u32, now_ms: u64) -> u32 {
-        let key = |word| match self {
-            Usage::Recency => (0, word),
-            Usage::Frequency { .. } => (self.frequency(word, now_ms), word),
-        };
-        if key(a) >= key(b) { a } else { b }
-    }
-
     /// The word of a name that was last used so many seconds ago; `None` if that is not remembered.
     pub fn idle_since(self, idle_s: u64, now_ms: u64) -> Option<u32> {
         let used_s = (now_ms / 1000).saturating_sub(idle_s);

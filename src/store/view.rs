@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::hash::KeyHasher;
 use super::limits::Limits;
 use super::met::meet_name;
-use super::name::{Form, Kind, Name, NameEntry};
+use super::name::{Kind, Name, NameEntry};
 use super::names::Names;
 use super::namespace::{Walk, from_cursor};
 use super::{Eviction, Held, Overlay, Policy, Usage};
@@ -295,12 +295,8 @@ impl<'a> View<'a> {
     /// The pairs under a header.
     #[inline(always)]
     pub fn pairs<'v>(&'v self, entry: &'v NameEntry) -> Result<Pairs<'v>> {
-        let pairs = match entry.form() {
-            Form::Spread | Form::Part => self.names.pairs(self.access.db, entry),
-            Form::Namespace | Form::String => entry.pairs()?,
-        };
         Ok(Pairs {
-            pairs,
+            pairs: entry.pairs()?,
             hasher: self.hasher,
             now_ms: self.access.now_ms,
             entry,
@@ -310,17 +306,13 @@ impl<'a> View<'a> {
 
     /// The header of a name that exists for Redis clients, without counting as access.
     pub fn header(&self, name: &[u8]) -> Option<&NameEntry> {
-        let entry = self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())?;
-        if entry.is_spread() {
-            self.names.gather_use(self.access.db, entry, &self.access);
-        }
-        Some(entry)
+        self.look_up(self.access.db, name).filter(|entry| entry.kind().is_some())
     }
 
     /// Bytes that a name of the selected database takes with all it holds, and its place in the
     /// table of names.
     pub fn bytes(&self, entry: &NameEntry) -> usize {
-        self.names.bytes(self.access.db, entry)
+        entry.bytes()
     }
 
     /// The header of a name, even if it has expired, for who looks into the store itself.

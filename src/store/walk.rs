@@ -41,8 +41,6 @@ impl Pairs<'_> {
         let _ = match self.pairs {
             PairsRef::Few(_) => return self.scan_while(cursor, count, visit),
             PairsRef::Many(table) => table.walk(from, hasher, &mut stroll, &mut show),
-            PairsRef::Parts(parts) => parts
-                .each_from(from, |table, from| table.walk(from, hasher, &mut stroll, &mut show)),
         };
         stroll.next.map_or(0, |hash| hash >> (64 - CURSOR_BITS))
     }

@@ -106,6 +106,8 @@ fn weight(spec: &Spec, known: &BTreeSet<String>) -> usize {
         name if !known.contains(name) => 0,
         // They say what server this is, close the connection, or are about how values are laid out.
         "HELLO" | "QUIT" | "MEMORY" | "MEMORY USAGE" => 0,
+        // It asks another server.
+        "MIGRATE" => 0,
         // Redis's answer is about its own.
         "PFSELFTEST" | "PFDEBUG" => 0,
         "OBJECT" | "OBJECT ENCODING" | "OBJECT REFCOUNT" => 0,

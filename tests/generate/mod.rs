@@ -239,7 +239,7 @@ impl Generator {
             "ttl" => number(self.lifetime_ms()),
             "seconds" => number(self.lifetime_ms() / 1000),
             "milliseconds" => number(self.lifetime_ms()),
-            "unix-time-seconds" => number((self.now_ms as i64 + self.lifetime_ms()) / 1000),
+            "unix-time-seconds" => number(self.unix_time_s()),
             "unix-time-milliseconds" => number(self.now_ms as i64 + self.lifetime_ms()),
             "start" | "end" => number(random.between(-12, 12)),
             "offset" => number(random.between(0, 90)),
@@ -290,6 +290,13 @@ impl Generator {
             _ => random.pick(&[i64::MAX, i64::MIN]).to_string(),
         }
         .into_bytes()
+    }
+
+    /// None that a step of the clock meets: at that very moment Redis still shows what ends then.
+    fn unix_time_s(&self) -> i64 {
+        let seconds = (self.now_ms as i64 + self.lifetime_ms()) / 1000;
+        let left_ms = seconds.saturating_mul(1000).saturating_sub(self.now_ms as i64);
+        seconds + i64::from(left_ms % STEP_MS == 0)
     }
 
     fn lifetime_ms(&self) -> i64 {

@@ -13,7 +13,7 @@ use pantry::store::capture::Slices;
 use pantry::store::{Hasher, Store};
 
 use crate::disk::{Crash, MemoryDisk, Plan};
-use crate::support::{Harness, START_MS, dump, spread};
+use crate::support::{Harness, START_MS, dump};
 use crate::world::{SLICES, load};
 
 /// A capture takes at most so many times the slices that it takes when nobody does anything.
@@ -21,19 +21,15 @@ const TIMES_MAX: usize = 4;
 
 /// Takes a snapshot, runs the next line after each slice, and loads what is there then.
 fn capture(lines: &[&str]) {
-    capture_of(spread, lines);
-}
-
-fn capture_of(made: fn(Store) -> Store, lines: &[&str]) {
-    let undisturbed = slices_of(made, &["PING"], usize::MAX);
-    slices_of(made, lines, TIMES_MAX * undisturbed);
+    let undisturbed = slices_of(&["PING"], usize::MAX);
+    slices_of(lines, TIMES_MAX * undisturbed);
 }
 
 /// The slices that it takes; no more than so many.
-fn slices_of(made: fn(Store) -> Store, lines: &[&str], slices_max: usize) -> usize {
+fn slices_of(lines: &[&str], slices_max: usize) -> usize {
     let disk = MemoryDisk::new(1);
     let hasher = Hasher::seeded([1, 2]);
-    let store = made(Store::seeded(Journal::discarding(), Clock::manual(START_MS), hasher));
+    let store = Store::seeded(Journal::discarding(), Clock::manual(START_MS), hasher);
     let (journal, seeds) = (store.journal.clone(), store.seeds());
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let writer = journal.keep(shared, 1, 0, false, seeds, START_MS).unwrap();
@@ -86,10 +82,8 @@ fn databases_that_change_places_again_and_again_are_captured() {
     capture(&["SWAPDB 0 1", "HSET big key9 x", "SWAPDB 1 2", "SWAPDB 2 0", "RENAME big big"]);
 }
 
-/// A namespace that is spread over several locks is captured anew as often as somebody copies one over it.
 #[test]
 fn what_is_copied_over_or_made_anew_again_and_again_is_captured() {
-    let capture = |lines: &[&str]| capture_of(|store| store, lines);
     capture(&["COPY big copy REPLACE", "HSET copy key1 x", "RENAME copy big"]);
     capture(&["DEL big", "HSET big a b", "COPY other big REPLACE"]);
 }

@@ -9,7 +9,7 @@ use pantry::journal::disk::Disk;
 use pantry::store::{Hasher, Store};
 
 use crate::disk::{Crash, MemoryDisk};
-use crate::support::{Harness, START_MS, spread};
+use crate::support::{Harness, START_MS};
 use crate::world::load;
 
 const MACHINES: u64 = 50;
@@ -20,7 +20,6 @@ fn what_follows_an_untrusted_segment_proves_nothing_of_it() {
         let disk = MemoryDisk::new(seed);
         let hasher = Hasher::seeded([seed, !seed]);
         let store = Store::seeded(Journal::discarding(), Clock::manual(START_MS), hasher);
-        let store = spread(store);
         let (journal, seeds) = (store.journal.clone(), store.seeds());
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut writer = journal.keep(shared, 1, 0, false, seeds, START_MS).unwrap();

@@ -21,7 +21,7 @@ use crate::disk::{Crash, MemoryDisk};
 use crate::generate::agree::name_of;
 use crate::generate::{Generator, Lifetimes, Words};
 use crate::oracle::Random;
-use crate::support::{Harness, START_MS, dump, spread};
+use crate::support::{Harness, START_MS, dump};
 
 /// So little at once that names change between the slices of a small store.
 pub const SLICES: Slices = Slices { bytes: 200, names: 2, whole_bytes_max: 1000 };
@@ -76,7 +76,6 @@ pub struct World {
 pub fn load(disk: &MemoryDisk, now_ms: u64, seed: u64) -> (Store, anyhow::Result<Recovered>) {
     let hasher = Hasher::seeded([seed, !seed]);
     let store = Store::seeded(Journal::discarding(), Clock::manual(now_ms), hasher);
-    let store = spread(store);
     let recovered = recover(disk, &store, true, &mut |_, _, _| Ok(()));
     (store, recovered)
 }
@@ -337,6 +336,7 @@ fn weight(spec: &Spec) -> usize {
         || spec.command.name.ends_with(" HELP")
         || matches!(spec.command.run, pantry::command::Run::Container);
     match spec.command.name {
+        "NAMESPACE LIMIT" => 6,
         _ if is_odd => 0,
         "FLUSHALL" | "FLUSHDB" => 3,
         "SWAPDB" => 8,

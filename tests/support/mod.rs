@@ -44,7 +44,7 @@ impl Harness {
 
     /// At another moment, in unix ms.
     pub fn starting_at(start_ms: u64, journal: Journal) -> Harness {
-        Harness::of(spread(Store::new(journal, Clock::manual(start_ms))))
+        Harness::of(Store::new(journal, Clock::manual(start_ms)))
     }
 
     /// Over a store that is there.
@@ -143,15 +143,6 @@ impl Harness {
         }
         store
     }
-}
-
-/// A namespace of the store is spread over several locks when it has more pairs than the environment
-/// variable `PANTRY_SPREAD_ABOVE` says, if there is one.
-pub fn spread(mut store: Store) -> Store {
-    if let Ok(pairs) = std::env::var("PANTRY_SPREAD_ABOVE") {
-        store.spread_above = pairs.parse().unwrap();
-    }
-    store
 }
 
 /// Everything alive in a store at `now_ms`, one line a name, pair or library of functions, sorted.

@@ -28,7 +28,7 @@ pub struct Served {
 }
 
 pub async fn serve(journal: Journal) -> Served {
-    let store = super::spread(Store::new(journal, Clock::manual(START_MS)));
+    let store = Store::new(journal, Clock::manual(START_MS));
     let server = Arc::new(Server::new(Config::default(), store, 1));
     Worker::install(server.clone(), 0);
     Served { server, listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }

@@ -154,6 +154,29 @@ impl Known {
         self.keys.iter().any(|key| !key.has("not_key"))
     }
 
+    /// The first key's place, the last one's, and from one to the next, as far as three numbers can say it.
+    pub fn key_range(&self) -> (i64, i64, i64) {
+        let mut range = (0, 0, 0);
+        for key in self.keys.iter().filter(|key| !key.has("not_key")) {
+            let Place::Range { first, last, step } = key.place else { break };
+            let first = first as i64;
+            let last = if last < 0 { last.into() } else { first + i64::from(last) };
+            match range {
+                (0, ..) => range = (first, last, step as i64),
+                // One key behind the others.
+                (_, before, 1) if before + 1 == first && step == 1 => range.1 = last,
+                _ => break,
+            }
+        }
+        range
+    }
+
+    /// Its flags as Redis's COMMAND shows them.
+    pub fn shown_flags(&self) -> Vec<&'static str> {
+        let flags = self.flags.split(' ').filter(|&flag| !flag.is_empty() && flag != "sentinel");
+        flags.chain(self.has_movable_keys().then_some("movablekeys")).collect()
+    }
+
     /// Whether the arguments have to be read to find the keys.
     pub fn has_movable_keys(&self) -> bool {
         self.keys.iter().any(|key| !matches!(key.place, Place::Range { .. }))
@@ -308,6 +331,26 @@ mod tests {
             assert!(rows.is_sorted_by(|a, b| a.name < b.name));
         }
         assert!(all().count() > 350);
+    }
+
+    #[test]
+    fn three_numbers_say_where_keys_are() {
+        let ranges = [
+            ("get", (1, 1, 1)),
+            ("mset", (1, -1, 2)),
+            ("rename", (1, 2, 1)),
+            ("bitop", (2, -1, 1)),
+            ("blpop", (1, -2, 1)),
+            ("sort", (1, 1, 1)),
+            ("zunionstore", (1, 1, 1)),
+            ("eval", (0, 0, 0)),
+            ("ping", (0, 0, 0)),
+        ];
+        for (name, range) in ranges {
+            assert_eq!(find(name).unwrap().key_range(), range, "{name}");
+        }
+        assert!(find("sort").unwrap().shown_flags().contains(&"movablekeys"));
+        assert!(!find("lpop").unwrap().shown_flags().contains(&"movablekeys"));
     }
 
     #[test]

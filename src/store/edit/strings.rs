@@ -100,7 +100,7 @@ impl View<'_> {
         let access = self.access;
         let mut freed = None;
         let mut existed = false;
-        let put = self.update(name, None, |entry| {
+        let put = self.update(name, |entry| {
             existed = entry.kind().is_some();
             let is_longer_now = cause == Cause::Append && entry.string().is_some();
             entry.raw = is_longer_now || cause.edits_bytes();
@@ -119,7 +119,7 @@ impl View<'_> {
         if let Some(pairs) = freed {
             let mut entry = NameEntry::new(name, access.first_use());
             entry.many = Some(pairs);
-            self.names.discard(Box::new(entry).into());
+            self.names.discard(Box::new(entry));
         }
         let deadline_ms = put.unwrap_or_else(|| {
             let mut entry = Box::new(NameEntry::new(name, access.first_use()));

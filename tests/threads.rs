@@ -1,5 +1,4 @@
-//! Large namespaces that are spread over several locks: threads on one of them, and what carries it
-//! elsewhere or ends it meanwhile. `Store::spread_above` is lowered, so that few pairs are many.
+//! Threads that work on one namespace, and what carries it elsewhere or ends it meanwhile.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -22,8 +21,7 @@ use support::{Harness, START_MS, client, dump};
 const THREADS: usize = 2;
 
 fn harness() -> Harness {
-    let mut store = Store::new(Journal::remembering(u64::MAX), Clock::manual(START_MS));
-    store.spread_above = 16;
+    let store = Store::new(Journal::remembering(u64::MAX), Clock::manual(START_MS));
     Harness::of_threads(store, THREADS)
 }
 
@@ -205,7 +203,7 @@ fn no_fencing_token_is_given_twice() {
 }
 
 #[test]
-fn a_limit_counts_what_all_parts_hold() {
+fn a_limit_holds_whoever_writes() {
     let mut harness = harness();
     fill(&mut harness, "n", 100);
     harness.run("NAMESPACE LIMIT n PAIRS 110");
@@ -325,7 +323,7 @@ fn number(reply: &str) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-/// What the journal says is what there is, whether it is spread there or not.
+/// What the journal says is what there is.
 fn same_as_replayed(harness: &Harness) {
     let store = &harness.server.store;
     let now_ms = store.clock.now_ms();
