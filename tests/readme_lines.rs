@@ -100,3 +100,39 @@ fn tools_work_on_a_directory() {
     wait_until_ready(&server);
     assert_eq!(server.get("/v4/keyvalues/shop?key=apples").json()["value"], "3");
 }
+
+/// Calls that stand within a sentence, one after the other: there is such a pair, and what they name exists.
+#[test]
+fn calls_that_are_named_are_answered() {
+    let pantry = Pantry::start(&[]);
+    let mut calls: Vec<String> = Vec::new();
+    for page in ["README.md", "docs/qlik.md"] {
+        let text = std::fs::read_to_string(page).unwrap();
+        let spans = text.split('`').filter(|span| !span.contains('\n'));
+        let is_call = |span: &&str| {
+            span.split_once(" /")
+                .is_some_and(|(method, _)| ["GET", "POST", "PUT", "DELETE"].contains(&method))
+        };
+        calls.extend(spans.filter(is_call).map(str::to_owned));
+    }
+    assert!(calls.len() > 15, "{calls:?}");
+    // What deletes comes after what reads.
+    calls.sort_by_key(|call| call.starts_with("DELETE"));
+    calls.sort_by_key(|call| call.starts_with("DELETE") && !call.contains("{key}"));
+    let pair = r#"{"key":"apples","value":"3","ttl":"60000"}"#;
+    assert_eq!(pantry.post("/v4/keyvalues/shop", pair).status, 201);
+    for call in calls {
+        let (method, target) = call.split_once(' ').unwrap();
+        let target = target.replace("{ns}", "shop").replace("{key}", "apples");
+        let target =
+            target.replace("since=…", "since=").replace("wait=30s", "wait=1").replace('…', "x");
+        let body = if target.starts_with("/v4") && method == "POST" { pair } else { "" };
+        let json = ["Content-Type: application/json"];
+        let headers = if method == "POST" { &json[..] } else { &[] };
+        let mut client = pantry.connect();
+        client.send_request(method, &target, headers, body.as_bytes());
+        // Of what has no end, the head.
+        let status = client.answer("HEAD").status;
+        assert!((200..300).contains(&status), "{call}: {status}");
+    }
+}

@@ -5,8 +5,10 @@
 //! has pairs. What a command or an effect is does not concern this file.
 
 use super::hash::{Hasher, KeyHasher};
+use super::heap::Heap as _;
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
+use super::segment::Slot;
 use super::table::{NEVER, Table};
 use crate::short::same;
 
@@ -110,14 +112,33 @@ impl<'e> PairsRef<'e> {
         few.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
-    /// Shows them in the order of [`PairsRef::iter`].
+    /// Shows them in the order of [`PairsRef::iter`]. `visit` is called in one place, and becomes a part
+    /// of the loop.
     #[inline]
     pub fn each(self, mut visit: impl FnMut(PairRef<'e>)) {
-        match self {
-            PairsRef::Few(few) => few.iter().for_each(visit),
-            PairsRef::Many(table) => {
-                table.ordered().for_each(|segment| segment.each(&mut visit));
-            }
+        let (mut few, table) = match self {
+            PairsRef::Few(few) => (few.bytes, None),
+            PairsRef::Many(table) => (&[][..], Some(table)),
+        };
+        let mut segments = table.into_iter().flat_map(Table::ordered);
+        let mut current: Option<(&Packed, std::slice::Iter<'_, Slot>)> = None;
+        loop {
+            let pair = if let Some((heap, slots)) = &mut current
+                && let Some(slot) = slots.find(|slot| !slot.is_empty())
+            {
+                heap.get(slot.place())
+            } else if let Some(segment) = segments.next() {
+                current = Some((&segment.heap, segment.slots.iter()));
+                continue;
+            } else if !few.is_empty() {
+                let layout = Layout::of(few);
+                let pair = layout.pair(few);
+                few = &few[layout.len()..];
+                pair
+            } else {
+                return;
+            };
+            visit(pair);
         }
     }
 
@@ -207,6 +228,9 @@ impl NameEntry {
         let (at, pair) = self.few().find(key)?;
         let deadline_ms = pair.deadline_ms;
         self.splice(at, true, None);
+        if deadline_ms != NEVER {
+            self.look_for_deadlines();
+        }
         Some(deadline_ms)
     }
 
@@ -261,7 +285,7 @@ impl NameEntry {
         let (name, many) = self.name_and_many();
         if let Some(table) = many {
             let mut note = |pairs: &mut Packed, place, _: &mut isize| {
-                visit(name, super::heap::Heap::key(pairs, place));
+                visit(name, pairs.key(place));
                 true
             };
             table.sweep(now_ms, budget, &mut note, &mut |deadline_ms| {
@@ -287,9 +311,14 @@ impl NameEntry {
         let found = self.few().find(key).map(|(at, pair)| (at, pair.deadline_ms));
         let (created, deadline_ms) = change(found.map_or(0, |(_, old_ms)| old_ms));
         self.may_expire |= deadline_ms != NEVER;
+        let loses_deadline =
+            deadline_ms == NEVER && found.is_some_and(|(_, old_ms)| old_ms != NEVER);
         if let Some((at, _)) = found {
             let bytes = &mut self.value_mut()[at..];
             if Layout::of(bytes).set(value, deadline_ms, bytes) {
+                if loses_deadline {
+                    self.look_for_deadlines();
+                }
                 return (created, deadline_ms);
             }
         }
@@ -300,6 +329,9 @@ impl NameEntry {
             self.few().len < FEW_PAIRS_MAX && self.few().bytes.len() + len <= FEW_BYTES_MAX;
         if is_few {
             self.splice(at, found.is_some(), Some(&new));
+            if loses_deadline {
+                self.look_for_deadlines();
+            }
         } else {
             if found.is_some() {
                 self.splice(at, true, None);
@@ -344,6 +376,12 @@ impl NameEntry {
         }
         self.few_len = self.few_len + u16::from(new.is_some()) - u16::from(is_there);
         self.may_expire &= self.few_len > 0;
+    }
+
+    /// A pair has lost its deadline, or is gone with it: there may be no other one.
+    fn look_for_deadlines(&mut self) {
+        let is_there = self.few().iter().any(|pair| pair.deadline_ms != NEVER);
+        self.may_expire &= is_there;
     }
 }
 
