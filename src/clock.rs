@@ -65,14 +65,19 @@ impl Clock {
     #[inline]
     pub fn moment(&self) -> (u64, u64) {
         let monotonic_ns = self.monotonic_ns();
-        let now_ms = match &self.0 {
+        (self.ms_at(monotonic_ns), monotonic_ns)
+    }
+
+    /// [`Clock::now_ms`] when [`Clock::monotonic_ns`] was this.
+    #[inline]
+    pub fn ms_at(&self, monotonic_ns: u64) -> u64 {
+        match &self.0 {
             Kind::System { start_us, offset_us, .. } => {
                 let now_us = start_us + monotonic_ns / 1000;
                 now_us.saturating_add_signed(offset_us.load(Relaxed)) / 1000
             }
             Kind::Manual { now_ms } => now_ms.load(Relaxed),
-        };
-        (now_ms, monotonic_ns)
+        }
     }
 
     /// Runs on from `now_ms` if it stands before that: time that was seen does not come again.

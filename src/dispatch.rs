@@ -107,7 +107,20 @@ impl<'s> Executor<'s> {
         effects: Effects,
         random: u64,
     ) -> Executor<'s> {
-        let (clock_ms, at_ns) = server.store.clock.moment();
+        let at_ns = server.store.clock.monotonic_ns();
+        Executor::at(at_ns, server, metrics, settings, effects, random)
+    }
+
+    /// The same for who has just read the clock.
+    pub fn at(
+        at_ns: u64,
+        server: &'s Server,
+        metrics: &'s Metrics,
+        settings: &'s Settings,
+        effects: Effects,
+        random: u64,
+    ) -> Executor<'s> {
+        let clock_ms = server.store.clock.ms_at(at_ns);
         let mut effects = effects;
         effects.notes.begin(server.store.events.is_heard());
         Executor {
@@ -159,6 +172,11 @@ impl<'s> Executor<'s> {
         session.seen = session.seen.max(self.seen);
         self.send_outbox(session);
         std::mem::take(&mut self.effects)
+    }
+
+    /// When the clock was read last.
+    pub fn read_at_ns(&self) -> u64 {
+        self.stopwatch.at_ns()
     }
 
     /// Whether a transaction's or a script's commands are run.

@@ -322,7 +322,9 @@ fn the_first_key_of_a_pair_is_found_where_the_syntax_line_has_it() {
             true => spec,
             false => table().find_subcommand(spec, args.get(1)).unwrap(),
         };
-        assert_eq!(spec.pair_key.place(args), expected, "{line}");
+        for last in 0..args.len() + 3 {
+            assert_eq!(spec.pair_key.place(args, last), expected, "{line}");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 URL = f"http://127.0.0.1:{os.environ['COMPAT_HTTP_PORT']}"
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,7 +28,9 @@ def main():
         "--request-timeout", "10", "--no-color", "--warnings", "off",
     ]
     hooks = {"SCHEMATHESIS_HOOKS": "described_hooks", "PYTHONPATH": HERE}
-    done = subprocess.run(command, env=os.environ | hooks, capture_output=True, text=True, check=False)
+    # What it remembers of a run must not steer the next.
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(command, cwd=scratch, env=os.environ | hooks, capture_output=True, text=True, check=False)
     report = done.stdout + done.stderr
     tested = re.search(r"Operations:\s+(\d+) selected", report)
     violations = sorted(set(re.findall(r"^_{3,} ((?:GET|PUT|POST|DELETE|[A-Z]+) \S+) _{3,}$", report, re.M)))

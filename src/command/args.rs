@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::number;
 use crate::resp::request::Args;
+use crate::short::same;
 use crate::store::DATABASES;
 
 /// Walks over arguments from a place on.
@@ -45,6 +46,18 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// The next argument, if there is one, which stays the next.
+    #[inline]
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        (self.at < self.args.len()).then(|| self.args.get(self.at))
+    }
+
+    /// Steps over the next argument, which was seen.
+    #[inline]
+    pub fn skip(&mut self) {
+        self.at += 1;
+    }
+
     /// Steps over the next argument if it is `word`, in any case.
     #[inline]
     pub fn accept(&mut self, word: &str) -> bool {
@@ -69,10 +82,11 @@ impl<'a> Cursor<'a> {
 }
 
 /// Whether an argument is `word`, in any case.
-#[inline]
+#[inline(always)]
 pub fn is(arg: &[u8], word: &str) -> bool {
-    // Most are not, and that shows in the length, without a call.
-    arg.len() == word.len() && arg.eq_ignore_ascii_case(word.as_bytes())
+    // Most are not, which shows in the length, or are written like it: neither takes a call.
+    arg.len() == word.len()
+        && (same(arg, word.as_bytes()) || arg.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// A 64-bit signed integer, as Redis reads it.

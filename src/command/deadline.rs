@@ -2,7 +2,7 @@
 //!
 //! What they do to a name or pair, and which of them a command has, is the command's matter.
 
-use super::args::{Cursor, integer};
+use super::args::{Cursor, integer, is};
 use crate::error::{Error, Result};
 
 /// How an amount of time says when.
@@ -37,13 +37,23 @@ impl TimeForm {
 
     /// Steps over the word that announces a time, if there is one.
     pub fn accept(options: &mut Cursor<'_>) -> Option<TimeForm> {
-        let forms = [
-            ("EX", TimeForm::SECONDS),
-            ("PX", TimeForm::MILLISECONDS),
-            ("EXAT", TimeForm::UNIX_SECONDS),
-            ("PXAT", TimeForm::UNIX_MILLISECONDS),
-        ];
-        forms.into_iter().find_map(|(word, form)| options.accept(word).then_some(form))
+        let form = options.peek().and_then(TimeForm::announced_by);
+        if form.is_some() {
+            options.skip();
+        }
+        form
+    }
+
+    /// What the word announces, if it announces a time.
+    #[inline]
+    pub fn announced_by(word: &[u8]) -> Option<TimeForm> {
+        match word.len() {
+            2 if is(word, "EX") => Some(TimeForm::SECONDS),
+            2 if is(word, "PX") => Some(TimeForm::MILLISECONDS),
+            4 if is(word, "EXAT") => Some(TimeForm::UNIX_SECONDS),
+            4 if is(word, "PXAT") => Some(TimeForm::UNIX_MILLISECONDS),
+            _ => None,
+        }
     }
 
     /// The unix time in ms, perhaps one that has passed or lies before 1970; `None` beyond `i64`.

@@ -212,12 +212,16 @@ fn hsetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result 
         NewDeadline::Clear | NewDeadline::Keep => (options.deadline, Cause::Hset, false),
     };
     view.check_room(name, pairs().map(|(key, value_at)| (key, args.get(value_at))))?;
-    for (key, value_at) in pairs() {
-        view.put_pair(name, key, args.get(value_at), deadline, cause)?;
+    let mut at = options.first_key_at;
+    while at < args.len() {
+        view.put_pair(name, args.get(at), args.get(at + 1), deadline, cause)?;
+        at += 2;
     }
-    // Others must hear of both: that the pairs were set, and that they are gone.
-    for (key, _) in pairs().take_while(|_| is_over) {
-        view.delete_pair(name, key, Cause::Hdel)?;
+    if is_over {
+        // Others must hear of both: that the pairs were set, and that they are gone.
+        for (key, _) in pairs() {
+            view.delete_pair(name, key, Cause::Hdel)?;
+        }
     }
     reply.integer(1);
     Ok(())
@@ -367,22 +371,26 @@ impl SetOptions {
     fn parse(view: &View<'_>, args: Args<'_>) -> Result<SetOptions> {
         let mut options = Cursor::new(args, 2);
         let (mut must_exist, mut deadline) = (None, None);
-        while !options.accept("FIELDS") {
-            if let Some(form) = TimeForm::accept(&mut options) {
+        loop {
+            let word = options.required()?;
+            if is(word, "FIELDS") {
+                break;
+            }
+            if let Some(form) = TimeForm::announced_by(word) {
                 check_only(&deadline, "EX, PX, EXAT, PXAT or KEEPTTL")?;
                 let arg = options.optional().ok_or_else(|| Error::plain("missing expire time"))?;
                 deadline = Some(NewDeadline::At(deadline_ms(view, form, arg, "hsetex")?));
-            } else if options.accept("KEEPTTL") {
+            } else if is(word, "KEEPTTL") {
                 check_only(&deadline, "EX, PX, EXAT, PXAT or KEEPTTL")?;
                 deadline = Some(NewDeadline::Keep);
-            } else if options.accept("FXX") {
+            } else if is(word, "FXX") {
                 check_only(&must_exist, "FXX or FNX")?;
                 must_exist = Some(true);
-            } else if options.accept("FNX") {
+            } else if is(word, "FNX") {
                 check_only(&must_exist, "FXX or FNX")?;
                 must_exist = Some(false);
             } else {
-                return Err(unknown_argument(options.required()?));
+                return Err(unknown_argument(word));
             }
         }
         if options.left() < 3 {

@@ -153,20 +153,24 @@ pub enum PairKey {
 }
 
 impl PairKey {
-    /// Its place in `args`; `None` if it is not there.
+    /// Its place in `args`; `None` if it is not there. In a request before this one, which may be alike,
+    /// it was at `last`.
     #[inline(always)]
-    pub fn place(self, args: Args<'_>) -> Option<usize> {
+    pub fn place(self, args: Args<'_>, last: usize) -> Option<usize> {
         let at = match self {
             PairKey::At(at) => at,
-            PairKey::Fields => behind_fields(args)?,
+            PairKey::Fields => behind_fields(args, last)?,
             PairKey::None => return None,
         };
         (at < args.len()).then_some(at)
     }
 }
 
-fn behind_fields(args: Args<'_>) -> Option<usize> {
-    let at = (2..args.len()).find(|&at| is(args.get(at), "FIELDS"))?;
+fn behind_fields(args: Args<'_>, last: usize) -> Option<usize> {
+    let is_there = |at: &usize| is(args.get(*at), "FIELDS");
+    // A value can be written like it; then it is not this key that is looked at ahead.
+    let guess = last.checked_sub(2).filter(|at| (2..args.len()).contains(at) && is_there(at));
+    let at = guess.or_else(|| (2..args.len()).find(is_there))?;
     Some(at + 2)
 }
 

@@ -25,6 +25,8 @@ pub struct Spec {
     pub pair_key: PairKey,
     /// Whether its work is bounded by its own length and what it names, so that others may wait for it.
     pub is_brief: bool,
+    /// Whether the number of its names is its second argument, as of EVAL.
+    pub numbers_names: bool,
     /// How it holds the stripe of its one name.
     pub hold: Hold,
     /// Whether it stands under a container.
@@ -183,6 +185,7 @@ impl Table {
                     keys,
                     pair_key,
                     is_brief: matches!(keys, Keys::One(_)) && is_of_values,
+                    numbers_names: command.syntax.split(' ').nth(1) == Some("numkeys"),
                     hold: match command.run {
                         Run::Read(_) => Hold::Shared,
                         _ => Hold::Alone,

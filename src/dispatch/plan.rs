@@ -12,7 +12,10 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::short::same;
 use crate::store::view::Known;
-use crate::store::{Held, Hold, Store};
+use crate::store::{Held, Hold, Name, Store};
+
+/// Where a script's names begin among the arguments; their number stands before them.
+const FIRST_DECLARED: usize = 3;
 
 /// What is known of a request before it runs.
 #[derive(Debug, Default, Clone, Copy)]
@@ -22,12 +25,21 @@ pub struct Plan<'a> {
     /// Its command, not the subcommand; `None` if there is no such command.
     pub(super) spec: Option<&'static Spec>,
     pub(super) known: Known<'a>,
+    /// Where the key of a pair is, if it has one.
+    key_at: usize,
+    /// The first name that a script was given.
+    declared: Option<Name<'a>>,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing is known.
-    pub const UNKNOWN: Plan<'static> =
-        Plan { word: &[], spec: None, known: Known { name: None, key: None } };
+    pub const UNKNOWN: Plan<'static> = Plan {
+        word: &[],
+        spec: None,
+        known: Known { name: None, key: None },
+        key_at: 0,
+        declared: None,
+    };
 
     /// Looks a request up and hashes what it names.
     #[inline]
@@ -44,14 +56,22 @@ impl<'a> Plan<'a> {
             _ => command::table().find(word),
         };
         let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
-            return Plan { word, spec, known: Known::default() };
+            let is_named = |spec: &&Spec| {
+                spec.numbers_names
+                    && args.len() > FIRST_DECLARED
+                    && args.get(FIRST_DECLARED - 1) != b"0"
+            };
+            let declared = spec.filter(is_named).map(|_| store.name(args.get(FIRST_DECLARED)));
+            return Plan { word, spec, declared, ..Plan::UNKNOWN };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
             (_, bytes) => store.name(bytes),
         });
-        let key = pair_key.place(args).map(|at| args.get(at));
-        Plan { word, spec, known: Known { name, key: key.map(|key| (key, store.key_hash(key))) } }
+        let key_at = pair_key.place(args, last.key_at);
+        let key = key_at.map(|at| args.get(at)).map(|key| (key, store.key_hash(key)));
+        let (known, key_at) = (Known { name, key }, key_at.unwrap_or(0));
+        Plan { word, spec, known, key_at, declared: None }
     }
 
     /// Whether its command has this name.
@@ -88,6 +108,19 @@ impl<'a> Plan<'a> {
 pub fn fetch(server: &Server, db: usize, plans: &[Plan<'_>]) {
     let mut held = Held::new(&server.store);
     take(&mut held, server, brief(plans), Hold::Shared).touch(&held, db);
+}
+
+/// The same for the names that scripts were given.
+fn fetch_declared(server: &Server, db: usize, plans: &[Plan<'_>]) {
+    let mut named = [Plan::UNKNOWN; AHEAD_MAX];
+    let names = plans.iter().map_while(|plan| plan.declared);
+    let mut len = 0;
+    for (name, plan) in names.zip(&mut named) {
+        plan.known.name = Some(name);
+        len += 1;
+    }
+    let mut held = Held::new(&server.store);
+    take(&mut held, server, &named[..len], Hold::Shared).touch(&held, db);
 }
 
 /// Those at the beginning that are brief.
@@ -135,6 +168,10 @@ impl Executor<'_> {
         self.is_plain = self.finds_plain(session);
         if session.transaction.is_some() || self.over_overlay {
             return;
+        }
+        if plans.len() > 1 && plans[0].declared.is_some() {
+            self.release();
+            return fetch_declared(self.server, session.db, plans);
         }
         let plans = brief(plans);
         if plans.len() < 2 {

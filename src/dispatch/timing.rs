@@ -84,6 +84,11 @@ impl Stopwatch {
         }
     }
 
+    /// When the clock was last read.
+    pub(super) fn at_ns(&self) -> u64 {
+        self.at_ns
+    }
+
     /// Whether every command is timed by itself.
     pub(super) fn times_each(&self) -> bool {
         self.times_each

@@ -1,7 +1,7 @@
 //! The Redis door: one connection's bytes in, replies out.
 //!
 //! What has arrived is read once, run as one batch, and answered with one write. All that are ready are
-//! read, then run, then answered, see [`round`]. A connection whose
+//! read, then run, then answered, see `round`. A connection whose
 //! replies are not read is served on, since its client may be about to send more before it reads;
 //! replies then gather behind those that wait, until there are too many. It knows frames and sockets;
 //! commands, sessions and stripes are the executor's matter.

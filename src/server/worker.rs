@@ -75,6 +75,10 @@ pub struct Worker {
     call: Arc<Notify>,
     is_called: bool,
     has_porter: bool,
+    /// Batches run in a row: where one ends, the next begins, and the clock need not be read again.
+    is_in_row: bool,
+    /// When the last batch of the row ended.
+    ended_ns: Option<u64>,
     config_version: u64,
     random: u64,
 }
@@ -100,6 +104,8 @@ impl Worker {
             call: Arc::default(),
             is_called: false,
             has_porter: false,
+            is_in_row: false,
+            ended_ns: None,
             index,
             random: random_seed(),
             config,
@@ -131,13 +137,16 @@ impl Worker {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let effects = std::mem::take(&mut self.effects);
         let before = session.seen.wrote;
+        let ended_ns = self.ended_ns.take();
+        let at_ns = ended_ns.unwrap_or_else(|| self.server.store.clock.monotonic_ns());
+        let (server, metrics, settings) = (&self.server, &self.metrics, &self.settings);
         let result = {
-            let mut executor =
-                Executor::new(&self.server, &self.metrics, &self.settings, effects, self.random);
+            let mut executor = Executor::at(at_ns, server, metrics, settings, effects, self.random);
             executor.set_client(session.client.id);
             session.client.active_ms.store(executor.now_ms(), Relaxed);
             let result = batch(&mut executor, session, &self.limits);
             self.effects = executor.finish(session);
+            self.ended_ns = self.is_in_row.then(|| executor.read_at_ns());
             result
         };
         if session.seen.wrote != before && self.server.store.journal.keeps() {
@@ -146,9 +155,16 @@ impl Worker {
         result
     }
 
+    /// Begins a row of batches with nothing but batches between them, or ends it.
+    pub fn row(&mut self, is_in_row: bool) {
+        (self.is_in_row, self.ended_ns) = (is_in_row, None);
+    }
+
     /// Whether replies that depend on this may leave. If not, who asks is woken when it may be so.
     #[inline]
     pub fn poll_passage(&mut self, seen: Seen, cx: &mut Context<'_>) -> Poll<Passage> {
+        // What is sent now takes time that is no command's.
+        self.ended_ns = None;
         match self.server.store.journal.passage(seen) {
             Passage::Wait => self.wait(Some(seen), cx),
             passage => Poll::Ready(passage),

@@ -82,10 +82,12 @@ pub async fn run(server: Arc<Server>) {
             DUE.with_borrow_mut(|due| due.take(&mut desks));
             for some in desks.chunks(AHEAD_MAX) {
                 DESKS.with_borrow(|desks| desks.fetch(some, &server));
+                Worker::with(|worker| worker.row(true));
                 for (at, &desk) in some.iter().enumerate() {
                     DESKS.with_borrow(|desks| desks.fetch_clients(&some[at..]));
                     go_on(desk, &server);
                 }
+                Worker::with(|worker| worker.row(false));
             }
             desks.clear();
         }

@@ -2,7 +2,7 @@
 //!
 //! A whole list is sent slice by slice, each what one scan gives: memory holds one slice, no stripe is
 //! held longer than for one, after each everybody else on the thread gets his turn, and what stays is
-//! shown once whatever else comes and goes. A page is a whole answer with a link to the next.
+//! shown once whatever else comes and goes. Pages are in `list_page`.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -11,17 +11,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
 
-use super::ask::{Accepts, Ask, invalid};
+use super::Call;
+use super::ask::{Accepts, Ask};
 use super::code::Refusal;
-use super::list_rows::{Entry, Form, Look, NameRow, Writer, head};
+use super::list_page::{PAGE_ROWS_MAX, from, page};
+use super::list_rows::{Form, Look, NameRow, Writer, head};
 use super::resp::Parts;
-use super::{Call, link};
 use crate::error::Error;
-use crate::hex::{hex, unhex};
 use crate::journal::Seen;
 use crate::number;
 use crate::reply::Captured;
@@ -31,18 +29,15 @@ use crate::server::http::connection::Connection;
 /// Names in a slice, at most.
 const SLICE_NAMES: u64 = 512;
 /// Pairs that are looked at for a slice, at most, and bytes of rows after which it ends.
-const SLICE_PAIRS: u64 = 2048;
-const SLICE_BYTES: usize = 128 * 1024;
+const SLICE_PAIRS: u64 = 1024;
+const SLICE_BYTES: usize = 64 * 1024;
+/// Namespaces in a slice of everything, at most.
+const SLICE_NAMESPACES: usize = 32;
 /// Room for the row with which a slice ends.
 const LAST_ROW_BYTES: usize = 4 * 1024;
-/// Longest page, in rows.
-pub(super) const PAGE_ROWS_MAX: u64 = 10_000;
-/// A header whose whole value is the link to the next page.
-const NEXT_HREF: HeaderName = HeaderName::from_static("x-kv-next-href");
-
 /// What is listed, and where the list stands.
 #[derive(Debug, Clone)]
-enum What {
+pub(super) enum What {
     Pairs {
         namespace: Vec<u8>,
         cursor: u64,
@@ -137,7 +132,7 @@ fn whole(call: &mut Call<'_>, look: Look, what: What) -> Result<Answer, Refusal>
     Ok(answer::stream(content_type(form), Box::new(list)))
 }
 
-fn content_type(form: Form) -> &'static str {
+pub(super) fn content_type(form: Form) -> &'static str {
     match form {
         Form::Json => "application/json; charset=utf-8",
         Form::JsonLines => "application/x-ndjson; charset=utf-8",
@@ -222,7 +217,7 @@ fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
 }
 
 impl What {
-    fn is_names(&self) -> bool {
+    pub(super) fn is_names(&self) -> bool {
         matches!(self, What::Names { .. })
     }
 
@@ -253,47 +248,51 @@ impl What {
                 *cursor = walk_pairs(connection, look, (namespace, *cursor, pattern), &mut writer)?;
                 Ok(writer.rows)
             }
-            What::Everything { names, cursor, inside } => {
-                if inside.is_none() {
-                    *inside = next_name(connection, look, names, cursor)?.map(|name| (name, 0));
-                }
-                let Some((namespace, at)) = inside else { return Ok(before) };
-                let was_first = *at == 0;
-                let mut writer = Writer::new(out, look, namespace, before).up_to(SLICE_BYTES);
-                let next = match walk_pairs(connection, look, (namespace, *at, None), &mut writer) {
-                    Ok(next) => {
-                        if was_first && next == 0 && writer.rows == before {
-                            writer.empty();
-                        }
-                        next
+            What::Everything { .. } => {
+                let mut rows = before;
+                for _ in 0..SLICE_NAMESPACES {
+                    rows = self.write_namespace(connection, look, rows, out)?;
+                    if out.len() >= SLICE_BYTES || self.is_done() {
+                        break;
                     }
-                    // It is gone, or holds something else now.
-                    Err(Error::NoSuchNamespace | Error::WrongType) => 0,
-                    Err(failed) => return Err(failed),
-                };
-                let rows = writer.rows;
-                *at = next;
-                if next == 0 {
-                    *inside = None;
                 }
                 Ok(rows)
             }
         }
     }
 
-    /// The reply of a scan for a page.
-    fn scan(&self, connection: &Connection, look: &Look, count: u64, slice: &mut Vec<u8>) {
-        match self {
-            What::Names { cursor } => scan_names(connection, look, *cursor, count, slice),
-            What::Pairs { namespace, cursor } => {
-                let (cursor, count) = (cursor.to_string(), count.to_string());
-                let cursor = (cursor.as_bytes(), count.as_bytes());
-                let pattern = look.pattern.as_deref();
-                let args = pairs_args(namespace, cursor, pattern, look.has_values);
-                connection.run_into(&args, slice);
-            }
-            What::Everything { .. } => {}
+    /// The same for the next slice of one namespace, if this is everything.
+    fn write_namespace(
+        &mut self,
+        connection: &Connection,
+        look: &Look,
+        before: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, Error> {
+        let What::Everything { names, cursor, inside } = self else { return Ok(before) };
+        if inside.is_none() {
+            *inside = next_name(connection, look, names, cursor)?.map(|name| (name, 0));
         }
+        let Some((namespace, at)) = inside else { return Ok(before) };
+        let was_first = *at == 0;
+        let mut writer = Writer::new(out, look, namespace, before).up_to(SLICE_BYTES);
+        let next = match walk_pairs(connection, look, (namespace, *at, None), &mut writer) {
+            Ok(next) => {
+                if was_first && next == 0 && writer.rows == before {
+                    writer.empty();
+                }
+                next
+            }
+            // It is gone, or holds something else now.
+            Err(Error::NoSuchNamespace | Error::WrongType) => 0,
+            Err(failed) => return Err(failed),
+        };
+        let rows = writer.rows;
+        *at = next;
+        if next == 0 {
+            *inside = None;
+        }
+        Ok(rows)
     }
 
     fn is_done(&self) -> bool {
@@ -312,7 +311,13 @@ impl What {
     }
 }
 
-fn scan_names(connection: &Connection, look: &Look, cursor: u64, count: u64, slice: &mut Vec<u8>) {
+pub(super) fn scan_names(
+    connection: &Connection,
+    look: &Look,
+    cursor: u64,
+    count: u64,
+    slice: &mut Vec<u8>,
+) {
     let (cursor, count) = (cursor.to_string(), count.to_string());
     let mut args: Vec<&[u8]> =
         vec![b"NAMESPACE", b"NAMES", cursor.as_bytes(), b"COUNT", count.as_bytes()];
@@ -357,7 +362,7 @@ fn walk_pairs(
     }
 }
 
-fn pairs_args<'a>(
+pub(super) fn pairs_args<'a>(
     namespace: &'a [u8],
     (cursor, count): (&'a [u8], &'a [u8]),
     pattern: Option<&'a [u8]>,
@@ -371,115 +376,4 @@ fn pairs_args<'a>(
         args.push(b"NOVALUES");
     }
     args
-}
-
-// ---- pages
-
-/// Where a page begins: a cursor, and the key after which.
-type From = (u64, Option<Vec<u8>>);
-
-fn from(ask: &Ask) -> Result<From, Refusal> {
-    let from = read_next(ask.text("next").unwrap_or("0"));
-    from.ok_or_else(|| invalid("next", "must be what an answer gave"))
-}
-
-/// Sends a page of `limit` rows. `next` is a cursor, and behind a dot the last key that was shown of the
-/// entries that a scan gives in one piece.
-fn page(
-    (ask, call): (&Ask, &mut Call<'_>),
-    look: Look,
-    what: impl Fn(u64) -> What,
-    ((mut cursor, mut after), limit): (From, u64),
-    path: &str,
-) -> Result<Answer, Refusal> {
-    let mut rows = Vec::new();
-    let mut written = 0;
-    let mut slice = Vec::new();
-    let next = loop {
-        let at = what(cursor);
-        slice.clear();
-        at.scan(call.connection, &look, limit - written, &mut slice);
-        let mut parts = Parts::new(&slice);
-        let following = parts.cursor()?;
-        let mut found: Vec<Entry<'_>> =
-            std::iter::from_fn(|| Entry::read(&mut parts, at.is_names(), &look)).collect();
-        found.sort_unstable_by_key(Entry::name);
-        found.retain(|entry| after.as_deref().is_none_or(|after| entry.name() > after));
-        let room = usize::try_from(limit - written).unwrap_or(usize::MAX);
-        let namespace = if let What::Pairs { namespace, .. } = &at { namespace } else { &[][..] };
-        let mut writer = Writer::new(&mut rows, &look, namespace, written);
-        found.iter().take(room).for_each(|entry| writer.entry(entry));
-        written = writer.rows;
-        if found.len() > room {
-            break Some((cursor, Some(found[room - 1].name().to_vec())));
-        }
-        (cursor, after) = (following, None);
-        if cursor == 0 {
-            break None;
-        }
-        if written == limit {
-            break Some((cursor, None));
-        }
-    };
-    let href = next.map(|(cursor, after)| {
-        let token = write_next(cursor, after.as_deref());
-        link::next(call.config, call.head, ask, path, &token)
-    });
-    Ok(page_answer(&look, &what(0), &rows, href.as_deref()))
-}
-
-fn page_answer(look: &Look, what: &What, rows: &[u8], href: Option<&str>) -> Answer {
-    let mut body = Vec::with_capacity(rows.len() + 256);
-    if look.form == Form::Json {
-        body.extend_from_slice(b"{\"data\":");
-    }
-    head(&mut body, look, what.is_names());
-    body.extend_from_slice(rows);
-    if look.form == Form::Json {
-        body.extend_from_slice(b"],\"links\":{");
-        if let Some(href) = href {
-            body.extend_from_slice(b"\"next\":{\"href\":");
-            answer::write_text(&mut body, href);
-            body.push(b'}');
-        }
-        body.extend_from_slice(b"}}");
-    }
-    let mut answer = answer::plain(content_type(look.form), body);
-    *answer.status_mut() = StatusCode::OK;
-    if let Some(value) = href.and_then(|href| HeaderValue::from_str(href).ok()) {
-        answer.headers_mut().insert(NEXT_HREF, value);
-    }
-    answer
-}
-
-fn write_next(cursor: u64, after: Option<&[u8]>) -> String {
-    match after {
-        None => cursor.to_string(),
-        Some(after) => format!("{cursor}.{}", hex(after)),
-    }
-}
-
-fn read_next(token: &str) -> Option<(u64, Option<Vec<u8>>)> {
-    let (cursor, after) = token.split_once('.').map_or((token, None), |(c, a)| (c, Some(a)));
-    let cursor = crate::number::parse_u64(cursor.as_bytes())?;
-    match after {
-        None => Some((cursor, None)),
-        Some(after) => Some((cursor, Some(unhex(after.as_bytes())?))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_in_a_list_are_read_again() {
-        for (cursor, after) in [(0, None), (17, None), (17, Some(&b"a.\xff"[..])), (3, Some(b""))] {
-            let token = write_next(cursor, after);
-            assert_eq!(read_next(&token), Some((cursor, after.map(<[u8]>::to_vec))), "{token}");
-        }
-        for token in ["", "x", "-1", "1.0", "1.0g", "1.+1", "18446744073709551616", "1.é"] {
-            assert_eq!(read_next(token), None, "{token}");
-        }
-    }
 }

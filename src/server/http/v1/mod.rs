@@ -20,6 +20,7 @@ mod import;
 mod limit;
 mod link;
 mod list;
+mod list_page;
 mod list_rows;
 mod lock;
 mod namespace;

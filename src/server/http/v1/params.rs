@@ -3,7 +3,7 @@
 //! Which operation has which is in `table`, where they may stand in `ask`. The forms of values are for
 //! the description; what they mean is decided by who reads them.
 
-use super::list::PAGE_ROWS_MAX;
+use super::list_page::PAGE_ROWS_MAX;
 use super::watch::{CHANGES_MAX, WAIT_MS_MAX};
 use super::when::TTL_MS_MAX;
 use crate::store::PAIR_DEADLINE_MS_MAX;
