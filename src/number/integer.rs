@@ -7,7 +7,7 @@
 /// nothing outside of `i64`. Anything else is `None`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
-        [b'0'] => return Some(0),
+        [digit @ b'0'..=b'9'] => return Some(i64::from(digit - b'0')),
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
@@ -35,16 +35,18 @@ fn is_c_blank(byte: u8) -> bool {
 
 /// The value of a non-empty run of ASCII digits; `None` when there is anything else, or when it passes `u64::MAX`.
 fn parse_digits(digits: &[u8]) -> Option<u64> {
-    // Any 19 digits fit a u64, so only what is longer pays for overflow checks.
-    let (unchecked, checked) = digits.split_at(digits.len().min(19));
     let mut value = 0u64;
-    for &byte in unchecked {
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit(byte)?));
+    // Any 19 digits fit a u64, so only what is longer pays for overflow checks.
+    if digits.len() <= 19 {
+        for &byte in digits {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit(byte)?));
+        }
+        return (!digits.is_empty()).then_some(value);
     }
-    for &byte in checked {
+    for &byte in digits {
         value = value.checked_mul(10)?.checked_add(u64::from(digit(byte)?))?;
     }
-    (!digits.is_empty()).then_some(value)
+    Some(value)
 }
 
 fn digit(byte: u8) -> Option<u8> {

@@ -5,8 +5,10 @@
 //! has pairs. What a command or an effect is does not concern this file.
 
 use super::hash::{Hasher, KeyHasher};
+use super::heap::Heap as _;
 use super::name::{Form, NameEntry, NewDeadline};
 use super::packed::{Layout, NewPair, Packed, PairRef};
+use super::segment::Slot;
 use super::table::{NEVER, Table};
 use crate::short::same;
 
@@ -110,14 +112,33 @@ impl<'e> PairsRef<'e> {
         few.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
-    /// Shows them in the order of [`PairsRef::iter`].
+    /// Shows them in the order of [`PairsRef::iter`]. `visit` is called in one place, and becomes a part
+    /// of the loop.
     #[inline]
     pub fn each(self, mut visit: impl FnMut(PairRef<'e>)) {
-        match self {
-            PairsRef::Few(few) => few.iter().for_each(visit),
-            PairsRef::Many(table) => {
-                table.ordered().for_each(|segment| segment.each(&mut visit));
-            }
+        let (mut few, table) = match self {
+            PairsRef::Few(few) => (few.bytes, None),
+            PairsRef::Many(table) => (&[][..], Some(table)),
+        };
+        let mut segments = table.into_iter().flat_map(Table::ordered);
+        let mut current: Option<(&Packed, std::slice::Iter<'_, Slot>)> = None;
+        loop {
+            let pair = if let Some((heap, slots)) = &mut current
+                && let Some(slot) = slots.find(|slot| !slot.is_empty())
+            {
+                heap.get(slot.place())
+            } else if let Some(segment) = segments.next() {
+                current = Some((&segment.heap, segment.slots.iter()));
+                continue;
+            } else if !few.is_empty() {
+                let layout = Layout::of(few);
+                let pair = layout.pair(few);
+                few = &few[layout.len()..];
+                pair
+            } else {
+                return;
+            };
+            visit(pair);
         }
     }
 
@@ -264,7 +285,7 @@ impl NameEntry {
         let (name, many) = self.name_and_many();
         if let Some(table) = many {
             let mut note = |pairs: &mut Packed, place, _: &mut isize| {
-                visit(name, super::heap::Heap::key(pairs, place));
+                visit(name, pairs.key(place));
                 true
             };
             table.sweep(now_ms, budget, &mut note, &mut |deadline_ms| {

@@ -95,14 +95,6 @@ impl<H: Heap> Segment<H> {
         self.slots.iter().filter(|slot| !slot.is_empty()).map(|slot| slot.place())
     }
 
-    /// Shows all entries, in the order of [`Segment::places`].
-    #[inline]
-    pub fn each<'s>(&'s self, visit: &mut impl FnMut(H::Ref<'s>)) {
-        for slot in self.slots.iter().filter(|slot| !slot.is_empty()) {
-            visit(self.heap.get(slot.place()));
-        }
-    }
-
     /// Shows all entries whose hash is at least `from` in the order of their hashes.
     pub fn scan<'s, B>(
         &'s self,
