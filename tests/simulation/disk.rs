@@ -121,6 +121,20 @@ impl MemoryDisk {
         self.0.lock().is_dead
     }
 
+    /// What would be there if the machine stopped now and came up again.
+    pub fn after_crash(&self, crash: Crash, seed: u64) -> MemoryDisk {
+        let disk = MemoryDisk::new(seed);
+        {
+            let (state, mut copy) = (self.0.lock(), disk.0.lock());
+            copy.files = state.files.clone();
+            copy.names = state.names.clone();
+            copy.safe_names = state.safe_names.clone();
+            copy.name_changes = state.name_changes.clone();
+        }
+        disk.come_up(crash);
+        disk
+    }
+
     /// What is there when the machine comes up again.
     pub fn come_up(&self, crash: Crash) {
         let mut state = self.0.lock();

@@ -27,6 +27,10 @@ const RUNS: u64 = 60;
 /// Crashes of one machine.
 const ERAS: usize = 5;
 const STEPS: usize = 150;
+/// On each of so many machines names get limits.
+const SEEDS_PER_LIMITS: u64 = 8;
+/// After so many steps it is looked what a crash at that moment would leave; the machine goes on.
+const STEPS_PER_CRASH: usize = 6;
 
 #[test]
 fn what_was_shown_outlives_every_crash() {
@@ -68,13 +72,20 @@ fn run(seed: u64) -> (History, usize) {
             Ok(recovered) => {
                 check(seed, &history, &store, recovered.last, 0);
                 let seeds = (store, recovered);
+                let how = (policy, seed.is_multiple_of(SEEDS_PER_LIMITS));
                 if let Some(world) =
-                    World::start(&disk, seeds, policy, seed + era as u64, &mut history)
+                    World::start(&disk, seeds, how, seed + era as u64, &mut history)
                 {
                     if spoils {
                         disk.spoil_flush(random.below(200) as u64);
                     }
-                    history = world.run(&disk, STEPS);
+                    history = world.run(&disk, STEPS, &mut |step, history| {
+                        if (step + 1).is_multiple_of(STEPS_PER_CRASH) {
+                            let moment = (era * STEPS + step) as u64;
+                            crash_aside((seed, moment), &disk, history, promised);
+                            crashes += 1;
+                        }
+                    });
                 }
             }
             Err(error) => {
@@ -95,6 +106,20 @@ fn run(seed: u64) -> (History, usize) {
         (history.shown, history.flushed) = (recovered.last, recovered.last);
     }
     (history, crashes)
+}
+
+/// A copy of the disk crashes as `promised`, and is loaded.
+fn crash_aside(
+    (seed, moment): (u64, u64),
+    disk: &MemoryDisk,
+    history: &History,
+    (policy, crash): (Fsync, Crash),
+) {
+    let disk = disk.after_crash(crash, seed << 32 | moment);
+    let (store, recovered) = load(&disk, history.now_ms, moment);
+    let recovered = recovered
+        .unwrap_or_else(|error| panic!("{}", report(seed, history, &format!("{error:#}"))));
+    check(seed, history, &store, recovered.last, must_last(history, policy, crash));
 }
 
 fn plan(random: &Random) -> Plan {

@@ -85,7 +85,7 @@ impl World {
     pub fn start(
         disk: &MemoryDisk,
         (store, recovered): (Store, Recovered),
-        policy: Fsync,
+        (policy, sets_limits): (Fsync, bool),
         seed: u64,
         history: &mut History,
     ) -> Option<World> {
@@ -95,6 +95,7 @@ impl World {
         let (seeds, now_ms) = (store.seeds(), store.clock.now_ms());
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let writer = journal.keep(disk, number, last, false, seeds, now_ms).ok()?;
+        let weight = |spec: &Spec| weight(spec, sets_limits);
         let mut generator = Generator::new(seed, Lifetimes::Short, weight);
         generator.now_ms = now_ms;
         generator.wrong_percent = 2;
@@ -113,13 +114,20 @@ impl World {
         })
     }
 
-    /// Runs until the disk is dead or enough has happened; returns what is known then.
-    pub fn run(self, disk: &MemoryDisk, steps: usize) -> History {
+    /// Runs until the disk is dead or enough has happened; returns what is known then. `look` is shown
+    /// what is known before each step.
+    pub fn run(
+        self,
+        disk: &MemoryDisk,
+        steps: usize,
+        look: &mut dyn FnMut(usize, &History),
+    ) -> History {
         let world = RefCell::new(self);
-        for _ in 0..steps {
+        for step in 0..steps {
             if disk.is_dead() {
                 break;
             }
+            look(step, &world.borrow().history);
             // When the disk has refused a record, a new segment is soon begun while it waits.
             let refuses = world.borrow().journal.refuses();
             let wants_snapshot = world.borrow().random.below(100) < if refuses { 15 } else { 2 };
@@ -329,14 +337,14 @@ pub fn must_last(history: &History, policy: Fsync, crash: Crash) -> Lsn {
 }
 
 /// How often a command is generated.
-fn weight(spec: &Spec) -> usize {
+fn weight(spec: &Spec, sets_limits: bool) -> usize {
     let data = ["string", "hash", "generic", "server", "namespace", "transactions"];
     let is_odd = spec.command.flags.admin
         || !data.contains(&spec.family.group)
         || spec.command.name.ends_with(" HELP")
         || matches!(spec.command.run, pantry::command::Run::Container);
     match spec.command.name {
-        "NAMESPACE LIMIT" => 6,
+        "NAMESPACE LIMIT" if sets_limits => 6,
         _ if is_odd => 0,
         "FLUSHALL" | "FLUSHDB" => 3,
         "SWAPDB" => 8,
