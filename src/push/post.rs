@@ -2,7 +2,7 @@
 //!
 //! A wake-up of another thread costs a system call; so a [`Round`] gathers whom to wake, and rings
 //! once for each thread when it ends. A thread's porter (see [`crate::server::worker`]) answers the
-//! bell and wakes its own clients, which costs next to nothing.
+//! bell and lets its own clients go on, which costs next to nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -125,6 +125,11 @@ mod tests {
         assert_eq!(parsed, Ok(Parsed::Request { consumed: end }), "{}", input.escape_ascii());
         let (args, _) = ahead.iter(input).next()?;
         assert!(args.iter().eq(parser.args(input).iter()), "{}", input.escape_ascii());
+        // The same behind a request of another input.
+        let mut both = Ahead::default();
+        both.push_usual(&request(&[b"HGET", b"space", b"key"]), 0).unwrap();
+        both.push_usual(input, 0)?;
+        assert!(both.args(1, input).iter().eq(args.iter()), "{}", input.escape_ascii());
         Some(end)
     }
 

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use crate::base64;
-use crate::number::parse_u64;
+use crate::number::parse_i64;
 use crate::store::Limit;
 
 /// The first line of a CSV file.
@@ -92,7 +92,8 @@ impl Row {
     pub fn limit(&self) -> Result<Limit> {
         let middle = self.value.iter().position(|&byte| byte == b' ').unwrap_or_default();
         let (pairs, bytes) = self.value.split_at(middle);
-        let numbers = parse_u64(pairs).zip(bytes.get(1..).and_then(parse_u64));
+        let number = |text: &[u8]| u64::try_from(parse_i64(text)?).ok();
+        let numbers = number(pairs).zip(bytes.get(1..).and_then(number));
         let (pairs, bytes) = numbers.context("a limit is two numbers with a blank between")?;
         Ok(Limit { pairs, bytes })
     }

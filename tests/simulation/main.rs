@@ -23,7 +23,7 @@ use oracle::Random;
 use support::dump;
 use world::{History, World, load, must_last};
 
-const RUNS: u64 = 60;
+const RUNS: u64 = 40;
 /// Crashes of one machine.
 const ERAS: usize = 5;
 const STEPS: usize = 150;
