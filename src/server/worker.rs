@@ -26,11 +26,6 @@ use crate::resp::request::{Args, Limits};
 use crate::session::Session;
 use crate::store::{Eviction, Settings, Usage};
 
-/// While a flush is put off until so many more changes have come, those who bring them are served
-/// together after a moment, and not each as it comes: nobody is answered sooner, and every turn of the
-/// event loop costs as much as serving a client.
-const AWAITED_MIN: u64 = 8;
-const GATHERING: Duration = Duration::from_micros(50);
 /// How often a worker looks for what has expired.
 const REAP_INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes read from a socket at once.
@@ -306,9 +301,7 @@ async fn mind_doors(server: Arc<Server>, index: usize, gate: Arc<Gate>, call: Ar
             () = server.post.rung(index) => server.post.wake(index),
             () = call.notified() => {
                 Worker::with(|worker| worker.is_called = false);
-                if server.store.journal.kick(server.store.clock.now_ms()) >= AWAITED_MIN {
-                    std::thread::sleep(GATHERING);
-                }
+                server.store.journal.kick(server.store.clock.now_ms());
             }
         }
     }
