@@ -37,6 +37,7 @@ impl Restore<'_> {
     /// If `effects` are none, or not such as could have happened.
     pub fn batch(&mut self, lsn: Lsn, effects: &[u8]) -> Result<(), Damaged> {
         if !self.late.is_empty() {
+            self.take();
             self.install(lsn);
         }
         let mut decoder = Decoder::new(effects);
@@ -259,5 +260,42 @@ impl Restore<'_> {
                 self.held.insert(to, name, entry);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Clock;
+    use crate::journal::Journal;
+    use crate::journal::effect::{Cause, Effect, Effects};
+    use crate::store::captured::Body;
+    use crate::store::name::NameEntry;
+    use crate::store::names::Names as _;
+    use crate::store::restore::Restore;
+    use crate::store::{Held, NEVER, Store};
+
+    /// The stripes are let go now and then, also just before names that were captured late come in.
+    #[test]
+    fn late_names_come_in_when_no_stripe_is_held() {
+        let store = Store::new(Journal::discarding(), Clock::manual(1000));
+        let mut late = Body::default();
+        let mut kept = NameEntry::new(b"late", 0);
+        kept.kept = true;
+        late.push_entry(0, &kept);
+        let late: Vec<u8> = late.parts().flatten().copied().collect();
+        let mut restore = Restore::new(&store);
+        assert_eq!(restore.late_names(1, &late), Ok(()));
+        restore.snapshot_ends(1);
+        let mut effects = Effects::default();
+        let (name, key, value) = (&b"later"[..], &b"k"[..], &b"v"[..]);
+        let put = Effect::PutPair { db: 0, name, key, value, deadline_ms: NEVER };
+        effects.push(Cause::Hset, put);
+        assert_eq!(restore.batch(2, effects.as_bytes()), Ok(()));
+        assert_eq!(restore.redo_gathered(), Ok(()));
+        restore.finish();
+        let mut held = Held::new(&store);
+        held.lock_all();
+        assert_eq!(held.count_pairs(), 1);
+        assert!(held.get(0, store.name(b"late")).is_some_and(|entry| entry.kept));
     }
 }

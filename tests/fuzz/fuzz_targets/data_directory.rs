@@ -101,7 +101,7 @@ fn load(files: &Files) -> Option<(u64, usize)> {
     let recovered = recover(files, &store, false, &mut |_, _, _| Ok(())).ok()?;
     let mut held = Held::new(&store);
     held.lock_all();
-    Some((recovered.last, held.pairs()))
+    Some((recovered.last, held.count_pairs()))
 }
 
 // The input: a byte that says which files there are and how they are made, then what is in them.
