@@ -218,7 +218,10 @@ impl World {
         let (before, name) = (self.journal.last(), command[1].clone());
         self.execute(0, &command);
         let last = self.journal.last();
-        if last != before && !self.is_queueing[1] {
+        // An EXEC that is refused ends no transaction, and what is queued shows nothing.
+        let other = self.harness.session(CLIENTS[1]);
+        let is_queueing = other.is_some_and(|session| session.transaction.is_some());
+        if last != before && !is_queueing {
             // Somebody else is shown it.
             self.execute(1, &vec![b"HLEN".to_vec(), name]);
             if let Some((_, shows)) =
