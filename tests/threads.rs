@@ -289,7 +289,7 @@ fn a_scan_shows_what_stays_exactly_once_while_the_namespace_grows_and_shrinks() 
         harness.run(&format!("HSET n stays-{index} v"));
     }
     let (mut cursor, mut seen, mut turn) = (0, BTreeMap::new(), 0);
-    // Past the threshold, far above it and below it again, between calls of one scan.
+    // It grows and shrinks between calls of one scan.
     for round in 0..20 {
         loop {
             for step in 0..20 {

@@ -299,19 +299,16 @@ impl Journal {
     }
 
     /// Has what was appended written: at once, if that is no more than handing it to the system, or
-    /// else by the writer's thread, if it is enough for it. Returns how many more batches that waits for;
-    /// 0 if it waits for none.
-    pub fn kick(&self, now_ms: u64) -> u64 {
+    /// else by the writer's thread, if it is enough for it.
+    pub fn kick(&self, now_ms: u64) {
         if self.write_through(now_ms) {
-            return 0;
+            return;
         }
         // Either the writer sees what was appended before this, or its wish is seen here.
         fence(Ordering::SeqCst);
-        let (queued, wanted) = (self.shared.queued(), self.shared.wanted.load(Ordering::Relaxed));
-        if queued >= wanted {
+        if self.shared.queued() >= self.shared.wanted.load(Ordering::Relaxed) {
             self.wake();
         }
-        if wanted == u64::MAX { 0 } else { wanted.saturating_sub(queued) }
     }
 
     /// Whether nothing is left for the writer's thread. Whoever comes while another thread writes
