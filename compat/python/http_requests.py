@@ -63,8 +63,8 @@ def streams():
     with ask("GET", "/v1/namespaces/py big.ndjson", stream=True) as answer:
         same(sum(1 for _ in answer.iter_lines()), 5_000)
     with ask("GET", "/v1/namespaces/py big.csv", stream=True) as answer:
-        # iter_lines takes a CR and an LF that come in two pieces for two ends.
-        same(sum(piece.count(b"\r\n") for piece in answer.iter_content(65536)), 5_001)
+        # A CR and its LF may come in two pieces: neither iter_lines nor a count of pairs by piece sees one end there.
+        same(sum(piece.count(b"\n") for piece in answer.iter_content(65536)), 5_001)
 
 
 @checks.check("requests: pages by their links")
