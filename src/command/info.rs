@@ -55,6 +55,8 @@ const SECTIONS: &[Section] = &[
 struct Facts<'a> {
     server: &'a Server,
     store: &'a Stats,
+    /// Libraries of functions, and functions.
+    functions: (usize, usize),
     now_us: u64,
 }
 
@@ -64,7 +66,8 @@ struct Fields(String);
 fn info(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let server = context.executor.server;
     let stats = context.executor.held.stats();
-    let facts = Facts { server, store: &stats, now_us: server.store.clock.now_us() };
+    let functions = super::function::counts(context);
+    let facts = Facts { server, store: &stats, functions, now_us: server.store.clock.now_us() };
     let mut fields = Fields::default();
     for section in SECTIONS.iter().filter(|section| section.is_wanted(args)) {
         if !fields.0.is_empty() {
@@ -116,7 +119,10 @@ fn server(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("redis_mode", "standalone");
     fields.add("os", process::system());
     fields.add("arch_bits", usize::BITS);
+    fields.add("multiplexing_api", process::MULTIPLEXING_API);
     fields.add("process_id", std::process::id());
+    let supervised = crate::config::directive::find("supervised");
+    fields.add_some("process_supervised", supervised.map(|directive| directive.show(&config)));
     fields.add("run_id", &server.run_id);
     fields.add("tcp_port", config.port);
     fields.add("http_port", config.http_port);
@@ -167,7 +173,15 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     let dataset = facts.store.bytes.saturating_sub(startup) as u64;
     fields.add("used_memory_dataset", dataset);
     fields.add("used_memory_dataset_perc", percent(dataset, used - startup as u64));
-    fields.add_bytes("used_memory_scripts", facts.server.scripts.size().1 as u64);
+    // One Lua of each thread runs scripts and functions.
+    let lua_bytes = facts.server.metrics.iter().map(|of| of.lua_bytes.load(Relaxed)).sum::<usize>();
+    fields.add_bytes("used_memory_lua", lua_bytes as u64);
+    fields.add_bytes("used_memory_vm_total", lua_bytes as u64);
+    let ((scripts, eval_bytes), libraries_bytes) =
+        (facts.server.scripts.size(), facts.server.store.libraries.bytes());
+    fields.add("used_memory_scripts_eval", eval_bytes);
+    fields.add("used_memory_functions", libraries_bytes);
+    fields.add_bytes("used_memory_scripts", (eval_bytes + libraries_bytes) as u64);
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
@@ -177,14 +191,17 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add_some("maxmemory_policy", policy.map(|policy| policy.show(&config)));
     let ratio = resident.map(|resident| format!("{:.2}", resident as f64 / used.max(1) as f64));
     fields.add_some("mem_fragmentation_ratio", ratio);
+    let beyond = resident.map(|resident| resident as i64 - used as i64);
+    fields.add_some("mem_fragmentation_bytes", beyond);
     fields.add("mem_allocator", "jemalloc");
     fields.add("mem_clients_normal", clients);
     fields.add("mem_clients_slaves", 0);
     fields.add("mem_not_counted_for_evict", 0);
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
     fields.add("lazyfreed_objects", facts.store.lazyfreed);
-    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
-    fields.add("number_of_libraries", facts.server.store.libraries.len());
+    fields.add("number_of_cached_scripts", scripts);
+    fields.add("number_of_libraries", facts.functions.0);
+    fields.add("number_of_functions", facts.functions.1);
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
