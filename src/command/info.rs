@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::{Command, Family, REDIS_VERSION, table};
 use crate::dispatch::Context;
 use crate::error::Result;
+use crate::journal::Journal;
 use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -223,19 +224,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
         0 => facts.server.started_ms,
         done_ms => done_ms,
     };
-    if !facts.server.is_ready.load(Relaxed) {
-        let (total, loaded) =
-            (status.loading_total_bytes.load(Relaxed), status.loading_loaded_bytes.load(Relaxed));
-        let started_ms = status.loading_started_ms.load(Relaxed);
-        let took_ms = now_ms.saturating_sub(started_ms);
-        fields.add("loading_start_time", started_ms / 1000);
-        fields.add("loading_total_bytes", total);
-        fields.add("loading_loaded_bytes", loaded);
-        let percent = loaded as f64 * 100.0 / total.max(1) as f64;
-        fields.add("loading_loaded_perc", format_args!("{percent:.2}"));
-        let left_ms = took_ms * total.saturating_sub(loaded) / loaded.max(1);
-        fields.add("loading_eta_seconds", left_ms / 1000);
-    }
+    loading(fields, facts);
     fields.add("rdb_changes_since_last_save", last - status.snapshot_lsn.load(Relaxed).min(last));
     fields.add("rdb_bgsave_in_progress", u8::from(is_snapshotting));
     fields.add("rdb_last_save_time", last_save_ms / 1000);
@@ -250,25 +239,51 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
     fields.add("aof_last_write_status", ok(journal.is_failing()));
-    if journal.keeps() {
-        let (journal_bytes, base_bytes) =
-            (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
-        let (written, synced) = journal.progress();
-        fields.add("aof_current_size", journal_bytes + base_bytes);
-        fields.add("aof_base_size", base_bytes);
-        fields.add("aof_pending_rewrite", 0);
-        fields.add("aof_buffer_length", journal.queued_bytes());
-        fields.add("aof_pending_bio_fsync", u8::from(status.unsynced_bytes.load(Relaxed) > 0));
-        fields.add("aof_delayed_fsync", status.delayed_fsyncs.load(Relaxed));
-        fields.add("journal_batches", last);
-        fields.add("journal_batches_written", written);
-        fields.add("journal_batches_synced", synced);
-        fields.add("journal_unsynced_bytes", status.unsynced_bytes.load(Relaxed));
-        fields.add("journal_records", status.records.load(Relaxed));
-        fields.add("journal_fsyncs", status.fsyncs.load(Relaxed));
-        fields.add("journal_stalls", status.stalls.load(Relaxed));
-    }
+    journal_of(fields, journal);
     fields.add_some("journal_error", status.error());
+}
+
+/// How far loading is, until it is done.
+fn loading(fields: &mut Fields, facts: &Facts<'_>) {
+    if facts.server.is_ready.load(Relaxed) {
+        return;
+    }
+    let status = facts.server.store.journal.status();
+    let (total, loaded) =
+        (status.loading_total_bytes.load(Relaxed), status.loading_loaded_bytes.load(Relaxed));
+    let started_ms = status.loading_started_ms.load(Relaxed);
+    let took_ms = (facts.now_us / 1000).saturating_sub(started_ms);
+    fields.add("loading_start_time", started_ms / 1000);
+    fields.add("loading_total_bytes", total);
+    fields.add("loading_loaded_bytes", loaded);
+    let percent = loaded as f64 * 100.0 / total.max(1) as f64;
+    fields.add("loading_loaded_perc", format_args!("{percent:.2}"));
+    let left_ms = took_ms * total.saturating_sub(loaded) / loaded.max(1);
+    fields.add("loading_eta_seconds", left_ms / 1000);
+}
+
+/// The journal, if what is appended is kept.
+fn journal_of(fields: &mut Fields, journal: &Journal) {
+    if !journal.keeps() {
+        return;
+    }
+    let status = journal.status();
+    let (journal_bytes, base_bytes) =
+        (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
+    let (written, synced) = journal.progress();
+    fields.add("aof_current_size", journal_bytes + base_bytes);
+    fields.add("aof_base_size", base_bytes);
+    fields.add("aof_pending_rewrite", 0);
+    fields.add("aof_buffer_length", journal.queued_bytes());
+    fields.add("aof_pending_bio_fsync", u8::from(status.unsynced_bytes.load(Relaxed) > 0));
+    fields.add("aof_delayed_fsync", status.delayed_fsyncs.load(Relaxed));
+    fields.add("journal_batches", journal.last());
+    fields.add("journal_batches_written", written);
+    fields.add("journal_batches_synced", synced);
+    fields.add("journal_unsynced_bytes", status.unsynced_bytes.load(Relaxed));
+    fields.add("journal_records", status.records.load(Relaxed));
+    fields.add("journal_fsyncs", status.fsyncs.load(Relaxed));
+    fields.add("journal_stalls", status.stalls.load(Relaxed));
 }
 
 fn stats(fields: &mut Fields, facts: &Facts<'_>) {
