@@ -24,7 +24,7 @@ const SHOWN_BY: &[(Bug, u64)] = &[
     (Bug::SnapshotNameNotFlushed, 0),
     (Bug::SnapshotAheadOfJournal, 6),
     (Bug::CarriedContentMissed, 7),
-    (Bug::AppliedTwice, 3),
+    (Bug::AppliedTwice, 20),
     (Bug::TornEndKept, 2),
     (Bug::LoadedNotFlushed, 21),
     (Bug::ChecksumIgnored, 3),
