@@ -12,6 +12,7 @@ mod plain;
 mod plan;
 pub mod redact;
 mod rights;
+mod row;
 pub mod script;
 mod stripes;
 mod timing;
@@ -36,8 +37,10 @@ use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Freed, Held, Hold, Settings, View};
 
-pub use plan::{Plan, fetch};
+pub use plain::is_plain_client;
+pub use plan::Plan;
 pub use rights::remember_refusal;
+pub use row::InRow;
 pub use timing::Thresholds;
 
 use timing::Stopwatch;
