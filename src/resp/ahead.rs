@@ -162,15 +162,15 @@ mod tests {
 
     #[test]
     fn an_only_request_is_taken_and_of_two_nothing_is_left() {
-        let (one, other) = (request(&[b"HGET", b"a", b"b"]), request(&[b"HLEN", b"c"]));
+        let (one, other) = (request(&[b"HGET", b"space", b"key"]), request(&[b"HLEN", b"space"]));
         let both = [&one[..], &other].concat();
         let mut ahead = Ahead::default();
         assert!(ahead.push_only(&one));
         assert!(!ahead.push_only(&both) && !ahead.push_only(&one[1..]) && !ahead.push_only(b""));
         assert!(ahead.push_only(&other));
         assert_eq!(ahead.len(), 2);
-        assert!(ahead.args(0, &one).iter().eq([&b"HGET"[..], b"a", b"b"]));
-        assert!(ahead.args(1, &other).iter().eq([&b"HLEN"[..], b"c"]));
+        assert!(ahead.args(0, &one).iter().eq([&b"HGET"[..], b"space", b"key"]));
+        assert!(ahead.args(1, &other).iter().eq([&b"HLEN"[..], b"space"]));
     }
 
     #[test]
