@@ -90,6 +90,29 @@ fn memory_that_runs_out_ends_the_script_only() {
 }
 
 #[test]
+fn what_scripts_and_functions_take_is_told() {
+    let mut server = Harness::new(Journal::discarding());
+    let info = |server: &mut Harness, field: &str| -> usize {
+        let text = render(&server.execute("a", &[b"INFO".to_vec(), b"memory".to_vec()]));
+        let (_, rest) = text.split_once(&format!("{field}:")).unwrap();
+        rest[..rest.find("\\r").unwrap()].parse().unwrap()
+    };
+    assert_eq!(info(&mut server, "used_memory_lua"), 0, "no Lua is made before it is needed");
+    let script = "return #string.rep('x', 1000000)";
+    assert_eq!(eval(&mut server, script), "(integer) 1000000");
+    assert!(info(&mut server, "used_memory_lua") > 1_000_000);
+    assert_eq!(info(&mut server, "used_memory_scripts_eval"), script.len());
+    assert_eq!(info(&mut server, "number_of_functions"), 0);
+    let code = "#!lua name=lib\nlocal function f() end\n\
+                redis.register_function('f', f) redis.register_function('g', f)";
+    server.execute("a", &[b"FUNCTION".to_vec(), b"LOAD".to_vec(), code.as_bytes().to_vec()]);
+    assert_eq!(info(&mut server, "number_of_libraries"), 1);
+    assert_eq!(info(&mut server, "number_of_functions"), 2);
+    assert_eq!(info(&mut server, "used_memory_functions"), "lib".len() + code.len());
+    assert_eq!(info(&mut server, "used_memory_scripts"), script.len() + "lib".len() + code.len());
+}
+
+#[test]
 fn large_tables_go_both_ways() {
     let mut server = Harness::new(Journal::discarding());
     let reply = eval(&mut server, "local t = {} for i = 1, 20000 do t[i] = 'x' .. i end return t");

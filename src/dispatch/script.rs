@@ -228,6 +228,7 @@ impl Executor<'_> {
             reply.rewind(mark);
             reply.error(&Error::plain(error.to_string()));
         }
+        self.metrics.lua_bytes.store(script.engine.bytes(), Relaxed);
         script.engine.put_back();
     }
 
