@@ -19,6 +19,7 @@ use crate::server::worker::Worker;
 #[derive(Default)]
 pub(super) struct Row {
     desks: Vec<usize>,
+    #[allow(clippy::vec_box, reason = "they come from their desks in boxes and go back in them")]
     connections: Vec<Box<Connection>>,
     /// What each has brought.
     inputs: Vec<Vec<u8>>,
