@@ -32,6 +32,8 @@ mod packed;
 mod pairs;
 mod reap;
 mod redo;
+#[cfg(test)]
+mod redo_tests;
 mod replay;
 pub mod restore;
 mod segment;
