@@ -21,8 +21,6 @@ use crate::shared::Value;
 
 pub use super::namespace::{Pair, Pairs};
 
-/// What listing a name takes.
-
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {
