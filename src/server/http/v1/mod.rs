@@ -78,6 +78,7 @@ struct Call<'c> {
 struct Later<'c> {
     connection: &'c Arc<Connection>,
     config: &'c Config,
+    head: &'c Parts,
     body: &'c mut Incoming,
 }
 
@@ -134,7 +135,7 @@ pub(super) async fn respond(
     }
     match operation.run {
         Run::Now(run) => run(&ask, &mut Call { connection, config, head }),
-        Run::Later(run) => run(ask, Later { connection, config, body: incoming }).await,
+        Run::Later(run) => run(ask, Later { connection, config, head, body: incoming }).await,
     }
 }
 
