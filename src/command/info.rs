@@ -283,6 +283,7 @@ fn journal_of(fields: &mut Fields, journal: &Journal) {
     fields.add("journal_unsynced_bytes", status.unsynced_bytes.load(Relaxed));
     fields.add("journal_records", status.records.load(Relaxed));
     fields.add("journal_fsyncs", status.fsyncs.load(Relaxed));
+    fields.add("journal_flush_us_max", status.flush_us_max.load(Relaxed));
     fields.add("journal_stalls", status.stalls.load(Relaxed));
 }
 
