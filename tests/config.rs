@@ -54,6 +54,30 @@ fn flags_are_named_like_directives() {
 }
 
 #[test]
+fn lines_that_set_no_directive_may_be_flags() {
+    let flags =
+        ["--rename-command", "GET", "FETCH", "--port", "1", "--RENAME-command", "FLUSHALL", ""];
+    let config = with_flags(&flags).unwrap().config;
+    let renamed = [("GET", "FETCH"), ("FLUSHALL", "")].map(|(old, new)| (old.into(), new.into()));
+    assert_eq!(config.renamed_commands, renamed);
+    assert_eq!(config.port, 1);
+    let config = with_flags(&["--user ann on >secret +@all -@admin"]).unwrap().config;
+    assert_eq!(config.users, [["ann", "on", ">secret", "+@all", "-@admin"].map(String::from)]);
+    let text = error(with_flags(&["--rename-command", "GET", "--port", "1"]));
+    assert!(
+        text.contains("--rename-command GET: Bad directive or wrong number of arguments"),
+        "{text}"
+    );
+    assert!(error(with_flags(&["--include", "/no/such/file"])).contains("can't open config file"));
+    // A flag wins over a file, wherever it stands.
+    let path = std::env::temp_dir().join(format!("pantry-flag-{}.conf", std::process::id()));
+    fs::write(&path, "port 5\ntimeout 6\n").unwrap();
+    let config = with_flags(&["--port", "4", "--include", path.to_str().unwrap()]).unwrap().config;
+    fs::remove_file(&path).unwrap();
+    assert_eq!((config.port, config.timeout_s), (4, 6));
+}
+
+#[test]
 fn every_directive_is_a_flag_and_can_stand_in_a_file() {
     let default = Config::default();
     for directive in DIRECTIVES.iter() {

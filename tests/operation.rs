@@ -57,9 +57,44 @@ fn who_is_idle_is_closed_unless_he_listens() {
     assert_eq!(idle.line("PING"), "+PONG");
     listening.send(b"SUBSCRIBE news\r\n");
     assert_eq!(listening.receive(31), "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1");
+    let mut busy = server.connect();
+    for _ in 0..12 {
+        let reply = busy.ask(b"*3\r\n$4\r\nHGET\r\n$4\r\nshop\r\n$6\r\napples\r\n", 5);
+        assert_eq!(reply, "$-1\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
     assert_eq!(idle.rest(), "");
     listening.send(b"PING\r\n");
     assert!(listening.receive(9).contains("*2"));
+}
+
+/// The timer stands in /proc/net/tcp: `02` is that of keepalive probes, `00` none, and how long it still
+/// runs in hundredths of a second.
+#[test]
+fn connections_are_probed_as_tcp_keepalive_says() {
+    for (seconds, probed) in [("100", 90..=100), ("0", 0..=0), ("100000", 32_000..=32_767)] {
+        let server = Process::start(&["--tcp-keepalive", seconds]);
+        let mut redis = server.connect();
+        assert_eq!(redis.line("PING"), "+PONG");
+        let stream = std::net::TcpStream::connect(server.http).unwrap();
+        let mut http = Client { stream };
+        http.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert!(http.receive(15).starts_with("HTTP/1.1 200"));
+        for port in [server.redis.port(), server.http.port()] {
+            eventually("the timer of probes", || {
+                let table = fs::read_to_string("/proc/net/tcp").unwrap();
+                let local = format!(":{port:04X}");
+                let is_accepted = |line: &&str| {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    words.len() > 5 && words[1].ends_with(&local) && words[3] == "01"
+                };
+                let line = table.lines().find(is_accepted).unwrap();
+                let (kind, left) = line.split_whitespace().nth(5).unwrap().split_once(':').unwrap();
+                let left_s = u64::from_str_radix(left, 16).unwrap() / 100;
+                (kind == if seconds == "0" { "00" } else { "02" }) && probed.contains(&left_s)
+            });
+        }
+    }
 }
 
 #[test]

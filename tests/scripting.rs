@@ -82,11 +82,72 @@ fn memory_that_runs_out_ends_the_script_only() {
         "local t = {} while true do t[#t + 1] = {} end",
         "return string.rep('x', 2 ^ 30)",
         "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e6) .. i end",
+        "return cjson.decode('[' .. ('[],'):rep(4e6) .. '1]')",
+        "redis.call('setrange', 'a', 6e7, 'x') local t = {1, 2, 3, 4, 5, 6, 7, 8} \
+         for i = 1, 8 do t[i] = redis.call('getrange', 'a', i, -1) end",
+        // A small table that stands in others many times.
+        "local t = ('x'):rep(1e5) for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+        "local t = ('x'):rep(1e5) for i = 1, 15 do t = {t, t, t, t} end return cmsgpack.pack(t)",
     ] {
         let reply = eval(&mut server, bomb);
         assert!(reply.contains("not enough memory"), "{bomb}: {reply}");
         assert_eq!(eval(&mut server, "return 1 + 1"), "(integer) 2");
     }
+}
+
+#[test]
+fn a_result_that_is_too_long_is_an_error_and_nothing_else() {
+    let mut server = Harness::new(Journal::discarding());
+    let mut run = |line: &str| {
+        let words: Vec<Vec<u8>> = line.split('|').map(|word| word.as_bytes().to_vec()).collect();
+        render(&server.execute("a", &words))
+    };
+    run("CONFIG|SET|client-reply-max-bytes|100000");
+    let too_long = "(error) ERR reply exceeds client-reply-max-bytes, use a smaller result instead";
+    for leaf in [
+        "'x'",
+        "{}",
+        "{ok = ('x'):rep(1e5)}",
+        "{err = ('x'):rep(1e5)}",
+        "{map = {a = 1}}",
+        "{set = {a = true}}",
+        "{big_number = ('1'):rep(1e5)}",
+        "{verbatim_string = {format = 'txt', string = ('x'):rep(1e5)}}",
+    ] {
+        let script = format!("local t = {leaf} for i = 1, 40 do t = {{t, t}} end return t");
+        assert_eq!(run(&format!("EVAL|{script}|0")), too_long, "{leaf}");
+    }
+    run("MULTI");
+    run("EVAL|local t = {} for i = 1, 40 do t = {t, t} end return t|0");
+    run("PING");
+    assert_eq!(run("EXEC"), format!("1) {too_long}\n2) PONG"));
+    assert_eq!(
+        run("EVAL|return {1, {2, 'three'}}|0"),
+        "1) (integer) 1\n2) 1) (integer) 2\n   2) \"three\""
+    );
+}
+
+#[test]
+fn what_scripts_and_functions_take_is_told() {
+    let mut server = Harness::new(Journal::discarding());
+    let info = |server: &mut Harness, field: &str| -> usize {
+        let text = render(&server.execute("a", &[b"INFO".to_vec(), b"memory".to_vec()]));
+        let (_, rest) = text.split_once(&format!("{field}:")).unwrap();
+        rest[..rest.find("\\r").unwrap()].parse().unwrap()
+    };
+    assert_eq!(info(&mut server, "used_memory_lua"), 0, "no Lua is made before it is needed");
+    let script = "return #string.rep('x', 1000000)";
+    assert_eq!(eval(&mut server, script), "(integer) 1000000");
+    assert!(info(&mut server, "used_memory_lua") > 1_000_000);
+    assert_eq!(info(&mut server, "used_memory_scripts_eval"), script.len());
+    assert_eq!(info(&mut server, "number_of_functions"), 0);
+    let code = "#!lua name=lib\nlocal function f() end\n\
+                redis.register_function('f', f) redis.register_function('g', f)";
+    server.execute("a", &[b"FUNCTION".to_vec(), b"LOAD".to_vec(), code.as_bytes().to_vec()]);
+    assert_eq!(info(&mut server, "number_of_libraries"), 1);
+    assert_eq!(info(&mut server, "number_of_functions"), 2);
+    assert_eq!(info(&mut server, "used_memory_functions"), "lib".len() + code.len());
+    assert_eq!(info(&mut server, "used_memory_scripts"), script.len() + "lib".len() + code.len());
 }
 
 #[test]

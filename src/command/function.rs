@@ -245,21 +245,29 @@ fn list_functions(library: &Library, reply: &mut Reply<'_>) {
     }
 }
 
+/// How many libraries there are, and how many functions. While a function runs its thread's Lua is not
+/// there, and functions are not counted; the number of libraries does not change.
+pub(super) fn counts(context: &mut Context<'_, '_>) -> (usize, usize) {
+    if context.executor.server.store.libraries.is_empty() {
+        return (0, 0);
+    }
+    match synced(context) {
+        Ok(engine) => {
+            let counts = (engine.libraries.by_name.len(), engine.libraries.functions());
+            engine.put_back();
+            counts
+        }
+        Err(_) => (context.executor.server.store.libraries.len(), 0),
+    }
+}
+
 fn stats(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let server = context.executor.server;
     let running = server.store.turn.running();
     if running.as_ref().is_some_and(|running| running.is_eval) {
         return Err(server.store.turn.busy());
     }
-    // While a function runs its thread's Lua is not there; the number of libraries does not change.
-    let (libraries, functions) = match synced(context) {
-        Ok(engine) => {
-            let counts = (engine.libraries.by_name.len(), engine.libraries.functions());
-            engine.put_back();
-            counts
-        }
-        Err(_) => (server.store.libraries.len(), 0),
-    };
+    let (libraries, functions) = counts(context);
     reply.map(2);
     reply.bulk(b"running_script");
     match running {

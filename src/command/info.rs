@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::{Command, Family, REDIS_VERSION, table};
 use crate::dispatch::Context;
 use crate::error::Result;
+use crate::journal::Journal;
 use crate::push::pubsub::Kind;
 use crate::reply::Reply;
 use crate::resp::request::Args;
@@ -55,6 +56,8 @@ const SECTIONS: &[Section] = &[
 struct Facts<'a> {
     server: &'a Server,
     store: &'a Stats,
+    /// Libraries of functions, and functions.
+    functions: (usize, usize),
     now_us: u64,
 }
 
@@ -64,7 +67,8 @@ struct Fields(String);
 fn info(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let server = context.executor.server;
     let stats = context.executor.held.stats();
-    let facts = Facts { server, store: &stats, now_us: server.store.clock.now_us() };
+    let functions = super::function::counts(context);
+    let facts = Facts { server, store: &stats, functions, now_us: server.store.clock.now_us() };
     let mut fields = Fields::default();
     for section in SECTIONS.iter().filter(|section| section.is_wanted(args)) {
         if !fields.0.is_empty() {
@@ -116,7 +120,10 @@ fn server(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("redis_mode", "standalone");
     fields.add("os", process::system());
     fields.add("arch_bits", usize::BITS);
+    fields.add("multiplexing_api", process::MULTIPLEXING_API);
     fields.add("process_id", std::process::id());
+    let supervised = crate::config::directive::find("supervised");
+    fields.add_some("process_supervised", supervised.map(|directive| directive.show(&config)));
     fields.add("run_id", &server.run_id);
     fields.add("tcp_port", config.port);
     fields.add("http_port", config.http_port);
@@ -167,7 +174,15 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     let dataset = facts.store.bytes.saturating_sub(startup) as u64;
     fields.add("used_memory_dataset", dataset);
     fields.add("used_memory_dataset_perc", percent(dataset, used - startup as u64));
-    fields.add_bytes("used_memory_scripts", facts.server.scripts.size().1 as u64);
+    // One Lua of each thread runs scripts and functions.
+    let lua_bytes = facts.server.metrics.iter().map(|of| of.lua_bytes.load(Relaxed)).sum::<usize>();
+    fields.add_bytes("used_memory_lua", lua_bytes as u64);
+    fields.add_bytes("used_memory_vm_total", lua_bytes as u64);
+    let ((scripts, eval_bytes), libraries_bytes) =
+        (facts.server.scripts.size(), facts.server.store.libraries.bytes());
+    fields.add("used_memory_scripts_eval", eval_bytes);
+    fields.add("used_memory_functions", libraries_bytes);
+    fields.add_bytes("used_memory_scripts", (eval_bytes + libraries_bytes) as u64);
     if let Some(bytes) = process::machine_bytes() {
         fields.add_bytes("total_system_memory", bytes);
     }
@@ -177,14 +192,17 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add_some("maxmemory_policy", policy.map(|policy| policy.show(&config)));
     let ratio = resident.map(|resident| format!("{:.2}", resident as f64 / used.max(1) as f64));
     fields.add_some("mem_fragmentation_ratio", ratio);
+    let beyond = resident.map(|resident| resident as i64 - used as i64);
+    fields.add_some("mem_fragmentation_bytes", beyond);
     fields.add("mem_allocator", "jemalloc");
     fields.add("mem_clients_normal", clients);
     fields.add("mem_clients_slaves", 0);
     fields.add("mem_not_counted_for_evict", 0);
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
     fields.add("lazyfreed_objects", facts.store.lazyfreed);
-    fields.add("number_of_cached_scripts", facts.server.scripts.size().0);
-    fields.add("number_of_libraries", facts.server.store.libraries.len());
+    fields.add("number_of_cached_scripts", scripts);
+    fields.add("number_of_libraries", facts.functions.0);
+    fields.add("number_of_functions", facts.functions.1);
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
@@ -206,19 +224,7 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
         0 => facts.server.started_ms,
         done_ms => done_ms,
     };
-    if !facts.server.is_ready.load(Relaxed) {
-        let (total, loaded) =
-            (status.loading_total_bytes.load(Relaxed), status.loading_loaded_bytes.load(Relaxed));
-        let started_ms = status.loading_started_ms.load(Relaxed);
-        let took_ms = now_ms.saturating_sub(started_ms);
-        fields.add("loading_start_time", started_ms / 1000);
-        fields.add("loading_total_bytes", total);
-        fields.add("loading_loaded_bytes", loaded);
-        let percent = loaded as f64 * 100.0 / total.max(1) as f64;
-        fields.add("loading_loaded_perc", format_args!("{percent:.2}"));
-        let left_ms = took_ms * total.saturating_sub(loaded) / loaded.max(1);
-        fields.add("loading_eta_seconds", left_ms / 1000);
-    }
+    loading(fields, facts);
     fields.add("rdb_changes_since_last_save", last - status.snapshot_lsn.load(Relaxed).min(last));
     fields.add("rdb_bgsave_in_progress", u8::from(is_snapshotting));
     fields.add("rdb_last_save_time", last_save_ms / 1000);
@@ -233,25 +239,52 @@ fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("aof_current_rewrite_time_sec", running_s);
     fields.add("aof_last_bgrewrite_status", ok(status.snapshot_failed.load(Relaxed)));
     fields.add("aof_last_write_status", ok(journal.is_failing()));
-    if journal.keeps() {
-        let (journal_bytes, base_bytes) =
-            (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
-        let (written, synced) = journal.progress();
-        fields.add("aof_current_size", journal_bytes + base_bytes);
-        fields.add("aof_base_size", base_bytes);
-        fields.add("aof_pending_rewrite", 0);
-        fields.add("aof_buffer_length", journal.queued_bytes());
-        fields.add("aof_pending_bio_fsync", u8::from(status.unsynced_bytes.load(Relaxed) > 0));
-        fields.add("aof_delayed_fsync", status.delayed_fsyncs.load(Relaxed));
-        fields.add("journal_batches", last);
-        fields.add("journal_batches_written", written);
-        fields.add("journal_batches_synced", synced);
-        fields.add("journal_unsynced_bytes", status.unsynced_bytes.load(Relaxed));
-        fields.add("journal_records", status.records.load(Relaxed));
-        fields.add("journal_fsyncs", status.fsyncs.load(Relaxed));
-        fields.add("journal_stalls", status.stalls.load(Relaxed));
-    }
+    journal_of(fields, journal);
     fields.add_some("journal_error", status.error());
+}
+
+/// How far loading is, until it is done.
+fn loading(fields: &mut Fields, facts: &Facts<'_>) {
+    if facts.server.is_ready.load(Relaxed) {
+        return;
+    }
+    let status = facts.server.store.journal.status();
+    let (total, loaded) =
+        (status.loading_total_bytes.load(Relaxed), status.loading_loaded_bytes.load(Relaxed));
+    let started_ms = status.loading_started_ms.load(Relaxed);
+    let took_ms = (facts.now_us / 1000).saturating_sub(started_ms);
+    fields.add("loading_start_time", started_ms / 1000);
+    fields.add("loading_total_bytes", total);
+    fields.add("loading_loaded_bytes", loaded);
+    let percent = loaded as f64 * 100.0 / total.max(1) as f64;
+    fields.add("loading_loaded_perc", format_args!("{percent:.2}"));
+    let left_ms = took_ms * total.saturating_sub(loaded) / loaded.max(1);
+    fields.add("loading_eta_seconds", left_ms / 1000);
+}
+
+/// The journal, if what is appended is kept.
+fn journal_of(fields: &mut Fields, journal: &Journal) {
+    if !journal.keeps() {
+        return;
+    }
+    let status = journal.status();
+    let (journal_bytes, base_bytes) =
+        (status.journal_bytes.load(Relaxed), status.base_bytes.load(Relaxed));
+    let (written, synced) = journal.progress();
+    fields.add("aof_current_size", journal_bytes + base_bytes);
+    fields.add("aof_base_size", base_bytes);
+    fields.add("aof_pending_rewrite", 0);
+    fields.add("aof_buffer_length", journal.queued_bytes());
+    fields.add("aof_pending_bio_fsync", u8::from(status.unsynced_bytes.load(Relaxed) > 0));
+    fields.add("aof_delayed_fsync", status.delayed_fsyncs.load(Relaxed));
+    fields.add("journal_batches", journal.last());
+    fields.add("journal_batches_written", written);
+    fields.add("journal_batches_synced", synced);
+    fields.add("journal_unsynced_bytes", status.unsynced_bytes.load(Relaxed));
+    fields.add("journal_records", status.records.load(Relaxed));
+    fields.add("journal_fsyncs", status.fsyncs.load(Relaxed));
+    fields.add("journal_flush_us_max", status.flush_us_max.load(Relaxed));
+    fields.add("journal_stalls", status.stalls.load(Relaxed));
 }
 
 fn stats(fields: &mut Fields, facts: &Facts<'_>) {

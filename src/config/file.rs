@@ -24,6 +24,14 @@ const INCLUDE_DEPTH_MAX: usize = 16;
 const OBSOLETE: &[&str] =
     &["list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands"];
 
+/// Lines that set no directive.
+const OTHER_LINES: &[&str] = &["include", "rename-command", "user", "loadmodule", "sentinel"];
+
+/// Whether this is the first word of a line that sets no directive.
+pub(super) fn is_other_line(name: &str) -> bool {
+    OTHER_LINES.iter().any(|line| line.eq_ignore_ascii_case(name))
+}
+
 /// What was read so far.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -87,6 +95,19 @@ impl Reader {
         Ok(())
     }
 
+    /// Reads what would be the words of one line of a file.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn read_words(&mut self, line: &[String]) -> Result<()> {
+        let words: Vec<&str> = line.iter().map(String::as_str).collect();
+        match self.take(&words) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Told(error)) => Err(error),
+            Err(Refusal::Reason(reason)) => bail!("{reason}"),
+        }
+    }
+
     fn read_lines(&mut self, text: &[u8]) -> Result<()> {
         for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
             let line = line.trim_ascii();
@@ -115,6 +136,10 @@ impl Reader {
             .iter()
             .map(|word| std::str::from_utf8(word).map_err(|_| "argument must be UTF-8"))
             .collect::<Result<_, _>>()?;
+        self.take(&words)
+    }
+
+    fn take(&mut self, words: &[&str]) -> Result<(), Refusal> {
         let Some((name, values)) = words.split_first() else { return Ok(()) };
         let Some(directive) = find(name) else { return self.read_other(name, values) };
         let before = directive.show(&self.config);

@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction};
 
 use super::Config;
 use super::directive::{DIRECTIVES, Directive, find};
-use super::file::Reader;
+use super::file::{Reader, is_other_line};
 use super::format::short_memory;
 use crate::resp::owned::OwnedRequest;
 
@@ -51,6 +51,7 @@ pub fn load_with(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> anyhow::Result<Loaded> {
     let mut command_line = command_line();
+    let (args, lines) = without_lines(args);
     let matches = command_line.try_get_matches_from_mut(one_word_each(args))?;
     let mut reader = Reader::default();
     let file = match matches.get_one::<PathBuf>("FILE") {
@@ -65,6 +66,12 @@ pub fn load_with(
         None => None,
     };
     read_environment(&mut reader, environment)?;
+    for line in lines {
+        if let Err(error) = reader.read_words(&line) {
+            let text = format!("--{}: {error:#}", line.join(" "));
+            return Err(command_line.error(ErrorKind::ValueValidation, text).into());
+        }
+    }
     for directive in DIRECTIVES.iter() {
         let Some(words) = matches.get_many::<String>(directive.name) else { continue };
         let words: Vec<&str> = words.map(String::as_str).collect();
@@ -99,6 +106,37 @@ fn read_environment(
         }
     }
     Ok(())
+}
+
+/// Takes out the flags that are lines of a file and set no directive (`--rename-command GET FETCH`),
+/// each with the words up to the next flag.
+fn without_lines(args: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<Vec<String>>) {
+    let (mut rest, mut lines) = (Vec::new(), Vec::<Vec<String>>::new());
+    let mut is_in_line = false;
+    for arg in args {
+        let flag =
+            arg.to_str().and_then(|text| text.strip_prefix("--")).filter(|it| !it.is_empty());
+        let words = flag.and_then(|flag| OwnedRequest::from_line(flag.as_bytes()));
+        let words = words.map(|words| {
+            let words = words.args().iter().map(|word| String::from_utf8_lossy(word).into_owned());
+            words.collect::<Vec<_>>()
+        });
+        let begins = words.filter(|words| words.first().is_some_and(|name| is_other_line(name)));
+        match (begins, arg.to_str(), lines.last_mut()) {
+            (Some(words), ..) => {
+                lines.push(words);
+                is_in_line = true;
+            }
+            (None, Some(word), Some(line)) if is_in_line && flag.is_none() => {
+                line.push(word.into())
+            }
+            _ => {
+                rest.push(arg);
+                is_in_line = false;
+            }
+        }
+    }
+    (rest, lines)
 }
 
 /// Writes each flag's words as `--name=word`, so that they may begin with a hyphen; what follows a
@@ -181,7 +219,8 @@ fn command_line() -> clap::Command {
             "pantry check, dump, repair, import and export work on a data directory: see their --help.\n\
              Sizes are bytes, or have a unit: 1k is 1000, 1kb 1024; so do m, mb, g and gb.\n\
              Flags win over the environment (PANTRY_CONFIG_MAXMEMORY=1gb for maxmemory 1gb), and that\n\
-             over the configuration file. Redis's other directives are known, and have no effect.",
+             over the configuration file. Redis's other directives are known, and have no effect.\n\
+             include, user and rename-command may be flags as well.",
         )
         .arg(file)
         .args(DIRECTIVES.iter().map(flag))

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::Shared;
 use super::disk::DiskFile;
 use super::status::Status;
+use crate::clock;
 use crate::sabotage::{self, Bug};
 
 /// Flushes the segment that is written. Any thread may; one does at a time.
@@ -61,7 +62,10 @@ impl Flusher {
         let bytes = shared.status.unsynced_bytes.load(Relaxed);
         Status::add(&shared.status.fsyncs, 1);
         shared.is_flushing.store(true, Relaxed);
+        let begun = clock::instant();
         let result = file.sync();
+        let took_us = begun.elapsed().as_micros() as u64;
+        shared.status.flush_us_max.fetch_max(took_us, Relaxed);
         shared.is_flushing.store(false, Relaxed);
         if let Err(error) = result {
             if sabotage::is(Bug::FailedFlushForgiven) {

@@ -15,6 +15,8 @@ pub struct Status {
     pub batches: AtomicU64,
     /// Flushes to the disk.
     pub fsyncs: AtomicU64,
+    /// How long the longest flush took, in µs; CONFIG RESETSTAT forgets it.
+    pub flush_us_max: AtomicU64,
     /// Times the writer had to wait for a flush.
     pub delayed_fsyncs: AtomicU64,
     /// Bytes of the journal since the last snapshot.

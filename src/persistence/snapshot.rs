@@ -146,6 +146,8 @@ impl Output {
                 self.end(kind, store.journal.last())?;
             }
         }
+        // Who changed one of those has no LSN before letting go of a stripe.
+        capture.settle();
         let end = store.journal.last();
         self.record.push_number(capture.names);
         self.end(Kind::End, end)?;

@@ -103,6 +103,11 @@ impl Engine {
         ENGINE.with_borrow_mut(|slot| *slot = Slot::Idle(self));
     }
 
+    /// Bytes that this Lua takes, with all that scripts have left in it.
+    pub fn bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
     fn new() -> anyhow::Result<Engine> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new()).map_err(anyhow_of)?;

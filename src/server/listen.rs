@@ -24,6 +24,10 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after accept failed, so that a lack of file descriptors is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Probes without an answer after which the system gives a connection up.
+const KEEPALIVE_PROBES: u64 = 3;
+/// The longest time between them that Linux takes.
+const KEEPALIVE_TIME_MAX_S: u64 = 32_767;
 
 /// The threads that serve, and how many connections each has.
 #[derive(Debug)]
@@ -332,8 +336,13 @@ async fn serve_one(
         stream.set_nodelay(true)?;
         let keepalive_s = server.config().tcp_keepalive_s;
         if keepalive_s > 0 {
-            let time = Duration::from_secs(keepalive_s);
-            let keepalive = socket2::TcpKeepalive::new().with_time(time);
+            // A peer that is gone is noticed after twice the time, as in Redis.
+            let time_s = keepalive_s.min(KEEPALIVE_TIME_MAX_S);
+            let between = Duration::from_secs((time_s / KEEPALIVE_PROBES).max(1));
+            let keepalive = socket2::TcpKeepalive::new()
+                .with_time(Duration::from_secs(time_s))
+                .with_interval(between)
+                .with_retries(KEEPALIVE_PROBES as u32);
             socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Counters of one worker thread: written by that thread alone, read by anyone who sums them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -62,6 +62,8 @@ pub struct Metrics {
     pub http_requests: Counter,
     /// The same by route.
     pub http_routes: Routes,
+    /// Bytes that the thread's Lua took when a script last ended.
+    pub lua_bytes: AtomicUsize,
     /// Error replies by their code.
     pub errors: Mutex<BTreeMap<Box<str>, u64>>,
     /// Whether they are counted: too many different ones end it.
@@ -109,6 +111,7 @@ impl Default for Metrics {
             rejected: per_command(),
             http_requests: Counter::default(),
             http_routes: Routes::default(),
+            lua_bytes: AtomicUsize::new(0),
             errors: Mutex::default(),
             counts_codes: AtomicBool::new(true),
         }

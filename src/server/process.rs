@@ -5,6 +5,9 @@ use std::fs::read_to_string;
 /// Clock ticks per second in /proc; Linux fixes it for user space.
 const TICKS_PER_S: f64 = 100.0;
 
+/// How the system tells which connections have something to read.
+pub const MULTIPLEXING_API: &str = if cfg!(target_os = "linux") { "epoll" } else { "kqueue" };
+
 /// Resident memory in bytes.
 pub fn resident_bytes() -> Option<u64> {
     let status = read_to_string("/proc/self/status").ok()?;

@@ -131,6 +131,11 @@ impl<'s> Capture<'s> {
         self.holding.is_some()
     }
 
+    /// Waits until whatever has been changed by now has its LSN.
+    pub fn settle(&self) {
+        Held::new(self.store).lock_all_in_turn();
+    }
+
     /// Appends the next piece's bytes to `to`. Every effect up to the LSN is in them. `None` at the
     /// end.
     pub fn slice(&mut self, to: &mut Body) -> Option<(Piece, Lsn)> {
@@ -387,7 +392,10 @@ impl Progress {
 
     /// Content went from a name to another.
     fn carried(&mut self, from: (usize, &[u8]), to: (usize, &[u8]), hasher: Hasher) {
-        let is_source_captured = self.is_captured(from, hasher) && !self.is_current(from);
+        // What is captured of a stripe in part may be void yet.
+        let is_safe = stripe_of(hasher.hash(from.1)) < self.stripe;
+        let is_source_captured =
+            is_safe && self.is_captured(from, hasher) && !self.is_current(from);
         self.replaced(to.0, to.1);
         if !is_source_captured && self.is_captured(to, hasher) {
             self.pending.insert((to.0, to.1.into()));

@@ -42,6 +42,11 @@ impl Kept {
         self.len() == 0
     }
 
+    /// Bytes of names and code.
+    pub fn bytes(&self) -> usize {
+        self.codes.read().iter().map(|(name, code)| name.len() + code.len()).sum()
+    }
+
     /// Each library by name, and the version they have.
     pub fn all(&self) -> (u64, Vec<Named>) {
         let codes = self.codes.read();

@@ -32,6 +32,8 @@ mod packed;
 mod pairs;
 mod reap;
 mod redo;
+#[cfg(test)]
+mod redo_tests;
 mod replay;
 pub mod restore;
 mod segment;
@@ -235,10 +237,11 @@ impl Store {
         self.slices.max_us()
     }
 
-    /// Forgets the counts of names and pairs that expired, were evicted or freed in the background, and
-    /// the longest slice.
+    /// Forgets the counts of names and pairs that expired, were evicted or freed in the background, the
+    /// longest slice and the longest flush.
     pub fn reset_stats(&self) {
         self.slices.reset();
+        self.journal.status().flush_us_max.store(0, Relaxed);
         self.expired_names.store(0, Relaxed);
         self.expired_pairs.store(0, Relaxed);
         self.lazyfreed.store(0, Relaxed);

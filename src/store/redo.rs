@@ -2,8 +2,11 @@
 //!
 //! While the snapshot was taken clients went on, so its parts show different moments. An effect from
 //! that time is applied only to what was captured before it; afterwards every effect is. What effects
-//! make of a name that was not captured before them may be vague, even of the wrong type, but only
-//! until it is dropped or was captured late. How captured names are read is in [`super::restore`].
+//! make of a name that was not captured before them may be vague: it lacks what is not known of it. But
+//! it is only there while the name was there, and kept only while that was, so that whatever made the
+//! name go takes it away too: a name that was captured when it was gone is in no snapshot. So what is
+//! carried to a name from one that is not known replaces what was there by nothing. How captured names
+//! are read is in [`super::restore`].
 
 use super::hash::KeyHasher;
 use super::name::{Name, NameEntry, NewDeadline};
@@ -18,6 +21,9 @@ use crate::sabotage::{self, Bug};
 /// Effects that are looked at ahead of being applied.
 pub(super) const AHEAD: usize = 16;
 
+/// In the place of the number of the record that an entry was captured by.
+const CAPTURED_NEVER: u32 = 0;
+
 /// A pair that is put.
 #[derive(Clone, Copy)]
 pub(super) struct PairPut<'e> {
@@ -28,6 +34,30 @@ pub(super) struct PairPut<'e> {
     pub hash: u64,
     pub value: &'e [u8],
     pub deadline: NewDeadline,
+}
+
+/// A database and a name in it.
+type Place<'e> = (usize, &'e [u8]);
+
+/// What an effect carries from a name to another.
+struct Carried<'e> {
+    from: Place<'e>,
+    to: Place<'e>,
+    /// It is not there any more.
+    leaves: bool,
+}
+
+impl<'e> Carried<'e> {
+    fn by(effect: Effect<'e>) -> Option<Carried<'e>> {
+        let (from, to, leaves) = match effect {
+            Effect::Rename { db, name, to } => ((db, name), (db, to), true),
+            Effect::Move { db, name, to_db } => ((db, name), (to_db, name), true),
+            Effect::Copy { db, name, to_db, to } => ((db, name), (to_db, to), false),
+            _ => return None,
+        };
+        let place = |(db, name): (u8, &'e [u8])| (usize::from(db), name);
+        Some(Carried { from: place(from), to: place(to), leaves })
+    }
 }
 
 impl Restore<'_> {
@@ -78,6 +108,10 @@ impl Restore<'_> {
         if lsn <= self.end && !self.is_news(lsn, effect) && !sabotage::is(Bug::AppliedTwice) {
             return Ok(());
         }
+        if let Some(carried) = Carried::by(effect).filter(|_| lsn <= self.end) {
+            self.carry(lsn, carried);
+            return Ok(());
+        }
         match effect {
             // The last one counts, whatever the snapshot has seen.
             Effect::Libraries { .. } | Effect::Library { .. } => self.store.libraries.apply(effect),
@@ -103,10 +137,23 @@ impl Restore<'_> {
                 }
                 Ok(())
             }
-            other => match self.apply_to_names(cause, other) {
-                Err(Damaged) if lsn <= self.end => Ok(()),
-                applied => applied,
-            },
+            // It may only seem empty, which has no deadline to clients.
+            Effect::NameDeadline { db, name, deadline_ms } if lsn <= self.end => {
+                let set = &mut |entry: &mut NameEntry| entry.deadline_ms = deadline_ms;
+                self.held.update(usize::from(db), self.store.name(name), set);
+                Ok(())
+            }
+            other => {
+                let applied = match self.apply_to_names(cause, other) {
+                    Err(Damaged) if lsn <= self.end => Ok(()),
+                    applied => applied,
+                };
+                if let (Cause::Emptied, Effect::Keep { db, name }) = (cause, other) {
+                    let emptied = &mut |entry: &mut NameEntry| entry.set_used(CAPTURED_NEVER);
+                    self.held.update(usize::from(db), self.store.name(name), emptied);
+                }
+                applied
+            }
         }
     }
 
@@ -169,7 +216,11 @@ impl Restore<'_> {
         self.held.update(db, hashed, &mut |entry| {
             if entry.is_namespace() {
                 entry.remove_pair(hasher, key);
-                is_over = is_last && !entry.kept;
+            }
+            is_over = is_last && !(entry.is_namespace() && entry.kept);
+            if is_last {
+                // It is empty, and does not only seem so.
+                entry.set_used(CAPTURED_NEVER);
             }
         });
         if is_over {
@@ -194,13 +245,11 @@ impl Restore<'_> {
         applied
     }
 
-    /// Whether what the effect is about was captured before it. One that carries content from name to
-    /// name is applied if both were; if only its source was, the source is gone from there.
-    fn is_news(&mut self, lsn: Lsn, effect: Effect<'_>) -> bool {
-        let (from, to, leaves) = match effect {
-            Effect::Rename { db, name, to } => ((db, name), (db, to), true),
-            Effect::Move { db, name, to_db } => ((db, name), (to_db, name), true),
-            Effect::Copy { db, name, to_db, to } => ((db, name), (to_db, to), false),
+    /// Whether what the effect is about was captured before it; of one about several names, that is seen
+    /// name by name.
+    fn is_news(&self, lsn: Lsn, effect: Effect<'_>) -> bool {
+        let (db, name) = match effect {
+            Effect::Rename { .. } | Effect::Move { .. } | Effect::Copy { .. } => return true,
             Effect::SwapDb { .. } | Effect::Flush { .. } => return true,
             Effect::Libraries { .. } | Effect::Library { .. } | Effect::Limit { .. } => {
                 return true;
@@ -212,25 +261,40 @@ impl Restore<'_> {
             | Effect::PatchString { db, name, .. }
             | Effect::DropName { db, name }
             | Effect::NameDeadline { db, name, .. }
-            | Effect::Keep { db, name } => {
-                let entry = self.entry(db, name);
-                return entry.is_none_or(|entry| !self.has_seen(entry, lsn));
-            }
+            | Effect::Keep { db, name } => (db, name),
         };
-        let Some(source) = self.entry(from.0, from.1) else { return false };
-        if self.has_seen(source, lsn) {
-            return false;
-        }
-        let is_target_newer =
-            self.entry(to.0, to.1).is_some_and(|target| self.has_seen(target, lsn));
-        if is_target_newer && leaves {
-            self.clear(usize::from(from.0), from.1);
-        }
-        !is_target_newer
+        !self.is_seen(lsn, (usize::from(db), name))
     }
 
-    fn entry(&self, db: u8, name: &[u8]) -> Option<&NameEntry> {
-        self.held.get(usize::from(db), self.store.name(name))
+    /// Carries what a name held to another one, each only if it was captured before that.
+    fn carry(&mut self, lsn: Lsn, Carried { from, to, leaves }: Carried<'_>) {
+        if from == to {
+            return;
+        }
+        let source = match () {
+            () if self.is_seen(lsn, from) => None,
+            () if leaves => self.held.remove(from.0, self.store.name(from.1)),
+            () => {
+                let source = self.held.get(from.0, self.store.name(from.1));
+                source.map(|source| source.copied(to.1, CAPTURED_NEVER))
+            }
+        };
+        if self.is_seen(lsn, to) {
+            return;
+        }
+        self.clear(to.0, to.1);
+        if let Some(mut entry) = source {
+            if entry.name() != to.1 {
+                entry.rename(to.1);
+            }
+            self.held.insert(to.0, self.store.name(to.1), entry);
+        }
+    }
+
+    /// Whether what is under a name was captured after an effect.
+    fn is_seen(&self, lsn: Lsn, (db, name): Place<'_>) -> bool {
+        let entry = self.held.get(db, self.store.name(name));
+        entry.is_some_and(|entry| self.has_seen(entry, lsn))
     }
 
     fn has_seen(&self, entry: &NameEntry, lsn: Lsn) -> bool {
@@ -260,42 +324,5 @@ impl Restore<'_> {
                 self.held.insert(to, name, entry);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::clock::Clock;
-    use crate::journal::Journal;
-    use crate::journal::effect::{Cause, Effect, Effects};
-    use crate::store::captured::Body;
-    use crate::store::name::NameEntry;
-    use crate::store::names::Names as _;
-    use crate::store::restore::Restore;
-    use crate::store::{Held, NEVER, Store};
-
-    /// The stripes are let go now and then, also just before names that were captured late come in.
-    #[test]
-    fn late_names_come_in_when_no_stripe_is_held() {
-        let store = Store::new(Journal::discarding(), Clock::manual(1000));
-        let mut late = Body::default();
-        let mut kept = NameEntry::new(b"late", 0);
-        kept.kept = true;
-        late.push_entry(0, &kept);
-        let late: Vec<u8> = late.parts().flatten().copied().collect();
-        let mut restore = Restore::new(&store);
-        assert_eq!(restore.late_names(1, &late), Ok(()));
-        restore.snapshot_ends(1);
-        let mut effects = Effects::default();
-        let (name, key, value) = (&b"later"[..], &b"k"[..], &b"v"[..]);
-        let put = Effect::PutPair { db: 0, name, key, value, deadline_ms: NEVER };
-        effects.push(Cause::Hset, put);
-        assert_eq!(restore.batch(2, effects.as_bytes()), Ok(()));
-        assert_eq!(restore.redo_gathered(), Ok(()));
-        restore.finish();
-        let mut held = Held::new(&store);
-        held.lock_all();
-        assert_eq!(held.count_pairs(), 1);
-        assert!(held.get(0, store.name(b"late")).is_some_and(|entry| entry.kept));
     }
 }

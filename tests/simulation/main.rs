@@ -10,6 +10,7 @@ mod disk;
 mod fresh;
 #[path = "../generate/mod.rs"]
 mod generate;
+mod moments;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 #[path = "../support/mod.rs"]
@@ -34,7 +35,6 @@ const STEPS_PER_CRASH: usize = 6;
 
 #[test]
 fn what_was_shown_outlives_every_crash() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let first = number("SIMULATION_SEED").unwrap_or(1);
     let runs = number("SIMULATION_RUNS").unwrap_or(RUNS);
     let mut sums = [0; 5];
@@ -51,6 +51,11 @@ fn what_was_shown_outlives_every_crash() {
     );
     // Without these it would have shown nothing.
     assert!(crashes > 0 && snapshots > 0);
+}
+
+/// A number that the environment gives.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
 /// One machine, from its first start on.

@@ -58,8 +58,7 @@ impl Connection {
             }
             Error::NoAuth
         })?;
-        let label = token.as_ref().map(|token| format!("{} ({})", token.name, token.id));
-        session.http = Some(HttpRequest { route: None, token: label, address: shown });
+        session.http = Some(HttpRequest { route: None, token: token.clone(), address: shown });
         session.become_user(identity);
         drop(session);
         if is_anonymous {
