@@ -83,6 +83,31 @@ fn errors_can_be_soft_and_reads_have_defaults() {
     );
 }
 
+/// A load script that must not stop asks softly, whatever it asks for.
+#[test]
+fn every_operation_can_fail_softly() {
+    let pantry = Pantry::start(&[]);
+    let described = pantry.get("/v1/openapi.json").json();
+    let mut asked = 0;
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        let path = path.replace(['{', '}'], "");
+        for method in methods.as_object().unwrap().keys().map(|it| it.to_uppercase()) {
+            let target = format!("{path}?soft=1&what=1");
+            let soft = pantry.request(&method, &target, &[], b"");
+            assert_eq!(soft.status, 200, "{method} {path}");
+            let told = soft.json();
+            assert_eq!(told["ok"], false, "{method} {path}");
+            assert_eq!(told["status"], 400, "{method} {path}");
+            assert_eq!(told["error"], "unknown_parameter", "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 50, "only {asked}");
+}
+
 #[test]
 fn lifetimes_come_in_many_forms() {
     let pantry = Pantry::start(&[]);

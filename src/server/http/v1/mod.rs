@@ -157,7 +157,7 @@ pub(super) fn respond_at_once(
 
 /// Whether what is read at this path may take a while.
 pub(super) fn may_pause(path: &str) -> bool {
-    route::PAUSING.iter().any(|end| path.ends_with(end))
+    path.starts_with("/v1/") && route::PAUSING.iter().any(|end| path.ends_with(end))
 }
 
 /// A refusal as it was asked for.
