@@ -4,6 +4,8 @@
 //! An answer depends on what its own request has touched and on nothing else in the row: who only reads
 //! must not wait until the disk has what another client wrote, nor be refused when it fails.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::plan::brief;
 use super::{Executor, Plan};
 use crate::journal::Seen;
@@ -57,6 +59,7 @@ impl Executor<'_> {
             self.release();
         }
         self.set_client(session.client.id);
+        session.client.active_ms.store(self.clock_ms, Relaxed);
         self.may_have_changed = false;
         self.call_plain(session, spec, args, plan, reply);
         if std::mem::take(&mut self.is_parked) {
