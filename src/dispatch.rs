@@ -12,6 +12,7 @@ mod plain;
 mod plan;
 pub mod redact;
 mod rights;
+mod row;
 pub mod script;
 mod stripes;
 mod timing;
@@ -29,6 +30,7 @@ use crate::push::monitor;
 use crate::push::pubsub::Publication;
 use crate::reply::Reply;
 use crate::resp::request::Args;
+use crate::sabotage::{self, Bug};
 use crate::server::Server;
 use crate::server::metrics::Metrics;
 use crate::session::{ReplyMode, Session};
@@ -36,8 +38,10 @@ use crate::store::turn::Wait;
 use crate::store::view::{Known, Lookups};
 use crate::store::{Access, Freed, Held, Hold, Settings, View};
 
-pub use plan::{Plan, fetch};
+pub use plain::is_plain_client;
+pub use plan::Plan;
 pub use rights::remember_refusal;
+pub use row::InRow;
 pub use timing::Thresholds;
 
 use timing::Stopwatch;
@@ -384,6 +388,7 @@ impl<'s> Executor<'s> {
         }
         let known = Known { name: self.lock(spec, args, known)?, ..known };
         let access = self.access(session, session.db);
+        let panics = sabotage::is(Bug::CommandPanics) && args.get(args.len() - 1) == b"panic";
         match spec.command.run {
             Run::Read(handler) => {
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
@@ -391,6 +396,7 @@ impl<'s> Executor<'s> {
                     view.note_misses();
                 }
                 let result = handler(&view, args, reply);
+                assert!(!panics, "sabotage");
                 let Lookups { hits, misses } = view.lookups();
                 self.metrics.keyspace_hits.add(u64::from(hits));
                 self.metrics.keyspace_misses.add(u64::from(misses));
@@ -403,6 +409,7 @@ impl<'s> Executor<'s> {
                 self.may_have_changed = true;
                 let mut view = View::live(&mut self.held, &mut self.effects, access, known);
                 let result = handler(&mut view, args, reply);
+                assert!(!panics, "sabotage");
                 if view.has_met_expired() {
                     let freed = view.free_met(!self.server.store.turn.is_paused());
                     self.count_expired(freed);

@@ -12,6 +12,7 @@ pub use rows::Rows;
 use bulk::{SHORT_BULK_MAX, bulk, two_bulks};
 
 use crate::error::Error;
+use crate::number::format_double;
 use crate::output::{self, Output};
 use crate::shared::Value;
 
@@ -34,7 +35,7 @@ pub struct Mark(Place);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Output(output::Mark),
-    Captured(usize),
+    Captured(CaptureMark),
 }
 
 /// A reply as a tree, for doors that are not RESP.
@@ -67,6 +68,15 @@ pub struct Capture {
     open: Vec<Open>,
 }
 
+/// What had been captured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct CaptureMark {
+    done: usize,
+    open: usize,
+    /// Items of the innermost array that was open, and how many it waited for.
+    inner: (usize, usize),
+}
+
 struct Open {
     left: usize,
     is_map: bool,
@@ -93,18 +103,15 @@ impl<'a> Reply<'a> {
     pub fn mark(&self) -> Mark {
         Mark(match &self.sink {
             Sink::Resp2(out) | Sink::Resp3(out) => Place::Output(out.mark()),
-            Sink::Capture(capture) => Place::Captured(capture.done.len()),
+            Sink::Capture(capture) => Place::Captured(capture.mark()),
         })
     }
 
-    /// Forgets everything written since `mark`. For marks taken between whole replies only.
+    /// Forgets everything written since `mark`. An array that was open then must be open still.
     pub fn rewind(&mut self, mark: Mark) {
         match (&mut self.sink, mark.0) {
             (Sink::Resp2(out) | Sink::Resp3(out), Place::Output(mark)) => out.rewind(mark),
-            (Sink::Capture(capture), Place::Captured(len)) => {
-                capture.done.truncate(len);
-                capture.open.clear();
-            }
+            (Sink::Capture(capture), Place::Captured(mark)) => capture.rewind(mark),
             (_, _) => unreachable!("a mark is of its own reply"),
         }
     }
@@ -286,12 +293,11 @@ impl<'a> Reply<'a> {
 
     /// A floating point number; a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
-        let text = || format!("{value}");
         match &mut self.sink {
-            Sink::Resp2(out) => bulk(out, text().as_bytes()),
+            Sink::Resp2(out) => bulk(out, format_double(value).as_bytes()),
             Sink::Resp3(out) => {
                 out.push(b',');
-                out.extend_from_slice(text().as_bytes());
+                out.extend_from_slice(format_double(value).as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
             Sink::Capture(capture) => capture.push(Captured::Double(value)),
@@ -375,10 +381,26 @@ impl<'a> Reply<'a> {
 }
 
 impl Capture {
-    /// The reply that was written, if one was.
+    /// The reply that was written, if one was. Nothing of it is left.
     pub fn take(&mut self) -> Option<Captured> {
         self.open.clear();
-        self.done.pop()
+        let last = self.done.pop();
+        self.done.clear();
+        last
+    }
+
+    fn mark(&self) -> CaptureMark {
+        let inner = self.open.last().map_or((0, 0), |open| (open.items.len(), open.left));
+        CaptureMark { done: self.done.len(), open: self.open.len(), inner }
+    }
+
+    fn rewind(&mut self, mark: CaptureMark) {
+        self.done.truncate(mark.done);
+        self.open.truncate(mark.open);
+        if let Some(open) = self.open.last_mut() {
+            open.items.truncate(mark.inner.0);
+            open.left = mark.inner.1;
+        }
     }
 
     fn open(&mut self, left: usize, is_map: bool) {

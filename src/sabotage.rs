@@ -1,5 +1,5 @@
 //! Deliberate bugs: each breaks one promise of the journal, so that tests can show that they would
-//! notice. They exist in builds with debug assertions only, and only on a thread that asks for one.
+//! notice; and one that shows what a bug in a command costs. They exist in builds with debug assertions only, and only on a thread that asks for one.
 //!
 //! A bug stands as `sabotage::is(Bug::X)` where the code would have it; without debug assertions that
 //! is the constant `false`.
@@ -47,10 +47,12 @@ pub enum Bug {
     ExpiredComesBack,
     /// Each effect of a transaction is a batch of its own.
     TransactionSplit,
+    /// A command on one name whose last argument is `panic` panics when it has run.
+    CommandPanics,
 }
 
 impl Bug {
-    /// All of them.
+    /// Those that break a promise of the journal.
     pub const ALL: [Bug; 19] = [
         Bug::ReplyBeforeWrite,
         Bug::ReplyBeforeFlush,

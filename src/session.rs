@@ -21,6 +21,7 @@ use crate::server::client_memory::Kept;
 use crate::server::clients::{Client, Flag};
 use crate::server::routes::Route;
 use crate::store::Watched;
+use crate::token::Holder;
 
 /// Most bytes of commands that MULTI queues.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
@@ -71,8 +72,8 @@ pub struct Session {
 pub struct HttpRequest {
     /// Method and path of the route that it took; none before that is known.
     pub route: Option<Route>,
-    /// The name and id of the token that came with it.
-    pub token: Option<String>,
+    /// The token that came with it.
+    pub token: Option<Holder>,
     /// Where it comes from, if that is not the peer.
     pub address: Option<std::net::IpAddr>,
 }

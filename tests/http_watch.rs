@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod http_support;
+#[path = "support/scratch.rs"]
+mod scratch;
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use http_support::{LONG, Pantry};
+use http_support::{Client, LONG, Pantry};
+use scratch::Scratch;
 use serde_json::{Value, json};
 
 fn post(pantry: &Pantry, target: &str, form: &str) {
@@ -115,4 +118,65 @@ fn who_hears_nothing_hears_that_the_connection_lives() {
     let heard = String::from_utf8_lossy(&heard[..length]);
     assert!(heard.contains("\r\n:") && !heard.contains("event:"), "{heard:?}");
     assert!(began.elapsed() > Duration::from_secs(10), "too often");
+}
+
+/// A server with a user who may read some namespaces only, and his header.
+fn with_reader(name: &str) -> (Pantry, Scratch, &'static str) {
+    let scratch = Scratch::new(name);
+    let users = scratch.path().join("users.acl");
+    let text = "user default on nopass ~* &* +@all\nuser alice on >secret %R~app:* +@read\n";
+    std::fs::write(&users, text).unwrap();
+    let dir = scratch.path().to_str().unwrap();
+    let pantry = Pantry::start(&["--dir", dir, "--aclfile", users.to_str().unwrap()]);
+    (pantry, scratch, "Authorization: Basic YWxpY2U6c2VjcmV0")
+}
+
+fn watch(pantry: &Pantry, target: &str, headers: &[&str]) -> Client {
+    let mut client = pantry.connect();
+    client.send_request("GET", target, headers, b"");
+    assert_eq!(client.events(1)[0].event, "ready");
+    client
+}
+
+#[test]
+fn of_everything_a_user_is_shown_what_it_may_read() {
+    let (pantry, _scratch, alice) = with_reader("watch-everything");
+    let changes = |since: &str| {
+        let target = format!("/v1/changes?values=1&since={since}");
+        pantry.request("GET", &target, &[alice], b"").json()
+    };
+    let begin = changes("");
+    let mut seen = watch(&pantry, "/v1/watch?values=1", &[alice]);
+    for namespace in ["hidden", "app:1"] {
+        post(&pantry, "/v1/set", &format!("namespace={namespace}&key=k&value={namespace}"));
+    }
+    let events: Vec<Value> = seen.events(2).into_iter().map(|it| it.data).collect();
+    assert!(events.iter().all(|row| row["namespace"] == "app:1"), "{events:?}");
+    let told = changes(begin["since"].as_str().unwrap())["data"].to_string();
+    assert!(told.contains("app:1") && !told.contains("hidden"), "{told}");
+    assert_eq!(pantry.request("GET", "/v1/watch?namespace=hidden", &[alice], b"").status, 403);
+}
+
+#[test]
+fn who_may_not_watch_any_more_is_shown_nothing_more() {
+    let (pantry, _scratch, alice) = with_reader("watch-rights");
+    let run = |command: Value| {
+        assert_eq!(pantry.post("/v1/command", &command.to_string()).status, 200, "{command}");
+    };
+    let made = pantry.request("POST", "/v1/tokens?name=t", &[], b"").json();
+    let token = format!("X-API-Key: {}", made["secret"].as_str().unwrap());
+    let mut one = watch(&pantry, "/v1/watch?namespace=app:1", &[alice]);
+    let mut all = watch(&pantry, "/v1/watch?values=1", &[alice]);
+    let mut by_token = watch(&pantry, "/v1/watch", &[&token]);
+    run(json!(["ACL", "SETUSER", "alice", "resetkeys", "%R~log:*"]));
+    run(json!(["TOKEN", "REVOKE", made["id"]]));
+    post(&pantry, "/v1/set", "namespace=app:1&key=k&value=1");
+    assert_eq!(one.chunk(), None);
+    assert_eq!(by_token.chunk(), None);
+    post(&pantry, "/v1/set", "namespace=log:1&key=k&value=1");
+    assert_eq!(all.events(1)[0].data["namespace"], "log:1");
+    run(json!(["ACL", "SETUSER", "alice", "off"]));
+    post(&pantry, "/v1/set", "namespace=log:1&key=k&value=after");
+    let rest: Vec<u8> = std::iter::from_fn(|| all.chunk()).flatten().collect();
+    assert!(!String::from_utf8_lossy(&rest).contains("after"));
 }

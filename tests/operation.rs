@@ -57,6 +57,12 @@ fn who_is_idle_is_closed_unless_he_listens() {
     assert_eq!(idle.line("PING"), "+PONG");
     listening.send(b"SUBSCRIBE news\r\n");
     assert_eq!(listening.receive(31), "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1");
+    let mut busy = server.connect();
+    for _ in 0..12 {
+        let reply = busy.ask(b"*3\r\n$4\r\nHGET\r\n$4\r\nshop\r\n$6\r\napples\r\n", 5);
+        assert_eq!(reply, "$-1\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
     assert_eq!(idle.rest(), "");
     listening.send(b"PING\r\n");
     assert!(listening.receive(9).contains("*2"));

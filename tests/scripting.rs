@@ -82,11 +82,49 @@ fn memory_that_runs_out_ends_the_script_only() {
         "local t = {} while true do t[#t + 1] = {} end",
         "return string.rep('x', 2 ^ 30)",
         "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1e6) .. i end",
+        "return cjson.decode('[' .. ('[],'):rep(4e6) .. '1]')",
+        "redis.call('setrange', 'a', 6e7, 'x') local t = {1, 2, 3, 4, 5, 6, 7, 8} \
+         for i = 1, 8 do t[i] = redis.call('getrange', 'a', i, -1) end",
+        // A small table that stands in others many times.
+        "local t = ('x'):rep(1e5) for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+        "local t = ('x'):rep(1e5) for i = 1, 15 do t = {t, t, t, t} end return cmsgpack.pack(t)",
     ] {
         let reply = eval(&mut server, bomb);
         assert!(reply.contains("not enough memory"), "{bomb}: {reply}");
         assert_eq!(eval(&mut server, "return 1 + 1"), "(integer) 2");
     }
+}
+
+#[test]
+fn a_result_that_is_too_long_is_an_error_and_nothing_else() {
+    let mut server = Harness::new(Journal::discarding());
+    let mut run = |line: &str| {
+        let words: Vec<Vec<u8>> = line.split('|').map(|word| word.as_bytes().to_vec()).collect();
+        render(&server.execute("a", &words))
+    };
+    run("CONFIG|SET|client-reply-max-bytes|100000");
+    let too_long = "(error) ERR reply exceeds client-reply-max-bytes, use a smaller result instead";
+    for leaf in [
+        "'x'",
+        "{}",
+        "{ok = ('x'):rep(1e5)}",
+        "{err = ('x'):rep(1e5)}",
+        "{map = {a = 1}}",
+        "{set = {a = true}}",
+        "{big_number = ('1'):rep(1e5)}",
+        "{verbatim_string = {format = 'txt', string = ('x'):rep(1e5)}}",
+    ] {
+        let script = format!("local t = {leaf} for i = 1, 40 do t = {{t, t}} end return t");
+        assert_eq!(run(&format!("EVAL|{script}|0")), too_long, "{leaf}");
+    }
+    run("MULTI");
+    run("EVAL|local t = {} for i = 1, 40 do t = {t, t} end return t|0");
+    run("PING");
+    assert_eq!(run("EXEC"), format!("1) {too_long}\n2) PONG"));
+    assert_eq!(
+        run("EVAL|return {1, {2, 'three'}}|0"),
+        "1) (integer) 1\n2) 1) (integer) 2\n   2) \"three\""
+    );
 }
 
 #[test]

@@ -166,6 +166,24 @@ fn http_is_served_with_and_without_a_certificate() {
 }
 
 #[test]
+fn links_lead_to_the_door_that_was_asked() {
+    let served = Served::start("tls-links", &[]);
+    for number in 0..100 {
+        served.pantry.request("PUT", &format!("/v1/namespaces/n{number}"), &[], b"");
+    }
+    let mut client = served.authority.connect(served.http, None);
+    let host = format!("localhost:{}", served.http.port());
+    let request =
+        format!("GET /v1/namespaces?limit=1 HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    // Whoever closes without a last word of TLS has said all.
+    let _ = client.read_to_string(&mut answer);
+    let wanted = format!("\"href\":\"https://{host}/v1/namespaces?limit=1&next=");
+    assert!(answer.contains(&wanted), "{answer}");
+}
+
+#[test]
 fn redis_clients_show_a_certificate_of_the_authority() {
     let served = Served::start("tls-auth", &[]);
     let mut known = served.authority.connect(served.redis, Some("till"));

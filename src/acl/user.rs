@@ -110,6 +110,11 @@ impl User {
         self.selectors.iter().any(|selector| selector.allows_key(key, access))
     }
 
+    /// Whether one of its selectors allows the key to be read.
+    pub fn may_read(&self, key: &[u8]) -> bool {
+        self.may_access(key, crate::command::redis::Access { read: true, write: false })
+    }
+
     /// Whether one of its selectors allows the channel.
     pub fn may_use_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.selectors.iter().any(|selector| selector.allows_channel(channel, is_pattern))

@@ -83,8 +83,8 @@ fn write(
         add("forwarded_for", address.to_string().into());
     }
     add("user", shown(user));
-    if let Some(token) = http.and_then(|http| http.token.as_deref()) {
-        add("token", token.into());
+    if let Some(token) = http.and_then(|http| http.token.as_ref()) {
+        add("token", format!("{} ({})", token.name, token.id).into());
     }
     if let Some((method, path)) = http.and_then(|http| http.route) {
         add("route", format!("{method} {path}").into());

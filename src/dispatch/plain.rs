@@ -11,18 +11,29 @@ use crate::command::Spec;
 use crate::error::Error;
 use crate::reply::{Mark, Reply};
 use crate::resp::request::Args;
+use crate::server::Server;
 use crate::session::{ReplyMode, Session};
+
+/// Whether brief commands of this client need no closer look for its own sake.
+#[inline]
+pub fn is_plain_client(session: &Session, server: &Server) -> bool {
+    session.transaction.is_none()
+        && !session.is_listening
+        && session.tracking.is_none()
+        && session.reply_mode == ReplyMode::On
+        && session.identity.is_free(&server.acl)
+}
 
 impl Executor<'_> {
     /// Whether brief commands of this client need no closer look: it may do everything, it is not in a
     /// transaction, nobody listens to it or has to be told of what it reads, and the server takes writes.
     pub(super) fn finds_plain(&self, session: &Session) -> bool {
+        is_plain_client(session, self.server) && self.finds_calm()
+    }
+
+    /// The same for what is so of all clients.
+    pub(super) fn finds_calm(&self) -> bool {
         let server = self.server;
-        let is_client_plain = session.transaction.is_none()
-            && !session.is_listening
-            && session.tracking.is_none()
-            && session.reply_mode == ReplyMode::On
-            && session.identity.is_free(&server.acl);
         let is_server_plain = server.is_ready.load(Relaxed)
             && !server.store.journal.refuses()
             && !server.store.is_over_limit()
@@ -33,7 +44,7 @@ impl Executor<'_> {
             && !self.is_in_exec
             && self.outbox.is_empty()
             && !self.stopwatch.times_each();
-        is_client_plain && is_server_plain && is_batch_plain
+        is_server_plain && is_batch_plain
     }
 
     /// The command to run the short way, if this request may be.

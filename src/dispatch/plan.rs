@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether it may change what it names.
-    fn changes(&self) -> bool {
+    pub fn changes(&self) -> bool {
         self.spec.is_some_and(|spec| spec.hold == Hold::Alone)
     }
 
@@ -103,14 +103,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Brings what requests of different clients will need into the processor's cache; they stand in
-/// database `db`. Nothing is held afterwards: each takes its stripe when it runs.
-pub fn fetch(server: &Server, db: usize, plans: &[Plan<'_>]) {
-    let mut held = Held::new(&server.store);
-    take(&mut held, server, brief(plans), Hold::Shared).touch(&held, db);
-}
-
-/// The same for the names that scripts were given.
+/// Brings the names that scripts were given into the processor's cache.
 fn fetch_declared(server: &Server, db: usize, plans: &[Plan<'_>]) {
     let mut named = [Plan::UNKNOWN; AHEAD_MAX];
     let names = plans.iter().map_while(|plan| plan.declared);
@@ -124,7 +117,7 @@ fn fetch_declared(server: &Server, db: usize, plans: &[Plan<'_>]) {
 }
 
 /// Those at the beginning that are brief.
-fn brief<'p, 'a>(plans: &'p [Plan<'a>]) -> &'p [Plan<'a>] {
+pub(super) fn brief<'p, 'a>(plans: &'p [Plan<'a>]) -> &'p [Plan<'a>] {
     &plans[..plans.iter().take_while(|plan| plan.is_brief()).count()]
 }
 
@@ -177,6 +170,12 @@ impl Executor<'_> {
         if plans.len() < 2 {
             return;
         }
+        self.hold_ahead(session.db, plans);
+    }
+
+    /// Takes the stripes of the first of some brief requests, and brings what they need into the
+    /// processor's cache.
+    pub(super) fn hold_ahead(&mut self, db: usize, plans: &[Plan<'_>]) {
         self.release();
         let hold = match plans.iter().any(Plan::changes) {
             true => Hold::Alone,
@@ -189,6 +188,6 @@ impl Executor<'_> {
         }
         self.now_ms = self.held.settle_now_ms(self.clock_ms);
         self.under_lock = 0;
-        taken.touch(&self.held, session.db);
+        taken.touch(&self.held, db);
     }
 }

@@ -215,7 +215,7 @@ impl Executor<'_> {
                 if let Some(text) = convert::error_of(&value) {
                     self.script_failed(&script, &text, convert::is_counted(&value));
                 }
-                convert::to_reply(&value, is_resp3, reply)
+                convert::to_reply(&value, is_resp3, self.settings, reply)
             }
             Err(error) => {
                 let text = explain(&error, &compiled.name);
@@ -226,7 +226,7 @@ impl Executor<'_> {
         };
         if let Err(error) = written {
             reply.rewind(mark);
-            reply.error(&Error::plain(error.to_string()));
+            reply.error(&error);
         }
         self.metrics.lua_bytes.store(script.engine.bytes(), Relaxed);
         script.engine.put_back();

@@ -117,10 +117,16 @@ impl<'s> Executor<'s> {
     /// which they were.
     #[inline]
     pub fn lap<'a>(&mut self, session: &Session, requests: impl Iterator<Item = Args<'a>>) {
+        self.lap_of_many(requests.map(|args| (session, args)));
+    }
+
+    /// The same for requests of several clients.
+    #[inline]
+    pub fn lap_of_many<'a>(&mut self, requests: impl Iterator<Item = (&'a Session, Args<'a>)>) {
         if self.stopwatch.len > 0 {
             let took_ns = self.end_group();
             if took_ns >= self.stopwatch.slow_ns {
-                self.group_was_slow(session, requests, took_ns);
+                self.group_was_slow(requests, took_ns);
             }
         }
     }
@@ -180,20 +186,19 @@ impl<'s> Executor<'s> {
     #[cold]
     fn group_was_slow<'a>(
         &mut self,
-        session: &Session,
-        requests: impl Iterator<Item = Args<'a>>,
+        requests: impl Iterator<Item = (&'a Session, Args<'a>)>,
         took_ns: u64,
     ) {
         let until_ns = self.stopwatch.at_ns.saturating_add(EACH_FOR_NS);
         self.server.thresholds.each_until_ns.store(until_ns, Relaxed);
         self.stopwatch.times_each = true;
         let table = command::table();
-        let brief = requests.filter_map(|args| {
+        let brief = requests.filter_map(|(session, args)| {
             let spec = table.find(args.get(0)).filter(|spec| spec.is_brief)?;
-            Some((spec, args))
+            Some((session, spec, args))
         });
         let bytes = |args: &Args<'_>| args.iter().map(<[u8]>::len).sum::<usize>();
-        if let Some((spec, args)) = brief.max_by_key(|(_, args)| bytes(args)) {
+        if let Some((session, spec, args)) = brief.max_by_key(|(_, _, args)| bytes(args)) {
             self.was_slow(session, spec, args, took_ns);
         }
     }

@@ -73,7 +73,21 @@ impl Ahead {
         Some(end)
     }
 
+    /// Adds the request that an input is, if it is of the usual form and nothing follows it.
+    #[inline]
+    pub fn push_only(&mut self, input: &[u8]) -> bool {
+        let before = self.spans.len();
+        let Some(end) = self.push_usual(input, 0) else { return false };
+        if end != input.len() {
+            self.spans.truncate(before);
+            self.requests.pop();
+            return false;
+        }
+        true
+    }
+
     /// The arguments of request number `at`, which was found in `input`.
+    #[inline]
     pub fn args<'a>(&'a self, at: usize, input: &'a [u8]) -> Args<'a> {
         let found = self.requests[at];
         let spans_start = at.checked_sub(1).map_or(0, |last| self.requests[last].spans_end);
@@ -144,6 +158,19 @@ mod tests {
             let request = request(&vec![&b"word"[..]; count]);
             assert_eq!(found(&request), (count < 10).then_some(request.len()), "{count}");
         }
+    }
+
+    #[test]
+    fn an_only_request_is_taken_and_of_two_nothing_is_left() {
+        let (one, other) = (request(&[b"HGET", b"space", b"key"]), request(&[b"HLEN", b"space"]));
+        let both = [&one[..], &other].concat();
+        let mut ahead = Ahead::default();
+        assert!(ahead.push_only(&one));
+        assert!(!ahead.push_only(&both) && !ahead.push_only(&one[1..]) && !ahead.push_only(b""));
+        assert!(ahead.push_only(&other));
+        assert_eq!(ahead.len(), 2);
+        assert!(ahead.args(0, &one).iter().eq([&b"HGET"[..], b"space", b"key"]));
+        assert!(ahead.args(1, &other).iter().eq([&b"HLEN"[..], b"space"]));
     }
 
     #[test]

@@ -71,6 +71,11 @@ pub fn raise(lua: &Lua, text: &str) -> mlua::Error {
     mlua::Error::external(ScriptError::Text(text))
 }
 
+/// What a script has made is too large for its memory.
+pub fn not_enough_memory() -> mlua::Error {
+    mlua::Error::MemoryError("not enough memory".to_owned())
+}
+
 /// An argument is not what it should be.
 pub fn bad_argument(lua: &Lua, number: usize, function: &str, why: &str) -> mlua::Error {
     raise(lua, &format!("bad argument #{number} to '{function}' ({why})"))
@@ -213,8 +218,8 @@ fn call(lua: &Lua, host: &Host, args: &MultiValue) -> mlua::Result<Value> {
     if host.call() == Answer::End {
         return Err(ended());
     }
-    let _unlimited = Unlimited::new(lua);
     let reply = host.reply.borrow();
+    let _unlimited = Unlimited::for_input(lua, reply.len());
     match reply.without_values() {
         Some(bytes) => convert::from_reply(lua, bytes),
         None => convert::from_reply(lua, &reply.to_vec()),

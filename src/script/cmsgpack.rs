@@ -5,8 +5,9 @@
 
 use mlua::{Lua, MultiValue, Table, Value};
 
+use super::api::not_enough_memory;
 use super::args::Arguments;
-use super::host::Unlimited;
+use super::host::{Unlimited, memory_left};
 
 /// Tables inside tables that are written.
 const DEPTH_MAX: usize = 16;
@@ -45,25 +46,62 @@ fn pack(lua: &Lua, values: MultiValue) -> mlua::Result<mlua::LuaString> {
         let args = Arguments::new(lua, "pack", values);
         return Err(args.bad(0, "MessagePack pack needs input."));
     }
-    let mut out = Vec::new();
-    values.iter().try_for_each(|value| write(&mut out, value, 0))?;
-    lua.create_string(out)
+    let mut writer = Writer { out: Vec::new(), bytes_max: memory_left(lua) };
+    values.iter().try_for_each(|value| writer.value(value, 0))?;
+    lua.create_string(writer.out)
 }
 
-fn write(out: &mut Vec<u8>, value: &Value, depth: usize) -> mlua::Result<()> {
-    match value {
-        Value::String(text) => {
-            let text = text.as_bytes();
-            head(out, text.len(), [Some((0xa0, 32)), Some((0xd9, 1 << 8))], 0xda, 0xdb);
-            out.extend_from_slice(&text);
+struct Writer {
+    out: Vec<u8>,
+    /// A table may stand in others many times, so what is written has a limit of its own.
+    bytes_max: usize,
+}
+
+impl Writer {
+    fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        let out = &mut self.out;
+        if out.len() > self.bytes_max {
+            return Err(not_enough_memory());
         }
-        Value::Boolean(yes) => out.push(if *yes { 0xc3 } else { 0xc2 }),
-        Value::Integer(number) => write_integer(out, *number),
-        Value::Number(number) => write_number(out, *number),
-        Value::Table(table) if depth < DEPTH_MAX => return write_table(out, table, depth + 1),
-        _ => out.push(0xc0),
+        match value {
+            Value::String(text) => {
+                let text = text.as_bytes();
+                head(out, text.len(), [Some((0xa0, 32)), Some((0xd9, 1 << 8))], 0xda, 0xdb);
+                out.extend_from_slice(&text);
+            }
+            Value::Boolean(yes) => out.push(if *yes { 0xc3 } else { 0xc2 }),
+            Value::Integer(number) => write_integer(out, *number),
+            Value::Number(number) => write_number(out, *number),
+            Value::Table(table) if depth < DEPTH_MAX => return self.table(table, depth + 1),
+            _ => out.push(0xc0),
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
+        let (mut len, mut largest, mut is_list) = (0, 0.0f64, true);
+        for pair in table.pairs::<Value, Value>() {
+            let number = match pair?.0 {
+                Value::Integer(number) => number as f64,
+                Value::Number(number) => number,
+                _ => 0.0,
+            };
+            len += 1;
+            largest = largest.max(number);
+            is_list &= number > 0.0 && number == number.trunc();
+        }
+        if is_list && largest == len as f64 {
+            head(&mut self.out, len, [Some((0x90, 16)), None], 0xdc, 0xdd);
+            return (1..=len).try_for_each(|at| self.value(&table.raw_get(at)?, depth));
+        }
+        head(&mut self.out, len, [Some((0x80, 16)), None], 0xde, 0xdf);
+        for pair in table.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            self.value(&key, depth)?;
+            self.value(&value, depth)?;
+        }
+        Ok(())
+    }
 }
 
 /// A kind and a length: in the kind's byte, in one byte behind it, or in two or four.
@@ -111,31 +149,6 @@ fn write_integer(out: &mut Vec<u8>, number: i64) {
     out.extend(&number.to_be_bytes()[8 - bytes..]);
 }
 
-fn write_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()> {
-    let (mut len, mut largest, mut is_list) = (0, 0.0f64, true);
-    for pair in table.pairs::<Value, Value>() {
-        let number = match pair?.0 {
-            Value::Integer(number) => number as f64,
-            Value::Number(number) => number,
-            _ => 0.0,
-        };
-        len += 1;
-        largest = largest.max(number);
-        is_list &= number > 0.0 && number == number.trunc();
-    }
-    if is_list && largest == len as f64 {
-        head(out, len, [Some((0x90, 16)), None], 0xdc, 0xdd);
-        return (1..=len).try_for_each(|at| write(out, &table.raw_get(at)?, depth));
-    }
-    head(out, len, [Some((0x80, 16)), None], 0xde, 0xdf);
-    for pair in table.pairs::<Value, Value>() {
-        let (key, value) = pair?;
-        write(out, &key, depth)?;
-        write(out, &value, depth)?;
-    }
-    Ok(())
-}
-
 /// Why bytes can not be read.
 enum Wrong {
     Missing,
@@ -170,7 +183,7 @@ fn read(
         return Err(args.wrong(&text));
     };
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let _unlimited = Unlimited::new(lua);
+    let _unlimited = Unlimited::for_input(lua, rest.len());
     let mut reader = Reader { lua, rest };
     let mut values = MultiValue::new();
     while !reader.rest.is_empty() && values.len() < limit {

@@ -6,11 +6,14 @@
 
 use mlua::{IntoLua, Lua, LuaString, Table, Value};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::reply::Reply;
+use crate::store::Settings;
 
 /// Tables inside tables that a reply may have.
 const DEPTH_MAX: usize = 500;
+/// Bytes that a value takes in a reply beside its text, at most: as RESP, or in a tree for HTTP.
+const FRAMING_BYTES: usize = 32;
 
 /// The Lua value of one reply that the server has written itself, in RESP2 or RESP3.
 ///
@@ -22,8 +25,20 @@ pub fn from_reply(lua: &Lua, bytes: &[u8]) -> mlua::Result<Value> {
 
 /// Writes what a script returned. `is_resp3` says whether the script asked for RESP3's types, in which
 /// a truth value is one.
-pub fn to_reply(value: &Value, is_resp3: bool, reply: &mut Reply<'_>) -> mlua::Result<()> {
-    Writer { is_resp3, reply }.value(value, 0)
+///
+/// # Errors
+/// When the reply is too long. Then a part of it has been written.
+pub fn to_reply(
+    value: &Value,
+    is_resp3: bool,
+    settings: &Settings,
+    reply: &mut Reply<'_>,
+) -> Result {
+    let written = Writer { is_resp3, settings, bytes: 0, reply }.value(value, 0);
+    written.map_err(|error| match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        Some(error) => error.clone(),
+        None => Error::plain(error.to_string()),
+    })
 }
 
 /// The text of an error as `err` holds it: the code, a blank, the message.
@@ -178,13 +193,20 @@ fn double(line: &[u8]) -> f64 {
 
 struct Writer<'w, 'r> {
     is_resp3: bool,
+    settings: &'w Settings,
+    /// Of the reply so far. A table may stand in others many times, so it can be long.
+    bytes: usize,
     reply: &'w mut Reply<'r>,
 }
 
 impl Writer<'_, '_> {
     fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        self.count(FRAMING_BYTES)?;
         match value {
-            Value::String(text) => self.reply.bulk(&text.as_bytes()),
+            Value::String(text) => {
+                self.count(text.as_bytes().len())?;
+                self.reply.bulk(&text.as_bytes());
+            }
             Value::Integer(number) => self.reply.integer(*number),
             Value::Number(number) => self.reply.integer(truncated(*number)),
             Value::Boolean(yes) if self.is_resp3 => self.reply.boolean(*yes),
@@ -198,13 +220,21 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
+    fn count(&mut self, bytes: usize) -> mlua::Result<()> {
+        self.bytes += bytes;
+        let checked = self.settings.check_reply_len(self.bytes, "a smaller result");
+        checked.map_err(mlua::Error::external)
+    }
+
     fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
         let text = |field: &str| table.raw_get::<Value>(field).map(string);
         let inner =
             |field: &str| table.raw_get::<Value>(field).map(|value| value.as_table().cloned());
         if let Some(error) = text("err")? {
+            self.count(error.as_bytes().len())?;
             self.reply.error(&Error::coded(error.to_string_lossy()));
         } else if let Some(status) = text("ok")? {
+            self.count(status.as_bytes().len())?;
             self.reply.status(&status.as_bytes());
         } else if let Some(double) = number(&table.raw_get("double")?) {
             self.reply.double(double);
@@ -212,10 +242,12 @@ impl Writer<'_, '_> {
             // A script may have put anything there.
             let is_break = |byte: u8| matches!(byte, b'\r' | b'\n');
             let digits = digits.as_bytes();
+            self.count(digits.len())?;
             let digits = digits.iter().map(|&byte| if is_break(byte) { b' ' } else { byte });
             self.reply.big_number(&digits.collect::<Vec<_>>());
         } else if let Some((format, text)) = inner("verbatim_string")?.and_then(|it| verbatim(&it))
         {
+            self.count(text.as_bytes().len())?;
             self.reply.verbatim_as(&format.as_bytes(), &text.as_bytes());
         } else if let Some(map) = inner("map")? {
             self.reply.map(map.pairs::<Value, Value>().count());

@@ -160,13 +160,25 @@ impl Drop for Limited<'_> {
     }
 }
 
-/// While it lives, Lua is not limited, for what the server itself makes of a bounded input.
+/// Bytes that the server makes in Lua of one byte of a reply, of JSON or of MessagePack, at most: an
+/// empty table, and its place in a table that grows.
+const BYTES_FROM_ONE_MAX: usize = 128;
+
+/// Bytes that scripts of this thread may still take.
+pub fn memory_left(lua: &Lua) -> usize {
+    MEMORY_MAX_BYTES.saturating_sub(lua.used_memory())
+}
+
+/// While it lives, Lua is not limited, for what the server itself makes of an input so short that the
+/// limit can not be passed. With a longer one memory can run out, and Lua stays limited.
 pub struct Unlimited<'a>(&'a Lua);
 
 impl<'a> Unlimited<'a> {
-    /// From now on.
-    pub fn new(lua: &'a Lua) -> Unlimited<'a> {
-        let _ = lua.set_memory_limit(0);
+    /// From now on, for an input of so many bytes.
+    pub fn for_input(lua: &'a Lua, bytes: usize) -> Unlimited<'a> {
+        if bytes.saturating_mul(BYTES_FROM_ONE_MAX) <= memory_left(lua) {
+            let _ = lua.set_memory_limit(0);
+        }
         Unlimited(lua)
     }
 }

@@ -9,6 +9,7 @@
 mod batch;
 mod hold;
 mod round;
+mod row;
 mod send;
 
 use std::io;

@@ -22,7 +22,8 @@ use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::{Capture, Captured, Reply};
 use crate::resp::ahead::Ahead;
-use crate::resp::request::{Args, Limits};
+use crate::resp::owned::OwnedRequest;
+use crate::resp::request::Limits;
 use crate::session::Session;
 use crate::store::{Eviction, Settings, Usage};
 
@@ -61,6 +62,8 @@ pub struct Worker {
     inputs_kept: Vec<Vec<u8>>,
     /// Requests that were found but not run yet.
     pub ahead: Ahead,
+    /// Where the request and the reply of another door's command stand, kept for the next.
+    captured: (OwnedRequest, Capture),
     settings: Settings,
     effects: Effects,
     gate: Arc<Gate>,
@@ -93,6 +96,7 @@ impl Worker {
             outputs_kept: Vec::new(),
             inputs_kept: Vec::new(),
             ahead: Ahead::default(),
+            captured: Default::default(),
             effects: Effects::default(),
             gate: server.store.journal.gate(),
             waiting: Vec::new(),
@@ -128,23 +132,43 @@ impl Worker {
         session: &mut Session,
         batch: impl FnOnce(&mut Executor<'_>, &mut Session, &Limits) -> R,
     ) -> R {
+        let before = session.seen.wrote;
+        self.with_executor(|executor, limits| {
+            executor.set_client(session.client.id);
+            session.client.active_ms.store(executor.now_ms(), Relaxed);
+            let result = batch(executor, session, limits);
+            (result, executor.finish(session), session.seen.wrote != before)
+        })
+    }
+
+    /// Runs `row` with an executor for several clients; it says whether it has changed anything.
+    #[inline]
+    pub fn run_row(&mut self, row: impl FnOnce(&mut Executor<'_>) -> bool) {
+        self.with_executor(|executor, _| {
+            let has_changed = row(executor);
+            ((), executor.end_row(), has_changed)
+        });
+    }
+
+    #[inline]
+    fn with_executor<R>(
+        &mut self,
+        work: impl FnOnce(&mut Executor<'_>, &Limits) -> (R, Effects, bool),
+    ) -> R {
         self.refresh();
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let effects = std::mem::take(&mut self.effects);
-        let before = session.seen.wrote;
         let ended_ns = self.ended_ns.take();
         let at_ns = ended_ns.unwrap_or_else(|| self.server.store.clock.monotonic_ns());
         let (server, metrics, settings) = (&self.server, &self.metrics, &self.settings);
-        let result = {
+        let (result, has_changed) = {
             let mut executor = Executor::at(at_ns, server, metrics, settings, effects, self.random);
-            executor.set_client(session.client.id);
-            session.client.active_ms.store(executor.now_ms(), Relaxed);
-            let result = batch(&mut executor, session, &self.limits);
-            self.effects = executor.finish(session);
+            let (result, effects, has_changed) = work(&mut executor, &self.limits);
+            self.effects = effects;
             self.ended_ns = self.is_in_row.then(|| executor.read_at_ns());
-            result
+            (result, has_changed)
         };
-        if session.seen.wrote != before && self.server.store.journal.keeps() {
+        if has_changed && self.server.store.journal.keeps() {
             self.call_writer();
         }
         result
@@ -239,18 +263,29 @@ impl Worker {
     }
 
     /// Runs one command for a door that is not RESP. `None` if it writes no reply.
-    pub fn capture(&mut self, session: &mut Session, args: Args<'_>) -> Option<Captured> {
-        let mut capture = Capture::default();
+    pub fn capture(&mut self, session: &mut Session, args: &[&[u8]]) -> Option<Captured> {
+        let (mut request, mut capture) = std::mem::take(&mut self.captured);
+        args.iter().for_each(|arg| request.push(arg));
         self.run(session, |executor, session, _| {
-            executor.execute_now(session, args, &mut Reply::capture(&mut capture));
+            executor.execute_now(session, request.args(), &mut Reply::capture(&mut capture));
         });
-        capture.take()
+        let reply = capture.take();
+        request.clear();
+        self.captured = (request, capture);
+        reply
     }
 
     /// Hands out what was written to the output buffer.
     #[inline]
     pub fn take_output(&mut self) -> Output {
-        std::mem::replace(&mut self.output, self.outputs_kept.pop().unwrap_or_default())
+        let spare = self.spare_output();
+        std::mem::replace(&mut self.output, spare)
+    }
+
+    /// Hands out an empty output buffer.
+    #[inline]
+    pub fn spare_output(&mut self) -> Output {
+        self.outputs_kept.pop().unwrap_or_default()
     }
 
     /// Keeps a buffer that was handed out for its next use, if it did not grow large.

@@ -264,6 +264,12 @@ impl<'s> Held<'s> {
         lsn
     }
 
+    /// LSN of the last effect on anything in the stripe of `name`, which must be held.
+    #[inline]
+    pub fn lsn_of(&self, name: Name<'_>) -> Lsn {
+        if sabotage::is(Bug::ReadPassesGate) { 0 } else { self.stripe(name.hash).lsn }
+    }
+
     /// The time for what is held: the clock's, but never earlier than these stripes have seen.
     #[inline]
     pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {

@@ -31,7 +31,7 @@ pub struct Name<'a> {
 impl<'a> Name<'a> {
     /// The number of its stripe.
     #[inline]
-    pub(crate) fn stripe(self) -> usize {
+    pub fn stripe(self) -> usize {
         super::stripe_of(self.hash)
     }
 

@@ -15,15 +15,11 @@ use super::names::Names;
 use super::namespace::{Walk, from_cursor};
 use super::{Eviction, Held, Overlay, Policy, Usage};
 use crate::acl::User;
-use crate::command::redis;
 use crate::error::{Error, Result};
 use crate::journal::effect::Effects;
 use crate::shared::Value;
 
 pub use super::namespace::{Pair, Pairs};
-
-/// What listing a name takes.
-const READS: redis::Access = redis::Access { read: true, write: false };
 
 /// What a command is run with, besides the names it touches.
 #[derive(Debug, Clone, Copy)]
@@ -210,7 +206,7 @@ impl<'a> View<'a> {
 
     /// Whether the user may know of a name: it may read it.
     pub fn may_show(&self, name: &[u8]) -> bool {
-        self.access.user.is_none_or(|user| user.may_access(name, READS))
+        self.access.user.is_none_or(|user| user.may_read(name))
     }
 
     /// The selected database.

@@ -113,6 +113,13 @@ impl Tokens {
         Some(holder)
     }
 
+    /// Whether what was shown once is still good.
+    pub fn is_valid(&self, holder: &Holder, now_ms: u64) -> bool {
+        let state = self.state.lock();
+        let token = state.tokens.get(&holder.id);
+        token.is_some_and(|token| token.user == holder.user && !token.has_ended(now_ms))
+    }
+
     /// Makes a token. Returns the word to show once, and what is kept of it.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ pub fn decode(lua: &Lua, args: &Arguments<'_>, options: Options) -> mlua::Result
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(args.wrong("JSON parser does not support UTF-16 or UTF-32"));
     }
-    let _unlimited = Unlimited::new(lua);
+    let _unlimited = Unlimited::for_input(lua, text.len());
     let mut parser = Parser { lua, args, options, text: &text, at: 0, depth: 0 };
     let token = parser.token();
     let value = parser.value(token)?;

@@ -3,11 +3,12 @@
 use mlua::{Table, Value};
 
 use super::{DEPTH_MAX, Invalid, Options};
+use crate::script::api::not_enough_memory;
 use crate::script::args::{Arguments, type_name};
 
-/// The JSON of the first argument.
-pub fn encode(args: &Arguments<'_>, options: Options) -> mlua::Result<Vec<u8>> {
-    let mut encoder = Encoder { args, options, out: Vec::new() };
+/// The JSON of the first argument, if it is not longer than `bytes_max` by more than one value.
+pub fn encode(args: &Arguments<'_>, options: Options, bytes_max: usize) -> mlua::Result<Vec<u8>> {
+    let mut encoder = Encoder { args, options, bytes_max, out: Vec::new() };
     encoder.value(args.get(1), 0)?;
     Ok(encoder.out)
 }
@@ -15,11 +16,16 @@ pub fn encode(args: &Arguments<'_>, options: Options) -> mlua::Result<Vec<u8>> {
 struct Encoder<'a> {
     args: &'a Arguments<'a>,
     options: Options,
+    /// A table may stand in others many times, so what is written has a limit of its own.
+    bytes_max: usize,
     out: Vec<u8>,
 }
 
 impl Encoder<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        if self.out.len() > self.bytes_max {
+            return Err(not_enough_memory());
+        }
         match value {
             Value::String(text) => self.string(&text.as_bytes()),
             Value::Integer(number) => return self.number(*number as f64),

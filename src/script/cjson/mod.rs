@@ -11,6 +11,7 @@ use std::rc::Rc;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::args::Arguments;
+use super::host::memory_left;
 
 /// What to do with numbers that JSON does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
         if args.len() != 1 {
             return Err(args.bad(1, "expected 1 argument"));
         }
-        lua.create_string(encode::encode(&args, shared.get())?)
+        lua.create_string(encode::encode(&args, shared.get(), memory_left(lua))?)
     })?;
     cjson.raw_set("encode", encode)?;
     let shared = options.clone();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::Connection;
-use crate::dispatch::{self, Plan};
+use super::row::Row;
 use crate::prefetch::prefetch;
 use crate::resp::ahead::AHEAD_MAX;
 use crate::server::Server;
@@ -64,6 +64,32 @@ impl Drop for Desk {
     }
 }
 
+/// Gives those connections to `take` that are wanted of those at some desks, and moves the other desks to the
+/// front. Returns how many these are.
+#[inline]
+pub(super) fn lift_those(
+    desks: &mut [usize],
+    mut are_wanted: impl FnMut(&Connection) -> bool,
+    mut take: impl FnMut(usize, Box<Connection>),
+) -> usize {
+    DESKS.with_borrow_mut(|seats| {
+        let mut left = 0;
+        for at in 0..desks.len() {
+            seats.fetch_clients(&desks[at..]);
+            let desk = desks[at];
+            let wanted = seats.all.get_mut(desk).and_then(|seat| seat.take_if(|it| are_wanted(it)));
+            match wanted {
+                Some(connection) => take(desk, connection),
+                None => {
+                    desks[left] = desk;
+                    left += 1;
+                }
+            }
+        }
+        left
+    })
+}
+
 /// Lets the connection at a desk of this thread go on behind all that are due.
 pub fn enlist(desk: usize) {
     DUE.with_borrow_mut(|due| {
@@ -76,15 +102,16 @@ pub fn enlist(desk: usize) {
 
 /// Lets those who are due go on, for as long as the thread's event loop lives.
 pub async fn run(server: Arc<Server>) {
-    let mut desks = Vec::new();
+    let (mut desks, mut row) = (Vec::new(), Row::default());
     let turns = std::future::poll_fn(|cx| {
         for _ in 0..PASSES {
             DUE.with_borrow_mut(|due| due.take(&mut desks));
-            for some in desks.chunks(AHEAD_MAX) {
-                DESKS.with_borrow(|desks| desks.fetch(some, &server));
+            for some in desks.chunks_mut(AHEAD_MAX) {
                 Worker::with(|worker| worker.row(true));
-                for (at, &desk) in some.iter().enumerate() {
-                    DESKS.with_borrow(|desks| desks.fetch_clients(&some[at..]));
+                let left = row.run(some, &server);
+                let left = &some[..left];
+                for (at, &desk) in left.iter().enumerate() {
+                    DESKS.with_borrow(|desks| desks.fetch_clients(&left[at..]));
                     go_on(desk, &server);
                 }
                 Worker::with(|worker| worker.row(false));
@@ -126,7 +153,7 @@ fn lift(desk: usize) -> Option<Box<Connection>> {
     DESKS.with_borrow_mut(|desks| desks.all.get_mut(desk)?.take())
 }
 
-fn put_back(desk: usize, connection: Box<Connection>) {
+pub(super) fn put_back(desk: usize, connection: Box<Connection>) {
     DESKS.with_borrow_mut(|desks| desks.all[desk] = Some(connection));
 }
 
@@ -172,36 +199,6 @@ impl Desks {
             prefetch(&client.mailbox);
             prefetch(&client.memory);
         }
-    }
-
-    /// Brings what the first requests of these will need into the processor's cache.
-    fn fetch(&self, some: &[usize], server: &Server) {
-        let waits = |&desk: &usize| {
-            let connection = self.all.get(desk)?.as_deref()?;
-            connection.waits_to_run().then_some((connection.session.db, &*connection.input))
-        };
-        let Some((db, _)) = some.iter().find_map(waits) else { return };
-        let in_db = some.iter().filter_map(waits).filter(|(of, _)| *of == db);
-        Worker::with(|worker| {
-            worker.ahead.clear();
-            let mut inputs: [&[u8]; AHEAD_MAX] = [&[]; AHEAD_MAX];
-            for (_, input) in in_db {
-                let at = worker.ahead.len();
-                if worker.ahead.push_usual(input, 0).is_some() {
-                    inputs[at] = input;
-                }
-            }
-            let len = worker.ahead.len();
-            if len < 2 {
-                return;
-            }
-            let mut plans = [Plan::UNKNOWN; AHEAD_MAX];
-            for (at, input) in inputs[..len].iter().enumerate() {
-                let last = at.checked_sub(1).map_or(&Plan::UNKNOWN, |last| &plans[last]);
-                plans[at] = Plan::after(last, &server.store, worker.ahead.args(at, input));
-            }
-            dispatch::fetch(server, db, &plans[..len]);
-        });
     }
 }
 

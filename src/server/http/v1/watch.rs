@@ -4,6 +4,9 @@
 //! An event's id is its place: the process, the LSN and a number. Who comes back with it goes on where
 //! he was, as long as the history reaches; if it does not, there is a `reset`, and what is shown must
 //! be read again. A watcher has no queue here: one that reads too slowly gets a `reset`, too.
+//!
+//! Rights are those of the moment in which a change is shown: of everything only names are shown that the
+//! user may read, and who may not watch any more, or with a token that has ended, is shown nothing more.
 
 use std::io;
 use std::pin::Pin;
@@ -50,7 +53,7 @@ pub(super) fn events(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> 
 /// A long poll.
 pub(super) fn changes(ask: Ask, later: Later<'_>) -> Pending<'_> {
     Box::pin(async move {
-        let view = View::new(&ask, later.connection)?;
+        let mut view = View::new(&ask, later.connection)?;
         let wait_ms = match ask.text("wait") {
             None => 0,
             Some(text) => wait_ms(text).ok_or_else(|| {
@@ -61,23 +64,27 @@ pub(super) fn changes(ask: Ask, later: Later<'_>) -> Pending<'_> {
         let after = since(&ask, later.connection)?;
         let mut watch = view.watch(after);
         let mut place = watch.from();
-        let (mut shown, mut is_reset) = (Vec::new(), false);
+        let (mut shown, mut is_reset, mut is_over) = (Vec::new(), false, false);
         let mut patience = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
         std::future::poll_fn(|cx| {
-            while shown.len() < most && !is_reset {
+            is_over = !view.may_go_on();
+            while shown.len() < most && !is_reset && !is_over {
                 match watch.poll_next(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Next::Gap) => is_reset = true,
                     Poll::Ready(Next::Change(change)) => {
                         place = change.place;
-                        shown.extend(Some(change).filter(|change| is_news(change)));
+                        shown.extend(Some(change).filter(|change| view.shows(change)));
                     }
                 }
             }
-            let is_done = !shown.is_empty() || is_reset || view.connection.is_stopping();
+            let is_done = !shown.is_empty() || is_reset || is_over || view.connection.is_stopping();
             if is_done { Poll::Ready(()) } else { patience.as_mut().poll(cx) }
         })
         .await;
+        if is_over {
+            return Err(Error::NoAuth.into());
+        }
         if is_reset {
             // What is read after this is newer than this place.
             place = view.watch(None).from();
@@ -96,6 +103,8 @@ pub(super) fn changes(ask: Ask, later: Later<'_>) -> Pending<'_> {
 /// What is watched, and how it is shown.
 struct View {
     connection: Arc<Connection>,
+    /// The version of the users as of which the client may watch this.
+    users: u64,
     filter: Filter,
     has_values: bool,
     is_base64: bool,
@@ -108,18 +117,58 @@ impl View {
         if key.is_some() {
             ask.name("namespace")?;
         }
-        // Who may watch may read; it need not exist yet.
-        let read = match name {
-            Some(name) => connection.run(&[b"NAMESPACE", b"SCAN", name, b"0", b"COUNT", b"1"]),
-            None => connection.run(&[b"NAMESPACE", b"NAMES", b"0", b"COUNT", b"1"]),
-        };
-        match read {
-            Ok(_) | Err(Error::NoSuchNamespace | Error::WrongType) => {}
-            Err(failed) => return Err(failed.into()),
-        }
         let filter = Filter { db: 0, name: name.map(Into::into), key: key.map(Into::into) };
         let (has_values, is_base64) = (ask.flag("values"), ask.is_base64());
-        Ok(View { connection: connection.clone(), filter, has_values, is_base64 })
+        let (connection, users) = (connection.clone(), connection.server.acl.version());
+        let view = View { connection, users, filter, has_values, is_base64 };
+        view.check()?;
+        Ok(view)
+    }
+
+    /// Who may watch may read; it need not exist yet.
+    fn check(&self) -> Result<(), Error> {
+        let read = match self.filter.name.as_deref() {
+            Some(name) => self.connection.run(&[b"NAMESPACE", b"SCAN", name, b"0", b"COUNT", b"1"]),
+            None => self.connection.run(&[b"NAMESPACE", b"NAMES", b"0", b"COUNT", b"1"]),
+        };
+        match read {
+            Ok(_) | Err(Error::NoSuchNamespace | Error::WrongType) => Ok(()),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Whether the client may still watch this.
+    fn may_go_on(&mut self) -> bool {
+        let server = &self.connection.server;
+        let mut session = self.connection.session.lock();
+        let token = session.http.as_ref().and_then(|http| http.token.as_ref());
+        if token.is_some_and(|it| !server.tokens.is_valid(it, self.connection.now_ms())) {
+            return false;
+        }
+        let users = server.acl.version();
+        if self.users == users {
+            return true;
+        }
+        let is_there = session.identity.refresh(&server.acl);
+        if !is_there || !session.identity.user().is_enabled {
+            return false;
+        }
+        drop(session);
+        self.users = users;
+        !matches!(self.check(), Err(Error::NoPerm(_) | Error::NoAuth))
+    }
+
+    /// Whether a change is shown to this client.
+    fn shows(&self, change: &Change) -> bool {
+        // That a kept namespace is empty follows from what came before.
+        let is_news = change.what != What::Kept || change.cause != Cause::Emptied;
+        let is_named = self.filter.name.is_some() || change.what == What::Reset;
+        is_news && (is_named || self.may_read(&change.name))
+    }
+
+    fn may_read(&self, name: &[u8]) -> bool {
+        let identity = &self.connection.session.lock().identity;
+        identity.is_free(&self.connection.server.acl) || identity.user().may_read(name)
     }
 
     fn watch(&self, after: Option<Place>) -> Watch {
@@ -176,14 +225,14 @@ impl Source for Stream {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        if self.view.connection.is_stopping() {
+        if self.view.connection.is_stopping() || !self.view.may_go_on() {
             return Poll::Ready(None);
         }
         let mut out = Vec::new();
         while out.len() < PIECE_BYTES {
             match self.watch.poll_next(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Next::Change(change)) if !is_news(&change) => {}
+                Poll::Ready(Next::Change(change)) if !self.view.shows(&change) => {}
                 Poll::Ready(Next::Change(change)) => {
                     let row = self.view.row(&change, false);
                     self.view.event(&mut out, change.place, event_of(&change), &row);
@@ -206,11 +255,6 @@ impl Source for Stream {
         let _ = self.heartbeat.as_mut().poll(cx);
         Poll::Ready(Some(Ok(Bytes::from(out))))
     }
-}
-
-/// That a kept namespace is empty follows from what came before.
-fn is_news(change: &Change) -> bool {
-    change.what != What::Kept || change.cause != Cause::Emptied
 }
 
 /// The name of an event.
