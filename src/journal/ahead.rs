@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::journal::disk::{Disk, DiskFile};
-    use crate::journal::format::{FileKind, Kind, RECORD_LEN};
+    use crate::journal::format::{FileKind, Kind};
 
     const SALT: u32 = 5;
 
