@@ -102,19 +102,36 @@ fn load(files: &Files) -> Option<(u64, usize)> {
     Some((recovered.last, held.count_pairs()))
 }
 
-// The input: a byte that says which files there are and how they are made, then what is in them.
+/// Adds a file of this kind.
+fn add(files: &mut Files, kind: FileKind, how: u8, input: &[u8]) {
+    let is_journal = kind == FileKind::Journal;
+    let name = if is_journal { journal_name(1) } else { snapshot_name(1) };
+    let mut file = if how & 2 == 0 { head(kind) } else { Vec::new() };
+    match how & 4 {
+        0 => records(input, &mut file, is_journal),
+        _ => file.extend_from_slice(input),
+    }
+    files.0.insert(name, file);
+}
+
+// The input: a byte that says which files there are and how they are made, then what is in them; of two, half
+// in each.
 fuzz_target!(|input: &[u8]| {
     let Some((&how, rest)) = input.split_first() else { return };
     let mut files = Files(BTreeMap::new());
-    let (kind, name) = match how & 1 {
-        0 => (FileKind::Journal, journal_name(1)),
-        _ => (FileKind::Snapshot, snapshot_name(1)),
+    let (snapshot, journal) = match how & 9 {
+        0 => (None, Some(rest)),
+        1 => (Some(rest), None),
+        _ => {
+            let (snapshot, journal) = rest.split_at(rest.len() / 2);
+            (Some(snapshot), Some(journal))
+        }
     };
-    let mut file = if how & 2 == 0 { head(kind) } else { Vec::new() };
-    match how & 4 {
-        0 => records(rest, &mut file, kind == FileKind::Journal),
-        _ => file.extend_from_slice(rest),
+    if let Some(input) = snapshot {
+        add(&mut files, FileKind::Snapshot, how, input);
     }
-    files.0.insert(name, file);
+    if let Some(input) = journal {
+        add(&mut files, FileKind::Journal, how, input);
+    }
     assert_eq!(load(&files), load(&files));
 });
