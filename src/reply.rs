@@ -381,10 +381,12 @@ impl<'a> Reply<'a> {
 }
 
 impl Capture {
-    /// The reply that was written, if one was.
+    /// The reply that was written, if one was. Nothing of it is left.
     pub fn take(&mut self) -> Option<Captured> {
         self.open.clear();
-        self.done.pop()
+        let last = self.done.pop();
+        self.done.clear();
+        last
     }
 
     fn mark(&self) -> CaptureMark {

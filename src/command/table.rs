@@ -248,11 +248,13 @@ impl Table {
     /// The subcommand of `container` with this name, in any case.
     pub fn find_subcommand(&self, container: &Spec, name: &[u8]) -> Option<&Spec> {
         let prefix = container.command.name.len() + 1;
-        container
-            .subcommands
-            .iter()
-            .map(|&index| &self.specs[index])
-            .find(|spec| spec.command.name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
+        let full_len = prefix + name.len();
+        let named = |spec: &&Spec| {
+            let full = spec.command.name.as_bytes();
+            // Most differ in that.
+            full.len() == full_len && full[prefix..].eq_ignore_ascii_case(name)
+        };
+        container.subcommands.iter().map(|&index| &self.specs[index]).find(named)
     }
 }
 

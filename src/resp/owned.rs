@@ -7,6 +7,8 @@ use super::request::{Args, Span};
 /// Room for a request that is no larger than most.
 const USUAL_BYTES: usize = 128;
 const USUAL_ARGS: usize = 8;
+/// Room that a request keeps for the next one, for arguments and for where they stand.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// One request with its own memory.
 #[derive(Debug, Clone, Default)]
@@ -26,11 +28,12 @@ impl OwnedRequest {
         request
     }
 
-    /// Forgets the arguments; keeps up to 64 KiB of room.
+    /// Forgets the arguments; keeps some room.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(64 * 1024);
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
         self.spans.clear();
+        self.spans.shrink_to(KEPT_BYTES_MAX / size_of::<Span>());
     }
 
     /// Adds an argument.

@@ -22,7 +22,8 @@ use crate::journal::{Passage, Seen};
 use crate::output::Output;
 use crate::reply::{Capture, Captured, Reply};
 use crate::resp::ahead::Ahead;
-use crate::resp::request::{Args, Limits};
+use crate::resp::owned::OwnedRequest;
+use crate::resp::request::Limits;
 use crate::session::Session;
 use crate::store::{Eviction, Settings, Usage};
 
@@ -61,6 +62,8 @@ pub struct Worker {
     inputs_kept: Vec<Vec<u8>>,
     /// Requests that were found but not run yet.
     pub ahead: Ahead,
+    /// Where the request and the reply of another door's command stand, kept for the next.
+    captured: (OwnedRequest, Capture),
     settings: Settings,
     effects: Effects,
     gate: Arc<Gate>,
@@ -93,6 +96,7 @@ impl Worker {
             outputs_kept: Vec::new(),
             inputs_kept: Vec::new(),
             ahead: Ahead::default(),
+            captured: Default::default(),
             effects: Effects::default(),
             gate: server.store.journal.gate(),
             waiting: Vec::new(),
@@ -259,12 +263,16 @@ impl Worker {
     }
 
     /// Runs one command for a door that is not RESP. `None` if it writes no reply.
-    pub fn capture(&mut self, session: &mut Session, args: Args<'_>) -> Option<Captured> {
-        let mut capture = Capture::default();
+    pub fn capture(&mut self, session: &mut Session, args: &[&[u8]]) -> Option<Captured> {
+        let (mut request, mut capture) = std::mem::take(&mut self.captured);
+        args.iter().for_each(|arg| request.push(arg));
         self.run(session, |executor, session, _| {
-            executor.execute_now(session, args, &mut Reply::capture(&mut capture));
+            executor.execute_now(session, request.args(), &mut Reply::capture(&mut capture));
         });
-        capture.take()
+        let reply = capture.take();
+        request.clear();
+        self.captured = (request, capture);
+        reply
     }
 
     /// Hands out what was written to the output buffer.

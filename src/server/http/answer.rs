@@ -126,7 +126,7 @@ pub(super) struct Object(Vec<u8>);
 impl Default for Object {
     fn default() -> Object {
         // Most answers fit.
-        Object(Vec::with_capacity(128))
+        Object(Vec::with_capacity(256))
     }
 }
 
@@ -153,10 +153,11 @@ impl Object {
     /// A string member from bytes that a Redis client may have written: what is not UTF-8 becomes
     /// U+FFFD.
     pub(super) fn bytes(&mut self, name: &'static str, value: &[u8]) {
-        match std::str::from_utf8(value) {
-            Ok(text) => self.text(name, text),
-            Err(_) => self.text(name, &String::from_utf8_lossy(value)),
+        if is_plain(value) {
+            self.name(name);
+            return write_quoted(&mut self.0, value);
         }
+        self.text(name, &String::from_utf8_lossy(value));
     }
 
     /// A member whose value the caller appends.
@@ -185,13 +186,22 @@ impl Object {
 /// Appends a JSON string. The escapes are those of JavaScript's `JSON.stringify`; most texts need none.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     if !needs_escapes(text.as_bytes()) {
-        out.reserve(text.len() + 2);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-        return;
+        return write_quoted(out, text.as_bytes());
     }
     serde_json::to_writer(out, text).expect(IN_MEMORY);
+}
+
+/// Appends a JSON string that needs no escapes.
+fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
+}
+
+/// Whether bytes are text that needs no escapes, all of it ASCII. Looks at all, without a branch for each.
+fn is_plain(bytes: &[u8]) -> bool {
+    !needs_escapes(bytes) && bytes.is_ascii()
 }
 
 /// Looks at all bytes, without a branch for each.

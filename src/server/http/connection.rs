@@ -29,14 +29,13 @@ use crate::error::Error;
 use crate::events::feed::Feed;
 use crate::journal::{Passage, Seen};
 use crate::reply::Captured;
-use crate::resp::owned::OwnedRequest;
 use crate::server::certificate;
 use crate::server::clients::{Address, Client};
-use crate::server::routes::NO_ROUTE;
+use crate::server::routes::{NO_ROUTE, Route};
 use crate::server::stream::Stream;
 use crate::server::worker::Worker;
 use crate::server::{Server, exposition};
-use crate::session::Session;
+use crate::session::{HttpRequest, Session};
 use crate::store::turn::Wait;
 
 /// Longest request line and headers together; hyper takes at most 100 headers.
@@ -55,6 +54,8 @@ pub(super) struct Connection {
     pub(super) client: Arc<Client>,
     local: SocketAddr,
     usual_host: host::Usual,
+    /// Whether it is under TLS.
+    pub(super) is_tls: bool,
     /// The user that its certificate names.
     pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
@@ -65,13 +66,22 @@ pub(super) struct Connection {
     pub(super) pulse: Arc<Pulse>,
 }
 
+/// What else there is to know of an answer that was made at once.
+pub(super) struct AtOnce {
+    /// What it depends on.
+    pub(super) seen: Seen,
+    /// When it was made, on the server's clock.
+    pub(super) ended_ns: u64,
+}
+
 /// Serves one client until it leaves, is killed, or the server stops. A request in flight is answered
 /// even then.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let Address::Inet(local) = client.laddr else { return };
     let config = server.config();
-    let pulse = Pulse::new();
+    let pulse = Pulse::new(server.clone());
     let connection = Arc::new(Connection {
+        is_tls: stream.is_tls(),
         certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
         client: client.clone(),
@@ -124,8 +134,7 @@ impl Connection {
         {
             return answer;
         }
-        let began_ns = self.server.store.clock.moment().1;
-        self.session.lock().http = None;
+        let began_ns = self.server.store.clock.monotonic_ns();
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let answer = self.respond_v1(&config, &head, &mut body).await;
             answer.unwrap_or_else(|refusal| v1::refused(&head, refusal))
@@ -134,15 +143,14 @@ impl Connection {
         };
         body::discard(&head.headers, body);
         let answer = marked(&config, &head, answer);
-        self.count_answer(answer.status(), began_ns);
+        self.count_answer(answer.status(), began_ns, self.taken_route());
         answer
     }
 
     /// Answers a request without a body that needs no pause. What it shows may not leave yet.
-    pub(super) fn answer_at_once(self: &Arc<Self>, head: &Parts) -> Answer {
+    pub(super) fn answer_at_once(self: &Arc<Self>, head: &Parts) -> (Answer, AtOnce) {
         let config = self.server.config();
-        let began_ns = self.server.store.clock.moment().1;
-        self.session.lock().http = None;
+        let began_ns = self.server.store.clock.monotonic_ns();
         let answer = if v1::is_here(&head.method, head.uri.path(), &head.headers) {
             let admitted = self.check(&config, head).and_then(|()| self.admit(&config, head));
             let answer = admitted
@@ -158,8 +166,13 @@ impl Connection {
             answer.unwrap_or_else(Answer::from)
         };
         let answer = marked(&config, head, answer);
-        self.count_answer(answer.status(), began_ns);
-        answer
+        let (route, seen) = {
+            let mut session = self.session.lock();
+            let route = session.http.as_ref().and_then(|http| http.route);
+            (route, std::mem::take(&mut session.seen))
+        };
+        let ended_ns = self.count_answer(answer.status(), began_ns, route);
+        (answer, AtOnce { seen, ended_ns })
     }
 
     /// The answer when what was done may be lost.
@@ -171,16 +184,21 @@ impl Connection {
         marked(&self.server.config(), head, answer)
     }
 
-    /// Counts a request that is about to be answered.
-    fn count_answer(&self, status: StatusCode, began_ns: u64) {
-        let ended_ns = self.server.store.clock.moment().1;
-        let route = self.session.lock().http.as_ref().and_then(|http| http.route);
+    /// Counts a request that is about to be answered; when that is.
+    fn count_answer(&self, status: StatusCode, began_ns: u64, route: Option<Route>) -> u64 {
+        let ended_ns = self.server.store.clock.monotonic_ns();
         Worker::with(|worker| {
             let metrics = &worker.metrics;
             metrics.http_requests.add(1);
             let taken_ns = ended_ns.saturating_sub(began_ns);
             metrics.http_routes.add(route.unwrap_or(NO_ROUTE), status.as_u16(), taken_ns);
         });
+        ended_ns
+    }
+
+    /// Where the request leads, if that is known yet.
+    fn taken_route(&self) -> Option<Route> {
+        self.session.lock().http.as_ref().and_then(|http| http.route)
     }
 
     async fn respond(
@@ -255,6 +273,11 @@ impl Connection {
         answer
     }
 
+    /// Notes what is known of a request, in the place of the one before it.
+    pub(super) fn begin(&self, request: Option<HttpRequest>) {
+        self.session.lock().http = request;
+    }
+
     /// Notes where the request leads.
     pub(super) fn takes_route(&self, method: &'static str, path: &'static str) {
         self.session.lock().http.get_or_insert_default().route = Some((method, path));
@@ -267,9 +290,8 @@ impl Connection {
 
     /// Runs one command, atomically; its reply.
     pub(super) fn run(&self, args: &[&[u8]]) -> Result<Captured, Error> {
-        let request = OwnedRequest::new(args.iter().copied());
         let mut session = self.session.lock();
-        run::answered(Worker::with(|worker| worker.capture(&mut session, request.args())))
+        run::answered(Worker::with(|worker| worker.capture(&mut session, args)))
     }
 
     /// What the replies so far depend on, for who waits for it himself.
@@ -315,8 +337,12 @@ impl Connection {
         std::future::poll_fn(|cx| Worker::with(|worker| worker.poll_not_behind(cx))).await;
     }
 
-    /// Checks what every request must have.
+    /// Checks what every request must have. Without that, nothing is known of it.
     fn check(&self, config: &Config, head: &Parts) -> Result<(), Problem> {
+        self.looks_right(config, head).inspect_err(|_| self.begin(None))
+    }
+
+    fn looks_right(&self, config: &Config, head: &Parts) -> Result<(), Problem> {
         let Parts { version, uri, headers, .. } = head;
         let names = &config.http_allowed_hosts;
         host::check(&self.usual_host, self.local, names, *version, uri, headers)?;
@@ -348,7 +374,7 @@ impl Connection {
             "/health/ready" => ("/health/ready", StatusCode::SERVICE_UNAVAILABLE, "loading"),
             _ => return None,
         };
-        self.takes_route("GET", path);
+        self.begin(Some(HttpRequest { route: Some(("GET", path)), token: None, address: None }));
         let mut body = Object::default();
         body.text("status", text);
         Some(answer::json(status, body.end()))

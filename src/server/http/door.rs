@@ -13,7 +13,7 @@ use hyper::service::Service;
 use hyper::{Method, Request};
 
 use super::answer::{Answer, Body};
-use super::connection::Connection;
+use super::connection::{AtOnce, Connection};
 use super::pulse::Busy;
 use super::v1;
 
@@ -46,24 +46,29 @@ impl Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (head, body) = request.into_parts();
-        let busy = self.0.pulse.busy();
         let only_reads = matches!(head.method, Method::GET | Method::HEAD)
             && body.is_end_stream()
             && !v1::may_pause(head.uri.path())
             && self.0.turn_is_open();
         if !only_reads {
-            let connection = self.0.clone();
+            let (connection, busy) = (self.0.clone(), self.0.pulse.busy());
             return Answering::Later(Box::pin(async move {
                 let answer = connection.answer(head, body).await;
                 until_its_end(answer, busy)
             }));
         }
-        let answer = self.0.answer_at_once(&head);
-        let seen = self.0.take_seen();
+        let (answer, AtOnce { seen, ended_ns }) = self.0.answer_at_once(&head);
         if self.0.has_passed(seen) {
-            return Answering::Now(Some(until_its_end(answer, busy)));
+            let answer = match answer.body() {
+                Body::Whole(_) => {
+                    self.0.pulse.answered(ended_ns);
+                    answer
+                }
+                Body::Pieces(..) => until_its_end(answer, self.0.pulse.busy()),
+            };
+            return Answering::Now(Some(answer));
         }
-        let connection = self.0.clone();
+        let (connection, busy) = (self.0.clone(), self.0.pulse.busy());
         Answering::Later(Box::pin(async move {
             let passed = std::future::poll_fn(|cx| connection.poll_passed(seen, cx)).await;
             let answer = match passed {

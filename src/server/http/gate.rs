@@ -29,7 +29,8 @@ impl Connection {
         if config.http_address_rate.per_second > 0
             && let Some(address) = address
         {
-            self.count(&Caller::at(address), config.http_address_rate)?;
+            let counted = self.count(&Caller::at(address), config.http_address_rate);
+            counted.inspect_err(|_| self.begin(None))?;
         }
         let shown = match self.client.addr {
             Address::Inet(peer) => address.filter(|&address| address != peer.ip()),
@@ -39,8 +40,7 @@ impl Connection {
             (self.server.acl.version() + 1, auth::is_anonymous(&head.headers));
         // Nobody has shown who it is, as before, and users are as they were.
         if is_anonymous && self.anonymous_as_of.load(Relaxed) == users {
-            let request = HttpRequest { route: None, token: None, address: shown };
-            self.session.lock().http = Some(request);
+            self.begin(Some(HttpRequest { route: None, token: None, address: shown }));
             return Ok(());
         }
         self.anonymous_as_of.store(0, Relaxed);

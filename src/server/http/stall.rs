@@ -14,6 +14,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::time::Sleep;
 
+/// Head and body together that are sent as one piece: copying so little costs less than the system's way
+/// with two.
+const ONE_PIECE_BYTES_MAX: usize = 1024;
+
 /// A TCP stream for hyper.
 #[derive(Debug)]
 pub(super) struct Stall {
@@ -85,6 +89,37 @@ impl Write for Stall {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut piece = [0; ONE_PIECE_BYTES_MAX];
+        if let Some(bytes) = joined(bufs, &mut piece) {
+            return self.watch(cx, |io, cx| io.poll_write(cx, bytes));
+        }
         self.watch(cx, |io, cx| io.poll_write_vectored(cx, bufs))
+    }
+}
+
+/// What stands in `bufs`, one behind the other, if there is room for it.
+fn joined<'p>(bufs: &[io::IoSlice<'_>], piece: &'p mut [u8]) -> Option<&'p [u8]> {
+    let mut len = 0;
+    for buf in bufs {
+        piece.get_mut(len..len + buf.len())?.copy_from_slice(buf);
+        len += buf.len();
+    }
+    Some(&piece[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_joined_and_more_is_not() {
+        let join = |parts: &[&str]| {
+            let bufs: Vec<_> = parts.iter().map(|it| io::IoSlice::new(it.as_bytes())).collect();
+            joined(&bufs, &mut [0; 8]).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        };
+        assert_eq!(join(&["head", "", "body"]).as_deref(), Some("headbody"));
+        assert_eq!(join(&["head", "body "]), None);
+        assert_eq!(join(&["much too long", ""]), None);
+        assert_eq!(join(&[]).as_deref(), Some(""));
     }
 }

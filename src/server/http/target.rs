@@ -16,12 +16,11 @@ pub(super) struct BadEscape;
 pub(super) fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, BadEscape> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let mut segments = Vec::with_capacity(USUAL_SEGMENTS);
-    let has_escapes = memchr::memchr(b'%', path.as_bytes()).is_some();
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
-        let segment = &path[start..end];
-        segments.push(if has_escapes { decode(segment)? } else { Cow::Borrowed(segment) });
-        start = end + 1;
+    let mut rest = Some(path);
+    while let Some(text) = rest {
+        let (segment, more) = split_at(text, b'/');
+        segments.push(decode(segment)?);
+        rest = more;
     }
     Ok(segments)
 }
@@ -37,8 +36,12 @@ pub(super) enum Parameter<'a> {
 /// Looks `name` up in `query`. Escapes of other parameters are not looked at.
 pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Result<Parameter<'a>, BadEscape> {
     let mut found = Parameter::Missing;
-    for part in query.split('&') {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+    let mut rest = Some(query);
+    while let Some(text) = rest {
+        let (part, more) = split_at(text, b'&');
+        rest = more;
+        let (key, value) = split_at(part, b'=');
+        let value = value.unwrap_or_default();
         if key != name && decode_form(key).as_deref() != Ok(name) {
             continue;
         }
@@ -52,14 +55,14 @@ pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Result<Parameter<'a>,
 
 /// A name or value in a query or form: `+` is a blank.
 pub(super) fn decode_form(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    if text.contains('+') {
+    if has_any(text, b'+') {
         return Ok(Cow::Owned(decode(&text.replace('+', " "))?.into_owned()));
     }
     decode(text)
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    if !text.contains('%') {
+    if !has_any(text, b'%') {
         return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -75,6 +78,20 @@ fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
         rest = tail;
     }
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadEscape)
+}
+
+/// What stands before the first `mark`, and what behind it, if there is one. `mark` is ASCII. Texts in
+/// targets are short: looking at each byte takes less than what looks at many at once takes to begin.
+fn split_at(text: &str, mark: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == mark) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// Looks at all bytes, without a branch for each.
+fn has_any(text: &str, mark: u8) -> bool {
+    text.bytes().fold(false, |any, byte| any | (byte == mark))
 }
 
 fn hex(digit: u8) -> Result<u8, BadEscape> {

@@ -187,9 +187,9 @@ impl Ask {
         }
     }
 
-    /// The rows in the body.
-    pub(super) fn rows(&self) -> Result<Vec<Row<'_>>, Refusal> {
-        rows::read(self.form()?, &self.body)
+    /// The rows in the body, of which one more than `most` is enough.
+    pub(super) fn rows(&self, most: usize) -> Result<Vec<Row<'_>>, Refusal> {
+        rows::read(self.form()?, &self.body, most)
     }
 
     /// A parameter, if it is there.

@@ -73,7 +73,7 @@ pub(super) fn page(
     };
     let href = next.map(|(cursor, after)| {
         let token = write_next(cursor, after.as_deref());
-        link::next(call.config, call.head, ask, path, &token)
+        link::next(call, ask, path, &token)
     });
     Ok(page_answer(&look, &what(0), &rows, href.as_deref()))
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 
 use super::ask::{Accepts, Ask, invalid, tag};
@@ -250,7 +251,8 @@ fn names_tag(tags: &str, tag: &str) -> bool {
 }
 
 fn with_tag(mut answer: Answer, tag: &str) -> Answer {
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{tag}\"")) {
+    let quoted = ["\"", tag, "\""].concat();
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(quoted)) {
         answer.headers_mut().insert(header::ETAG, value);
     }
     answer
