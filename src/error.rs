@@ -135,6 +135,7 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self {
             Error::Coded(_) if matches!(self.code(), "BUSY" | "PAUSED") => 503,
+            Error::Coded(_) if self.code() == "LIMITREACHED" => 507,
             Error::Plain(_)
             | Error::Syntax
             | Error::NotAnInteger

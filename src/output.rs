@@ -110,7 +110,7 @@ impl Output {
     /// Appends the first `len` bytes of a block, which cost no more than copying all of it.
     #[inline(always)]
     pub fn block<const N: usize>(&mut self, block: &[u8; N], len: usize) {
-        self.room::<N>().copy_from_slice(block);
+        *self.room::<N>() = *block;
         self.len += len.min(N);
     }
 

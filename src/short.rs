@@ -39,6 +39,28 @@ fn halves<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// Writes bytes to the start of `room`, which must be as long at least.
+#[inline(always)]
+pub fn put(room: &mut [u8], bytes: &[u8]) {
+    #[inline(always)]
+    fn halves<const N: usize>(room: &mut [u8], bytes: &[u8]) {
+        let room = &mut room[..bytes.len()];
+        if let (Some(to), Some(first)) = (room.first_chunk_mut::<N>(), bytes.first_chunk()) {
+            *to = *first;
+        }
+        if let (Some(to), Some(last)) = (room.last_chunk_mut::<N>(), bytes.last_chunk()) {
+            *to = *last;
+        }
+    }
+    match bytes.len() {
+        4..=7 => halves::<4>(room, bytes),
+        8..=16 => halves::<8>(room, bytes),
+        17..=32 => halves::<16>(room, bytes),
+        33..=64 => halves::<32>(room, bytes),
+        len => room[..len].copy_from_slice(bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +72,9 @@ mod tests {
             let mut out = b"before".to_vec();
             append(&mut out, &bytes[..len]);
             assert_eq!(out, [b"before", &bytes[..len]].concat(), "{len}");
+            let mut room = [7; 201];
+            put(&mut room, &bytes[..len]);
+            assert!(room[..len] == bytes[..len] && room[len..].iter().all(|&byte| byte == 7));
             assert!(same(&bytes[..len], &bytes.clone()[..len]));
             for at in 0..len {
                 let mut other = bytes[..len].to_vec();

@@ -93,6 +93,18 @@ fn used_memory_grows_with_the_data() {
     assert!(used(&mut harness) < after - 1_000_000);
 }
 
+#[cfg(unix)]
+#[test]
+fn there_are_no_more_clients_than_files_that_may_be_open() {
+    let mut harness = harness();
+    let refused = harness.run("CONFIG SET maxclients 4294967295 timeout 7");
+    let text = "argument 'maxclients') - The operating system is not able to handle the specified \
+                number of clients, try with ";
+    assert!(refused.contains(text), "{refused}");
+    assert!(harness.run("CONFIG GET timeout").contains("\"0\""), "all or nothing");
+    assert_eq!(harness.run("CONFIG SET maxclients 20"), "OK");
+}
+
 #[test]
 fn info_inside_a_transaction_sees_what_went_before() {
     let mut harness = harness();

@@ -221,6 +221,75 @@ fn a_flipped_bit_is_refused_or_costs_the_torn_end() {
     assert!(refused > 1000 && cut > 0);
 }
 
+/// Blocks of a file as a disk mixes them up: never a wrong value, and what is lost is reported.
+#[test]
+fn a_block_that_is_not_what_was_written_is_refused_or_costs_the_torn_end() {
+    let (mut refused, mut cut) = (0, 0);
+    for is_closed in [true, false] {
+        let scratch = Scratch::new("blocks");
+        let made = make(scratch.path(), is_closed, 20_000);
+        for (name, bytes) in &made.files.0 {
+            let others = made.files.0.iter().filter(|(other, _)| *other != name);
+            let others: Vec<&Vec<u8>> = others.map(|(_, bytes)| bytes).collect();
+            for block_bytes in [512, 4096] {
+                for at in (0..bytes.len()).step_by(block_bytes) {
+                    for (how, damaged) in mixed_up(bytes, at, block_bytes, &others) {
+                        if damaged == *bytes {
+                            continue;
+                        }
+                        let mut files = made.files.clone();
+                        files.0.insert(name.clone(), damaged);
+                        let what =
+                            || format!("{name}: {how}, {block_bytes} at {at}, closed: {is_closed}");
+                        match made.check(&files, &what) {
+                            None => refused += 1,
+                            Some((_, is_cut)) => {
+                                assert!(is_cut, "{}", what());
+                                cut += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("{refused} refused, {cut} cut at the end, 0 wrong");
+    assert!(refused > 100 && cut > 0);
+}
+
+/// What a file may look like when the block at `at` went wrong.
+fn mixed_up(
+    bytes: &[u8],
+    at: usize,
+    block_bytes: usize,
+    others: &[&Vec<u8>],
+) -> Vec<(&'static str, Vec<u8>)> {
+    let end = (at + block_bytes).min(bytes.len());
+    let with = |block: &[u8]| {
+        let mut damaged = bytes.to_vec();
+        let len = block.len().min(end - at);
+        damaged[at..at + len].copy_from_slice(&block[..len]);
+        damaged
+    };
+    let mut all = vec![("zeros", with(&vec![0; block_bytes]))];
+    let before = at.checked_sub(block_bytes);
+    if let Some(before) = before {
+        all.push(("the block before twice", with(&bytes[before..at])));
+    }
+    if end == at + block_bytes && end + block_bytes <= bytes.len() {
+        let next = &bytes[end..end + block_bytes];
+        all.push(("the block behind twice", with(next)));
+        let mut swapped = with(next);
+        swapped[end..end + block_bytes].copy_from_slice(&bytes[at..end]);
+        all.push(("changed places with the next", swapped));
+        all.push(("not there", [&bytes[..at], &bytes[end..]].concat()));
+    }
+    all.push(("there twice", [&bytes[..end], &bytes[at..]].concat()));
+    let same_place = others.iter().filter_map(|other| other.get(at..end));
+    all.extend(same_place.map(|block| ("that of another file", with(block))));
+    all
+}
+
 /// A journal without a snapshot, cut at every byte: what is left is what was there after some batch.
 #[test]
 fn a_journal_that_is_cut_anywhere_is_loaded_up_to_there() {
@@ -274,15 +343,12 @@ fn what_a_newer_program_wrote_is_refused() {
     assert!(error.contains(&format!("version {version}")) && error.contains("newer"), "{error}");
 
     let head = Head::decode(bytes).unwrap();
-    let mut record = vec![0; RECORD_LEN];
     let lsn = made.last() + 1;
-    let sealed =
-        RecordHead { kind: Kind::End, body_len: 0, lsn, synced: lsn, time_ms: 0, count: 0 };
-    sealed.seal(head.salt, &mut record);
+    let end = RecordHead { kind: Kind::End, body_len: 0, lsn, synced: lsn, time_ms: 0, count: 0 };
     let mut strange = bytes.clone();
     // In the place of the record that closes it.
     strange.truncate(bytes.len() - RECORD_LEN - 4);
-    strange.extend_from_slice(&record);
+    strange.extend_from_slice(&end.sealed(head.salt, &[]));
     files.0.insert(name.clone(), strange);
     assert!(load(&files).1.is_err(), "a record of a snapshot in a journal");
 }

@@ -283,6 +283,8 @@ fn what_changes_something_waits_for_the_end_of_a_pause_but_not_for_ever() {
 
     pause("CLIENT PAUSE 100000 WRITE");
     assert_eq!(set(), 503);
+    let refused = pantry.post("/v1/set", r#"{"namespace":"n","key":"k","value":"v"}"#);
+    assert_eq!((refused.status, &refused.json()["error"]), (503, &json!("busy")));
 }
 
 /// An address of this machine that other machines could reach.

@@ -265,6 +265,7 @@ fn export_and_import_carry_everything() {
         (0..2000).map(|i| json!({"namespace": format!("n{}", i % 7), "key": format!("k{i}"), "value": "a\"b\r\n,"})).collect();
     pantry.post("/v1/set-many", &Value::from(rows).to_string());
     pantry.request("PUT", "/v1/namespaces/empty", &[], b"");
+    pantry.request("POST", "/v1/namespaces?namespace_base64=/w==", &[], b"");
     for (accept, content_type) in
         [("Accept: text/csv", CSV), ("Accept: application/x-ndjson", LINES)]
     {
@@ -280,7 +281,10 @@ fn export_and_import_carry_everything() {
             lines
         };
         assert_eq!(sorted(&again.body), sorted(&export.body));
-        assert_eq!(other.get("/v1/namespaces/empty").json()["pairs"], 0);
+        for empty in ["namespace=empty", "namespace_base64=/w=="] {
+            assert_eq!(other.get(&format!("/v1/describe?{empty}")).json()["pairs"], 0);
+            other.request("POST", &format!("/v1/delete-namespace?{empty}"), &[], b"");
+        }
         for i in 0..7 {
             other.request("DELETE", &format!("/v1/namespaces/n{i}"), &[], b"");
         }
@@ -290,6 +294,27 @@ fn export_and_import_carry_everything() {
         refusal(&other.request("POST", "/v1/import", &[LINES], bad.as_bytes())).1,
         "invalid_body"
     );
+}
+
+#[test]
+fn csv_may_come_in_any_pieces() {
+    let pantry = Pantry::start(&[]);
+    let pieces = ["\u{feff}key,value\na,24\" wide\nb,\"two\n", "lines\"\nc,\"\"\"\"\n\"d", "\",4"];
+    let mut client = pantry.connect();
+    let head =
+        "POST /v1/import?namespace=n HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n";
+    client.send(format!("{head}{CSV}\r\n\r\n"));
+    for piece in pieces {
+        client.send(format!("{:x}\r\n{piece}\r\n", piece.len()));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.answer("POST").json(), json!({"set": 4}));
+    let rows = pantry.get("/v1/list?namespace=n").json();
+    for (key, value) in [("a", "24\" wide"), ("b", "two\nlines"), ("c", "\""), ("d", "4")] {
+        let mut rows = rows.as_array().unwrap().iter();
+        assert!(rows.any(|row| row["key"] == key && row["value"] == value), "{key}");
+    }
 }
 
 #[test]
@@ -348,6 +373,55 @@ fn any_command_runs_as_upstash_has_it() {
 }
 
 #[test]
+fn what_belongs_to_a_connection_is_refused_whatever_it_is_called() {
+    let flags = ["--rename-command", "SELECT", "choose", "--rename-command", "SUBSCRIBE", "hear"];
+    let pantry = Pantry::start(&flags);
+    let mut client = pantry.connect();
+    let mut run = |command: &str| {
+        client.send_request("POST", "/v1/command", &[JSON], command.as_bytes());
+        client.answer("POST")
+    };
+    for command in [r#"["choose","1"]"#, r#"["HEAR","news"]"#] {
+        let refused = run(command);
+        let text = refused.json()["error"].to_string();
+        assert!(refused.status == 400 && text.contains("about a connection"), "{text}");
+    }
+    assert_eq!(run(r#"["HSET","h","f","1"]"#).json(), json!({"result": 1}));
+    assert_eq!(pantry.get("/v4/keyvaluesnamespaces").json(), json!(["h"]));
+}
+
+#[test]
+fn commands_are_no_more_and_answer_no_more_than_they_may() {
+    let pantry = Pantry::start(&["--http-bulk-max-rows", "4", "--client-reply-max-bytes", "1024"]);
+    let pairs = json!(["HSET", "h", "a", "v".repeat(600), "b", "v".repeat(600)]).to_string();
+    assert_eq!(pantry.post("/v1/command", &pairs).status, 200);
+    let get = json!(["HMGET", "h", "a", "b"]);
+    let alone = pantry.post("/v1/command", &get.to_string());
+    assert_eq!(alone.status, 400, "longer than a reply may be");
+    let (one, set) = (json!(["HGET", "h", "a"]), json!(["HSET", "h", "c", "1"]));
+    let answer = pantry.post("/v1/pipeline", &json!([one, one, set, one]).to_string()).json();
+    assert_eq!(answer[1]["result"], "v".repeat(600));
+    for at in [2, 3] {
+        assert!(answer[at]["error"].as_str().unwrap().starts_with("ERR not run"), "{answer}");
+    }
+    assert_eq!(pantry.post("/v1/command", r#"["HLEN","h"]"#).json(), json!({"result": 2}));
+    for target in ["/v1/pipeline", "/v1/transaction"] {
+        let many = pantry.post(target, &json!([set, set, set, set, set]).to_string());
+        assert_eq!(refusal(&many), (413, "too_many_rows".into()), "{target}");
+    }
+}
+
+#[test]
+fn statuses_say_what_codes_say() {
+    let pantry = Pantry::start(&[]);
+    let status = |command: &str| pantry.post("/v1/command", command).status;
+    assert_eq!(status(r#"["NAMESPACE","LIMIT","n","PAIRS","1"]"#), 200);
+    assert_eq!(status(r#"["HSET","n","a","1","b","2"]"#), 507);
+    assert_eq!(status(r#"["EVAL","return redis.error_reply('BUSY no')","0"]"#), 503);
+    assert_eq!(status(r#"["EVAL","return redis.error_reply('MINE no')","0"]"#), 400);
+}
+
+#[test]
 fn a_script_that_takes_long_runs_to_its_end() {
     let pantry = Pantry::start(&[]);
     let eval = |script: &str| {
@@ -398,6 +472,8 @@ fn what_is_refused() {
     ] {
         assert_eq!(request("POST", "/v1/set", headers, body.as_bytes()).0, 415, "{headers:?}");
     }
+    let nothing = pantry.request("GET", "/v1/ping", &["Content-Type: text/html"], b"");
+    assert_eq!(nothing.status, 200);
     for body in ["[]", "null", "{", "{} {}", "{\"a\":1,}", "\u{feff}x", "{\"key\":\"\\ud800\"}"] {
         assert_eq!(request("POST", "/v1/set", &[JSON], body.as_bytes()).0, 400, "{body}");
     }

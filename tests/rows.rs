@@ -6,6 +6,9 @@
 
 mod support;
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
 use pantry::journal::{Journal, Lsn};
 use pantry::sabotage::{self, Bug};
 use support::served::{Served, assert_closed, assert_reads, assert_silent, block_on, serve};
@@ -70,6 +73,28 @@ fn everybody_gets_the_answer_to_what_it_has_asked() {
                 assert_reads(client, &reply).await;
             }
         }
+    });
+}
+
+/// What others see of a client is as if its request had come alone.
+#[test]
+fn who_has_asked_is_known_to_have_asked() {
+    block_on(async {
+        let server = serve(Journal::discarding()).await;
+        let mut clients = clients(&server, CLIENTS).await;
+        server.server.store.clock.advance(Duration::from_secs(5));
+        let now_ms = server.server.store.clock.now_ms();
+        send_together(&mut clients[1..], |n| format!("SET own-{n} value"));
+        for client in &mut clients[1..] {
+            assert_reads(client, "+OK\r\n").await;
+        }
+        for (n, client) in server.server.clients.list().iter().enumerate() {
+            let (active_ms, last) =
+                (client.active_ms.load(Relaxed), client.last_command.load(Relaxed));
+            assert_eq!((active_ms == now_ms, last != u32::MAX), (n > 0, n > 0), "{n}");
+        }
+        let commands = server.server.metrics[0].total_commands_processed.get();
+        assert_eq!(commands, CLIENTS as u64 - 1);
     });
 }
 

@@ -166,6 +166,51 @@ fn http_is_served_with_and_without_a_certificate() {
 }
 
 #[test]
+fn links_lead_to_the_door_that_was_asked() {
+    let served = Served::start("tls-links", &[]);
+    for number in 0..100 {
+        served.pantry.request("PUT", &format!("/v1/namespaces/n{number}"), &[], b"");
+    }
+    let mut client = served.authority.connect(served.http, None);
+    let host = format!("localhost:{}", served.http.port());
+    let request =
+        format!("GET /v1/namespaces?limit=1 HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    // Whoever closes without a last word of TLS has said all.
+    let _ = client.read_to_string(&mut answer);
+    let wanted = format!("\"href\":\"https://{host}/v1/namespaces?limit=1&next=");
+    assert!(answer.contains(&wanted), "{answer}");
+}
+
+#[test]
+fn doors_move_all_or_none() {
+    let served = Served::start("tls-doors", &["--tls-auth-clients", "no"]);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let [free, _] = free_ports();
+    let mut redis = redis::Client::open(format!("redis://{}", served.pantry.redis))
+        .and_then(|client| client.get_connection())
+        .unwrap();
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("port").arg(free.port()).arg("tls-protocols").arg("TLSv1.3");
+    let mut refused = set.clone();
+    refused.arg("tls-port").arg(taken.local_addr().unwrap().port());
+    let text = refused.exec(&mut redis).unwrap_err().to_string();
+    assert!(text.contains("Unable to listen on this port"), "{text}");
+    assert!(TcpStream::connect(free).is_err());
+    assert!(TcpStream::connect(served.pantry.redis).is_ok());
+    let mut client = served.authority.connect(served.redis, None);
+    assert_eq!(ask(&mut client, b"PING\r\n", 7).unwrap(), b"+PONG\r\n");
+    set.exec(&mut redis).unwrap();
+    assert!(TcpStream::connect(free).is_ok());
+    let deadline = Instant::now() + LONG;
+    while TcpStream::connect(served.pantry.redis).is_ok() {
+        assert!(Instant::now() < deadline, "the old door stays open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn redis_clients_show_a_certificate_of_the_authority() {
     let served = Served::start("tls-auth", &[]);
     let mut known = served.authority.connect(served.redis, Some("till"));

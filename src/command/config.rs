@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::glob::glob_match;
 use crate::reply::Reply;
 use crate::resp::request::Args;
-use crate::server::Server;
+use crate::server::{Server, signals};
 
 /// The family.
 pub const FAMILY: Family = Family { group: "server", category: "", commands: COMMANDS };
@@ -81,7 +81,15 @@ fn rewrite(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>
     let old = std::fs::read_to_string(path).map_err(failed)?;
 
     let config = server.config();
-    let users = config.aclfile.is_empty().then(|| server.acl.lines(&config.requirepass));
+    let users = match config.aclfile.is_empty() {
+        true => Some(
+            server
+                .acl
+                .lines(&config.requirepass)
+                .map_err(|why| Error::plain(format!("Rewriting config file: {why}")))?,
+        ),
+        false => None,
+    };
     let new = crate::config::rewrite::rewrite(&old, &config, users.as_deref());
     crate::files::replace(path, new.as_bytes()).map_err(failed)?;
     reply.ok();
@@ -110,8 +118,14 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
             change(config, directive, value, may_change_protected)
                 .map_err(|reason| failed(directive, &reason))?;
         }
-        renew_tls(server, config, &changes)?;
-        move_door(server, config, &changes)
+        allow_clients(config, &changes)?;
+        let is_renewed = renew_tls(server, config, &changes)?;
+        move_door(server, config, &changes).inspect_err(|_| {
+            // It could be used until now; what has become of its files since is told in the log.
+            if is_renewed && let Err(error) = server.tls.load(&server.config()) {
+                tracing::warn!("{error:#}");
+            }
+        })
     })?;
     let appendonly = server.config().appendonly;
     if appendonly != before
@@ -127,13 +141,30 @@ fn set(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-/// Follows what concerns TLS, which is not always changed alone.
-fn renew_tls(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
-    let mut changed = changes.iter().map(|(directive, _)| *directive);
-    let Some(directive) = changed.find(|directive| directive.name.contains("tls-")) else {
+/// Refuses more clients than the system has room for; what can be had is had.
+fn allow_clients(config: &Config, changes: &[(&Directive, &[u8])]) -> Result {
+    let Some((directive, _)) = changes.iter().find(|(it, _)| it.name == "maxclients") else {
         return Ok(());
     };
-    server.tls.load(config).map_err(|error| {
+    match signals::allow_clients(config.maxclients) {
+        allowed if allowed < config.maxclients => {
+            let text = format!(
+                "The operating system is not able to handle the specified number of clients, try with \
+                 {allowed}"
+            );
+            Err(failed(directive, &text.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Follows what concerns TLS, which is not always changed alone. `false` if nothing does.
+fn renew_tls(server: &Server, config: &Config, changes: &[(&Directive, &[u8])]) -> Result<bool> {
+    let mut changed = changes.iter().map(|(directive, _)| *directive);
+    let Some(directive) = changed.find(|directive| directive.name.contains("tls-")) else {
+        return Ok(false);
+    };
+    server.tls.load(config).map(|()| true).map_err(|error| {
         tracing::warn!("{error:#}");
         failed(directive, &"Unable to update TLS configuration. Check server logs.".into())
     })

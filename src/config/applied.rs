@@ -170,7 +170,7 @@ pub const APPLIED: &[Directive] = &[
         field!(http_bulk_max_rows, Integer { min: 1, max: 1_000_000 }),
     )
     .live()
-    .about("Most rows in one call that sets, gets or deletes many pairs"),
+    .about("Most rows or commands in one call that has many"),
     row("http-cors-origin", "ORIGIN", field!(http_cors_origins, Words))
         .list()
         .about("Origins whose pages may call the HTTP door; * for all"),

@@ -171,7 +171,7 @@ pub struct Config {
     pub http_body_max_bytes: usize,
     /// Longest HTTP body of rows or commands, and longest row of an import.
     pub http_bulk_max_bytes: usize,
-    /// Most rows in one call that sets, gets or deletes many pairs.
+    /// Most rows, or commands, in one HTTP call that has many; an import may have any number.
     pub http_bulk_max_rows: usize,
     /// Where clients reach the HTTP door, for links in answers; empty: as the request says.
     pub http_public_url: String,

@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::journal::disk::{Disk, DiskFile};
-    use crate::journal::format::{FileKind, Kind, RECORD_LEN};
+    use crate::journal::format::{FileKind, Kind};
 
     const SALT: u32 = 5;
 
@@ -177,12 +177,10 @@ mod tests {
         let head = Head { kind, number: 1, lsn: 1, time_ms: 0, is_fresh: false, seeds, salt: SALT };
         let mut file = head.encode().to_vec();
         for (number, &len) in (1..).zip(lens) {
-            let mut record = vec![0; RECORD_LEN];
-            record.resize(RECORD_LEN + len, number as u8);
-            let (kind, body_len) = (Kind::Effects, len as u64);
-            RecordHead { kind, body_len, lsn: number, synced: 0, time_ms: 0, count: 1 }
-                .seal(SALT, &mut record);
-            file.extend_from_slice(&record);
+            let (kind, body) = (Kind::Effects, vec![number as u8; len]);
+            let head =
+                RecordHead { kind, body_len: 0, lsn: number, synced: 0, time_ms: 0, count: 1 };
+            file.extend_from_slice(&head.sealed(SALT, &body));
         }
         file
     }

@@ -5,7 +5,7 @@
 
 use super::varint;
 use crate::events::notes::{Note, Notes};
-use crate::short::append;
+use crate::short::put;
 use crate::store::Met;
 
 /// One change. Databases are numbered from 0; deadlines are unix ms, `u64::MAX` for none.
@@ -143,7 +143,9 @@ impl Cause {
 /// Effects of one batch in their order, encoded.
 #[derive(Debug, Default)]
 pub struct Effects {
+    /// Initialised beyond `len`, so that what is short can be written without asking for room each time.
     bytes: Vec<u8>,
+    len: usize,
     /// For those who listen.
     pub notes: Notes,
     /// What the command that runs met that had expired. It is here, and not in the view, so that commands
@@ -220,7 +222,7 @@ impl Effects {
     #[inline]
     pub fn push_put(&mut self, cause: Cause, effect: Effect<'_>, is_new: bool) {
         if is_new {
-            self.notes.add(self.bytes.len(), || Note::New);
+            self.notes.add(self.len, || Note::New);
         }
         self.push(cause, effect);
     }
@@ -228,40 +230,46 @@ impl Effects {
     /// What comes now is another command's.
     #[inline]
     pub fn end_command(&self) {
-        self.notes.end_command(self.bytes.len());
+        self.notes.end_command(self.len);
     }
 
     /// A command has looked for a name that is not there.
     pub fn miss(&self, db: usize, name: &[u8]) {
-        self.notes.miss(self.bytes.len(), db as u8, name);
+        self.notes.miss(self.len, db as u8, name);
     }
 
     /// A client that keeps copies has read names, after the effects so far.
     pub fn read<'n>(&self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
         let names = || names.map(Box::from).collect();
-        self.notes.add(self.bytes.len(), || Note::Read { client_id, names: names() });
+        self.notes.add(self.len, || Note::Read { client_id, names: names() });
     }
 
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 
     /// The encoding: a sequence of effects.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.len]
     }
 
     /// The encoding; nothing is left here.
     pub fn take(&mut self) -> Vec<u8> {
+        self.bytes.truncate(self.len);
+        self.len = 0;
         std::mem::take(&mut self.bytes)
     }
 
     /// Forgets all; keeps up to 256 KiB of room, so that values of usual size find it.
     pub fn clear(&mut self) {
+        const KEPT_BYTES_MAX: usize = 256 * 1024;
         self.notes.clear();
-        self.bytes.clear();
-        self.bytes.shrink_to(256 * 1024);
+        self.len = 0;
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes.truncate(KEPT_BYTES_MAX);
+            self.bytes.shrink_to(KEPT_BYTES_MAX);
+        }
     }
 
     /// Kind, cause and database; the fields' lengths; the deadline if there is one; the fields.
@@ -273,17 +281,32 @@ impl Effects {
         deadline_ms: u64,
     ) {
         const SHORT_LEN_MAX: usize = 0x7f;
+        const SHORT_BYTES_MAX: usize = 3 + 3 + 8 + 3 * SHORT_LEN_MAX;
+        const ROOM_BYTES: usize = 8 * SHORT_BYTES_MAX;
         let has_deadline = deadline_ms != NEVER;
         let kind = kind | if has_deadline { HAS_DEADLINE } else { 0 };
         if fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
-            self.bytes.reserve(3 + N + 8 + N * SHORT_LEN_MAX);
-            let mut front = [kind, cause, db, 0, 0, 0];
-            front[3..3 + N].copy_from_slice(&fields.map(|field| field.len() as u8));
-            self.bytes.extend_from_slice(&front[..3 + N]);
-            if has_deadline {
-                self.bytes.extend_from_slice(&deadline_ms.to_le_bytes());
+            if self.bytes.len() - self.len < SHORT_BYTES_MAX {
+                self.bytes.resize(self.len + ROOM_BYTES, 0);
             }
-            fields.iter().for_each(|field| append(&mut self.bytes, field));
+            let room = &mut self.bytes[self.len..];
+            let mut front = [kind, cause, db, 0, 0, 0];
+            for (at, field) in fields.iter().enumerate() {
+                front[3 + at] = field.len() as u8;
+            }
+            if let Some(start) = room.first_chunk_mut() {
+                *start = front;
+            }
+            let mut at = 3 + N;
+            if has_deadline {
+                room[at..at + 8].copy_from_slice(&deadline_ms.to_le_bytes());
+                at += 8;
+            }
+            for field in fields {
+                put(&mut room[at..], field);
+                at += field.len();
+            }
+            self.len += at;
             return;
         }
         let mut front = [0; 3 + 3 * varint::LEN_MAX + 8];
@@ -296,10 +319,12 @@ impl Effects {
             front[end..end + 8].copy_from_slice(&deadline_ms.to_le_bytes());
             end += 8;
         }
+        self.bytes.truncate(self.len);
         self.bytes.extend_from_slice(&front[..end]);
         for field in fields {
             self.bytes.extend_from_slice(field);
         }
+        self.len = self.bytes.len();
     }
 }
 

@@ -212,6 +212,13 @@ impl RecordHead {
         RECORD_LEN as u64 + self.body_len + CRC_LEN as u64
     }
 
+    /// A whole record with this body, whose length it says.
+    pub fn sealed(&self, salt: u32, body: &[u8]) -> Vec<u8> {
+        let mut record = [&[0; RECORD_LEN], body].concat();
+        RecordHead { body_len: body.len() as u64, ..*self }.seal(salt, &mut record);
+        record
+    }
+
     /// Completes a record in place: `record` begins with room for the header, then has the body. The
     /// checksum is appended.
     pub fn seal(&self, salt: u32, record: &mut Vec<u8>) {

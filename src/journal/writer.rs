@@ -263,9 +263,9 @@ impl Writer {
     /// Ends the segment, which was flushed: no room is reserved for more.
     fn end(&mut self, kind: Kind, now_ms: u64) -> io::Result<()> {
         let synced = self.shared.written.load(SeqCst);
-        let mut record = vec![0; RECORD_LEN];
-        RecordHead { kind, body_len: 0, lsn: synced + 1, synced, time_ms: now_ms, count: 0 }
-            .seal(self.segment.salt, &mut record);
+        let head =
+            RecordHead { kind, body_len: 0, lsn: synced + 1, synced, time_ms: now_ms, count: 0 };
+        let record = head.sealed(self.segment.salt, &[]);
         let len = self.segment.len;
         self.segment.append(&record)?;
         let ended = self.segment.cut(self.segment.len).and_then(|()| self.flusher.sync_now());

@@ -61,8 +61,11 @@ impl Doors {
             Open { server: server.clone(), pool, handle: Handle::current(), sockets: Vec::new() };
         open.server.tls.load(&config)?;
         open.open_redis(&config)?;
-        open.open(Door::Http, &config.http_bind, config.http_port, &config)?;
-        open.open(Door::HttpTls, &config.http_bind, config.http_tls_port, &config)?;
+        let http = open.bound(Door::Http, &config.http_bind, config.http_port, &config)?;
+        open.listen_only(http);
+        let http_tls =
+            open.bound(Door::HttpTls, &config.http_bind, config.http_tls_port, &config)?;
+        open.listen_only(http_tls);
         #[cfg(unix)]
         open.open_unix(&config)?;
         if open.sockets.is_empty() && config.unixsocket.is_empty() {
@@ -95,25 +98,39 @@ impl Doors {
     }
 }
 
+/// Where a door shall be open, and the sockets for that which are not there yet.
+struct Bound {
+    door: Door,
+    wanted: Vec<SocketAddr>,
+    new: Vec<(SocketAddr, TcpListener)>,
+}
+
 impl Open {
+    /// With TLS and without, or nothing is changed.
     fn open_redis(&mut self, config: &Config) -> Result<()> {
-        self.open(Door::Redis, &config.bind, config.port, config)?;
-        self.open(Door::RedisTls, &config.bind, config.tls_port, config)
+        let plain = self.bound(Door::Redis, &config.bind, config.port, config)?;
+        let tls = self.bound(Door::RedisTls, &config.bind, config.tls_port, config)?;
+        self.listen_only(plain);
+        self.listen_only(tls);
+        Ok(())
     }
 
-    /// Opens the sockets that a door needs and does not have, then closes those it has and does not
-    /// need.
-    fn open(&mut self, door: Door, bind: &[Bind], port: u16, config: &Config) -> Result<()> {
-        let wanted = bind.iter().filter(|_| port != 0);
-        let wanted: Vec<(SocketAddr, bool)> =
-            wanted.map(|bind| (SocketAddr::new(bind.address, port), bind.is_optional)).collect();
+    /// The sockets that a door needs and does not have.
+    fn bound(&self, door: Door, bind: &[Bind], port: u16, config: &Config) -> Result<Bound> {
+        let wanted: Vec<&Bind> = bind.iter().filter(|_| port != 0).collect();
         let is_open =
             |at: SocketAddr| self.sockets.iter().any(|open| (open.0, open.1) == (door, at));
-        let mut new = Vec::new();
-        for &(at, is_optional) in wanted.iter().filter(|&&(at, _)| !is_open(at)) {
-            match bind_to(at, config.tcp_backlog) {
-                Ok(socket) => new.push((at, socket)),
-                Err(error) if is_optional && is_missing(&error) => {
+        let _in_loop = self.handle.enter();
+        let mut bound = Bound { door, wanted: Vec::new(), new: Vec::new() };
+        for bind in wanted {
+            let at = SocketAddr::new(bind.address, port);
+            bound.wanted.push(at);
+            if is_open(at) {
+                continue;
+            }
+            match bind_to(at, config.tcp_backlog).and_then(TcpListener::from_std) {
+                Ok(listener) => bound.new.push((at, listener)),
+                Err(error) if bind.is_optional && is_missing(&error) => {
                     tracing::info!(%at, "is no address of this machine");
                 }
                 Err(error) => {
@@ -126,22 +143,25 @@ impl Open {
                 }
             }
         }
+        Ok(bound)
+    }
+
+    /// Closes the sockets that a door has and does not need, and accepts from the new ones.
+    fn listen_only(&mut self, Bound { door, wanted, new }: Bound) {
         self.sockets.retain(|(of, at, task)| {
-            let stays = *of != door || wanted.iter().any(|(wanted, _)| wanted == at);
+            let stays = *of != door || wanted.contains(at);
             if !stays {
                 task.abort();
             }
             stays
         });
-        let _in_loop = self.handle.enter();
-        for (at, socket) in new {
-            let listener = TcpListener::from_std(socket)?;
-            tracing::info!(address = %listener.local_addr()?, door = ?door, "listening");
+        for (at, listener) in new {
+            let address = listener.local_addr().unwrap_or(at);
+            tracing::info!(%address, door = ?door, "listening");
             let accept = listen::accept(self.server.clone(), self.pool.clone(), door, listener);
             let task = self.handle.spawn(accept).abort_handle();
             self.sockets.push((door, at, task));
         }
-        Ok(())
     }
 
     #[cfg(unix)]

@@ -18,7 +18,7 @@ pub mod process;
 pub mod rate_limit;
 pub mod resp;
 pub mod routes;
-mod signals;
+pub mod signals;
 pub mod slowlog;
 pub mod stream;
 mod supervisor;

@@ -1,4 +1,5 @@
-//! When the operating system asks the process to stop. What is Unix-only stays in this file.
+//! What the operating system says to the process, and allows it: when to stop, when to begin its files anew,
+//! how many of them may be open. What is Unix-only stays in this file.
 
 /// Hears SIGTERM and SIGINT (Ctrl-C) from now on; what is returned waits for one, and has its name.
 ///

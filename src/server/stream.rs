@@ -78,6 +78,11 @@ impl Stream {
         }
     }
 
+    /// Whether it is under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
     /// The common name in the certificate that the client has shown, if it has.
     pub fn certified_name(&self) -> Option<String> {
         let Stream::Tls(stream) = self else { return None };

@@ -443,3 +443,26 @@ impl Progress {
         self.is_stripe_void |= (self.db, self.from) != (0, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is captured of a stripe in part may be void yet, and be captured again at a later moment: then
+    /// what was copied from there does not follow from it.
+    #[test]
+    fn what_comes_from_a_stripe_that_is_captured_in_part_is_captured_late() {
+        let hasher = Hasher::seeded([1, 2]);
+        let in_stripe = |stripe| {
+            let names = (0..).map(|number: u32| number.to_string().into_bytes());
+            let mut such = names.filter(|name| stripe_of(hasher.hash(name)) == stripe);
+            such.next().unwrap_or_default()
+        };
+        let (name, to) = (in_stripe(3), in_stripe(2));
+        for (stripe, db, is_late) in [(3, 1, true), (4, 0, false)] {
+            let mut progress = Progress { stripe, db, ..Progress::default() };
+            progress.see(Effect::Copy { db: 0, name: &name, to_db: 0, to: &to }, hasher);
+            assert_eq!(progress.pending.contains(&(0, to[..].into())), is_late, "{stripe}");
+        }
+    }
+}

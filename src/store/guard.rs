@@ -17,6 +17,9 @@ pub enum Hold {
     Alone,
 }
 
+/// How often who waits looks again before it sleeps.
+const SPINS: usize = 400;
+
 pub(super) enum Guard<'s> {
     Shared(RwLockReadGuard<'s, Stripe>),
     Alone(RwLockWriteGuard<'s, Stripe>),
@@ -25,6 +28,25 @@ pub(super) enum Guard<'s> {
 impl<'s> Guard<'s> {
     #[inline]
     pub fn take(stripe: &'s RwLock<Stripe>, hold: Hold) -> Guard<'s> {
+        if let Some(guard) = Guard::try_take(stripe, hold) {
+            return guard;
+        }
+        Guard::wait(stripe, hold)
+    }
+
+    /// Whoever holds it has it for a few µs: to sleep and to be woken would take longer than that.
+    #[cold]
+    fn wait(stripe: &'s RwLock<Stripe>, hold: Hold) -> Guard<'s> {
+        for _ in 0..SPINS {
+            std::hint::spin_loop();
+            let is_taken = match hold {
+                Hold::Shared => stripe.is_locked_exclusive(),
+                Hold::Alone => stripe.is_locked(),
+            };
+            if !is_taken && let Some(guard) = Guard::try_take(stripe, hold) {
+                return guard;
+            }
+        }
         match hold {
             Hold::Shared => Guard::Shared(stripe.read()),
             Hold::Alone => Guard::Alone(stripe.write()),

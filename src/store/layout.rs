@@ -6,6 +6,7 @@
 
 use super::table::NEVER;
 use crate::shared::Shared;
+use crate::short::put;
 
 const DEADLINE_LEN: usize = 6;
 const SHORT_KEY_LEN_MAX: usize = 31;
@@ -148,7 +149,7 @@ impl Layout {
             self.write_deadline(deadline_ms, bytes);
         }
         let value_at = self.key_at + self.key_len;
-        bytes[value_at..value_at + value.len()].copy_from_slice(value);
+        put(&mut bytes[value_at..], value);
         true
     }
 }

@@ -143,7 +143,9 @@ fn import_any(path: &Path, store: &Store, options: &mut Options<'_>) -> Result<I
     }
     let mut source = BufReader::new(File::open(path)?);
     match source.fill_buf()? {
-        [] => bail!("the file is empty"),
+        // That of an empty store has no line, but any other file that is empty was never written.
+        [] if is_json_lines(path) => Ok(ImportReport::default()),
+        [] => bail!("the file is empty; one of JSON Lines may be, when its name ends with .jsonl"),
         [b'*' | b'#', ..] => replay::import(path, store, options),
         [b'{', ..] => import_rows(path, store, options, json_rows),
         first if first.starts_with(b"REDIS") || first.starts_with(b"VALKEY") => {
@@ -158,6 +160,11 @@ fn import_any(path: &Path, store: &Store, options: &mut Options<'_>) -> Result<I
             rows::CSV_HEADER
         ),
     }
+}
+
+/// Whether its name says so.
+fn is_json_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl" || extension == "ndjson")
 }
 
 fn import_rdb(path: &Path, store: &Store, options: &mut Options<'_>) -> Result<ImportReport> {

@@ -270,29 +270,17 @@ pub fn next_csv_row(source: &mut impl BufRead) -> Result<Option<Vec<Vec<u8>>>> {
         let byte = byte?;
         any = true;
         let field = fields.last_mut().context("a row has a field")?;
-        quotes = match (quotes, byte) {
-            (Quotes::Open, b'"') => Quotes::Closed,
-            (Quotes::Open, byte) => {
-                field.push(byte);
-                Quotes::Open
-            }
-            (Quotes::Closed, b'"') => {
-                field.push(b'"');
-                Quotes::Open
-            }
+        let is_first = field.is_empty();
+        match (quotes, byte) {
+            (Quotes::Open, b'"') | (Quotes::Closed, b'\r') => {}
+            (Quotes::Open, byte) | (Quotes::Closed, byte @ b'"') => field.push(byte),
             (_, b'\n') => return Ok(Some(without_cr(fields, quotes))),
-            (_, b',') => {
-                fields.push(Vec::new());
-                Quotes::None
-            }
-            (Quotes::None, b'"') if field.is_empty() => Quotes::Open,
-            (Quotes::None, byte) => {
-                field.push(byte);
-                Quotes::None
-            }
-            (Quotes::Closed, b'\r') => Quotes::Closed,
+            (_, b',') => fields.push(Vec::new()),
+            (Quotes::None, b'"') if is_first => {}
+            (Quotes::None, byte) => field.push(byte),
             (Quotes::Closed, _) => bail!("something stands behind a closing quote"),
-        };
+        }
+        quotes = quotes.behind(byte, is_first);
     }
     ensure!(quotes != Quotes::Open, "a quote is not closed, or a row is too long");
     Ok(any.then(|| without_cr(fields, quotes)))
@@ -304,6 +292,42 @@ enum Quotes {
     Open,
     /// Or the first of two, which stand for one.
     Closed,
+}
+
+impl Quotes {
+    /// What they are behind a byte, which may be the first of its field.
+    fn behind(self, byte: u8, is_first: bool) -> Quotes {
+        match (self, byte) {
+            (Quotes::Open, b'"') => Quotes::Closed,
+            (Quotes::Open, _) | (Quotes::Closed, b'"') => Quotes::Open,
+            (_, b'\n' | b',') => Quotes::None,
+            (Quotes::None, b'"') if is_first => Quotes::Open,
+            (quotes, _) => quotes,
+        }
+    }
+}
+
+/// Finds where rows end, for who gets CSV in pieces. Sees rows where [`next_csv_row`] does.
+#[derive(Debug, Clone, Copy)]
+pub struct RowEnds {
+    quotes: Quotes,
+    /// Whether a field begins with the next byte.
+    is_first: bool,
+}
+
+impl RowEnds {
+    /// Whether a row ends behind this byte.
+    pub fn is_behind(&mut self, byte: u8) -> bool {
+        self.quotes = self.quotes.behind(byte, self.is_first);
+        self.is_first = self.quotes == Quotes::None && matches!(byte, b'\n' | b',');
+        self.is_first && byte == b'\n'
+    }
+}
+
+impl Default for RowEnds {
+    fn default() -> RowEnds {
+        RowEnds { quotes: Quotes::None, is_first: true }
+    }
 }
 
 /// Lines may end with CRLF.
@@ -368,6 +392,20 @@ mod tests {
             assert_eq!(Row::from_csv(&fields).unwrap(), row);
         }
         assert_eq!(next_csv_row(&mut source).unwrap(), None);
+    }
+
+    #[test]
+    fn rows_end_where_they_are_seen_to_end() {
+        let file = b"a,b\n\"x\"\"\n\",24\" wide\n,\"\"\n5\",\"two\nlines\"\r\n\n\"\",\"a,\n\"\n";
+        let mut ends = RowEnds::default();
+        let found: Vec<usize> =
+            (1..=file.len()).filter(|&at| ends.is_behind(file[at - 1])).collect();
+        let mut source = &file[..];
+        let mut seen = Vec::new();
+        while next_csv_row(&mut source).unwrap().is_some() {
+            seen.push(file.len() - source.len());
+        }
+        assert_eq!((found, seen.len()), (seen, 6));
     }
 
     #[test]

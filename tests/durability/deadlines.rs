@@ -1,8 +1,11 @@
-//! Deadlines while the server is down: what passed is gone, what did not is there with its deadline.
+//! Deadlines while the server is down, and while its wall clock is set: what passed is gone and stays so,
+//! what did not is there with its deadline.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::clock::SetClock;
 use crate::machine::{Scratch, now_ms};
 use crate::server::{Start, eventually};
 
@@ -44,6 +47,84 @@ fn deadlines(what: &str, saves: bool, stops: bool) {
     let mut client = server.connect();
     check(&mut client, far);
     println!("deadlines, {what}: 7 passed and gone, 8 there with theirs");
+}
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// The first second that does not fit into 32 bits.
+const IN_2038_MS: i64 = (1 << 31) * 1000;
+/// Between an hour and a day.
+const LATER_MS: i64 = 5_400_000;
+
+#[test]
+fn the_wall_clock_may_be_set() {
+    let began_ms = i64::try_from(now_ms()).unwrap();
+    let times_ms = [
+        began_ms - HOUR_MS,
+        began_ms + HOUR_MS,
+        began_ms - DAY_MS,
+        began_ms + DAY_MS,
+        IN_2038_MS,
+        0,
+        i64::MAX / 1000,
+    ];
+    std::thread::scope(|scope| {
+        for at_ms in times_ms {
+            scope.spawn(move || set_wall_clock(began_ms, at_ms));
+        }
+    });
+}
+
+/// The server's wall clock stands at one time, then at another while it runs and when it starts again.
+fn set_wall_clock(began_ms: i64, at_ms: i64) {
+    let scratch = Scratch::new("clock");
+    let Some(clock) = SetClock::build(&scratch.at(""), began_ms as u64) else { return };
+    let settings = clock.environment().map(|(name, value)| {
+        let setting = [OsString::from(name), "=".into(), value].into_iter().collect::<OsString>();
+        setting.into_string().unwrap()
+    });
+    let through = [vec!["env".to_owned()], settings.to_vec()].concat();
+    let start = Start::on(&scratch.at("data"), &scratch).through(&through);
+    let mut server = start.ready();
+    let mut client = server.connect();
+    for command in [
+        format!("SET string:later x PX {LATER_MS}"),
+        "SET string:never x".to_owned(),
+        format!("SET string:near x PX {NEAR_MS}"),
+        format!("HSETEX pairs PX {NEAR_MS} FIELDS 1 near x"),
+        "HSET pairs never x".to_owned(),
+    ] {
+        assert!(client.ask(&command).error().is_none(), "{command}");
+    }
+    let later_ms = client.ask("PEXPIRETIME string:later").integer();
+    assert!((began_ms + LATER_MS..began_ms + 2 * LATER_MS).contains(&later_ms), "{later_ms}");
+    let is_gone = |client: &mut Client| {
+        client.ask("EXISTS string:near").integer() + client.ask("HLEN pairs").integer() == 1
+    };
+    eventually("what is near has passed and is reaped", || is_gone(&mut client));
+
+    clock.set(at_ms as u64);
+    // Longer than it takes until the server looks at it.
+    std::thread::sleep(Duration::from_millis(1200));
+    let left_ms = client.ask("PTTL string:later").integer();
+    assert!((LATER_MS - 60_000..LATER_MS).contains(&left_ms), "{at_ms}: {left_ms} ms left");
+
+    server.kill();
+    let server = start.ready();
+    let mut client = server.connect();
+    assert!(is_gone(&mut client), "{at_ms}: something came back");
+    assert_eq!(client.ask("GET string:never").bulk(), Some("x"));
+    assert_eq!(client.ask("HGET pairs never").bulk(), Some("x"));
+    let left_ms = client.ask("PTTL string:later").integer();
+    match at_ms >= later_ms {
+        true => assert_eq!(left_ms, -2, "{at_ms}"),
+        false => {
+            assert_eq!(client.ask("PEXPIRETIME string:later").integer(), later_ms, "{at_ms}");
+            // What was journaled last tells that some time had passed.
+            assert!(left_ms <= LATER_MS - NEAR_MS as i64, "{at_ms}: {left_ms} ms left");
+        }
+    }
+    println!("deadlines, wall clock set by {} s: nothing back", (at_ms - began_ms) / 1000);
 }
 
 fn write(client: &mut Client, near: u64, far: u64) {

@@ -9,6 +9,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod client;
+#[path = "../oracle/clock.rs"]
+mod clock;
 mod ledger;
 mod linearize;
 mod load;

@@ -71,10 +71,34 @@ fn without_file_descriptors_those_connected_are_served() {
     assert_eq!(first.line("PING"), "+PONG");
     let crowd: Vec<_> = (0..300).filter_map(|_| server.try_connect().ok()).collect();
     assert_eq!(first.line("PING"), "+PONG");
+    // Nothing can be done for those who wait, and nothing is tried again and again.
+    let before = server.cpu();
+    std::thread::sleep(Duration::from_secs(1));
+    let taken = server.cpu() - before;
+    assert!(taken < Duration::from_millis(200), "{taken:?} in a second");
     drop(crowd);
     eventually("new clients are taken again", || {
         let Ok(mut client) = server.try_connect() else { return false };
         client.send(b"PING\r\nQUIT\r\n");
         client.rest().starts_with("+PONG")
     });
+}
+
+#[test]
+fn clients_that_come_and_go_leave_nothing() {
+    const CLIENTS: usize = 5_000;
+    let server = Process::start(&["--threads", "2"]);
+    eventually("nobody is there", || server.info("connected_clients") == "1");
+    let before = server.files();
+    for number in 0..CLIENTS {
+        let mut client = server.connect();
+        match number % 4 {
+            0 => assert_eq!(client.line("PING"), "+PONG"),
+            1 => client.send(b"*2\r\n$3\r\nGET\r\n$100\r\nhalf"),
+            2 => client.send(b"SUBSCRIBE channel\r\n"),
+            _ => {}
+        }
+    }
+    eventually("they are forgotten", || server.info("connected_clients") == "1");
+    eventually("their sockets are closed", || server.files() <= before);
 }

@@ -78,6 +78,19 @@ impl Process {
         pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
     }
 
+    /// Files and sockets that it has open.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// CPU time that it has taken, as far as the system counts it: in hundredths of a second.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, behind_name) = stat.rsplit_once(')').unwrap();
+        let fields = behind_name.split_whitespace().skip(11).take(2);
+        Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
+    }
+
     /// A field of INFO.
     pub fn info(&self, field: &str) -> String {
         let mut client = self.connect();

@@ -19,7 +19,7 @@ use crate::oracle::Random;
 use crate::support::{Harness, START_MS, dump};
 use crate::world::{SLICES, load};
 
-const RUNS: u64 = 300;
+const RUNS: u64 = 150;
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const DATABASES: [&str; 2] = ["0", "1"];
 /// Lines before the snapshot.

@@ -9,7 +9,7 @@ use pantry::transfer::import::Existing;
 use crate::oracle::{Oracle, Random, Reply};
 use crate::support::scratch::Scratch;
 use crate::support::{Harness, START_MS, dump};
-use crate::{OtherTypes, after, import_with, imported, store};
+use crate::{OtherTypes, after, import_with, imported, refused, store};
 
 const WHOLE: [(Format, &str); 3] =
     [(Format::Rdb(Version::Redis7_4), "rdb"), (Format::JsonLines, "jsonl"), (Format::Csv, "csv")];
@@ -75,6 +75,22 @@ fn what_goes_out_comes_in() {
             assert_eq!((report.expired_names, report.duplicate_pairs), (0, 0));
         }
     }
+}
+
+#[test]
+fn what_an_empty_store_becomes_is_imported() {
+    let scratch = Scratch::new("nothing");
+    for (format, extension) in WHOLE {
+        let path = scratch.path().join(format!("nothing.{extension}"));
+        export_file(&store(), format, &path).unwrap();
+        let target = store();
+        let report = imported(&path, &target);
+        assert_eq!((report.strings, report.namespaces), (0, 0), "{extension}");
+        assert!(dump(&target, START_MS).is_empty());
+    }
+    let unwritten = scratch.path().join("unwritten.rdb");
+    std::fs::write(&unwritten, "").unwrap();
+    assert!(refused(&unwritten).contains("the file is empty"));
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub(super) struct Connection {
     pub(super) client: Arc<Client>,
     local: SocketAddr,
     usual_host: host::Usual,
+    /// Whether it is under TLS.
+    pub(super) is_tls: bool,
     /// The user that its certificate names.
     pub(super) certified: Option<String>,
     /// Never locked across an await, nor by two.
@@ -79,6 +81,7 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
     let config = server.config();
     let pulse = Pulse::new(server.clone());
     let connection = Arc::new(Connection {
+        is_tls: stream.is_tls(),
         certified: certificate::user(&stream, &client, &server).map(|user| user.name.clone()),
         server: server.clone(),
         client: client.clone(),

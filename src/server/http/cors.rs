@@ -15,7 +15,7 @@ use super::answer::{self, Answer};
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 /// What pages may read of an answer besides the headers that every page may read.
-const EXPOSED: &str = "ETag, X-KV-Next-Href";
+const EXPOSED: &str = "ETag, Retry-After, X-KV-Expires-Ms, X-KV-Next-Href";
 const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName =

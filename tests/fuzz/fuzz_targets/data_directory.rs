@@ -12,7 +12,7 @@ use pantry::clock::Clock;
 use pantry::journal::Journal;
 use pantry::journal::disk::{Disk, DiskFile};
 use pantry::journal::files::{journal_name, snapshot_name};
-use pantry::journal::format::{FileKind, Head, Kind, RECORD_LEN, RecordHead};
+use pantry::journal::format::{FileKind, Head, Kind, RecordHead};
 use pantry::persistence::recover::recover;
 use pantry::store::{Hasher, Held, Store};
 
@@ -86,10 +86,8 @@ fn records(mut input: &[u8], file: &mut Vec<u8>, is_journal: bool) {
         input = rest;
         let kind = KINDS[usize::from(what & 15) % KINDS.len()];
         let count = if is_journal { u32::from(what >> 4) } else { number };
-        let mut record = [&[0; RECORD_LEN], body].concat();
-        RecordHead { kind, body_len: body.len() as u64, lsn, synced: 0, time_ms: NOW_MS, count }
-            .seal(SALT, &mut record);
-        file.extend_from_slice(&record);
+        let head = RecordHead { kind, body_len: 0, lsn, synced: 0, time_ms: NOW_MS, count };
+        file.extend_from_slice(&head.sealed(SALT, body));
         number += 1;
         lsn += if is_journal { u64::from(count) } else { 1 };
     }

@@ -88,7 +88,11 @@ impl Media {
         let is_text = matches!(charset, "utf-8" | "utf8" | "us-ascii") || media == Some(Media::Raw);
         let refusal =
             || Refusal::new(Code::UnsupportedMediaType, "Bodies of this content type are not read");
-        media.filter(|_| is_text).ok_or_else(refusal)
+        match media.filter(|_| is_text) {
+            // Of nothing it says nothing.
+            None if !has_body => Ok(Media::None),
+            media => media.ok_or_else(refusal),
+        }
     }
 }
 
@@ -187,9 +191,9 @@ impl Ask {
         }
     }
 
-    /// The rows in the body.
-    pub(super) fn rows(&self) -> Result<Vec<Row<'_>>, Refusal> {
-        rows::read(self.form()?, &self.body)
+    /// The rows in the body, of which one more than `most` is enough.
+    pub(super) fn rows(&self, most: usize) -> Result<Vec<Row<'_>>, Refusal> {
+        rows::read(self.form()?, &self.body, most)
     }
 
     /// A parameter, if it is there.

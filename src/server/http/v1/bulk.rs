@@ -191,13 +191,10 @@ fn delete_one(connection: &Connection, ask: &Ask, row: &Row<'_>) -> Result<bool,
 }
 
 fn rows<'a>(ask: &'a Ask, later: &Later<'_>) -> Result<Vec<Row<'a>>, Refusal> {
-    let rows = ask.rows()?;
     let most = later.config.http_bulk_max_rows;
+    let rows = ask.rows(most)?;
     if rows.len() > most {
-        let text = format!(
-            "{} rows are more than http-bulk-max-rows, {most}; import takes any number",
-            rows.len()
-        );
+        let text = format!("More rows than http-bulk-max-rows, {most}; import takes any number");
         return Err(Refusal::new(Code::TooManyRows, text));
     }
     Ok(rows)

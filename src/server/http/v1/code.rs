@@ -62,12 +62,13 @@ codes! {
     Locked 409 "locked" "Somebody else holds this lock.",
     ConditionFailed 412 "condition_failed" "The pair is not as the condition says.",
     BodyTooLarge 413 "body_too_large" "The body is longer than http-body-max-bytes or, for rows, http-bulk-max-bytes.",
-    TooManyRows 413 "too_many_rows" "More rows than http-bulk-max-rows in one call.",
+    TooManyRows 413 "too_many_rows" "More rows or commands than http-bulk-max-rows in one call.",
     UnsupportedMediaType 415 "unsupported_media_type" "The operation does not read bodies of this content type.",
     ExpectationFailed 417 "expectation_failed" "Only 100-continue can be expected.",
     HostNotServed 421 "host_not_served" "This host name is not served here; see http-allowed-host.",
     RateLimited 429 "rate_limited" "More requests than http-rate-limit or http-token-rate-limit; Retry-After says when to come again.",
     Internal 500 "internal" "The server is at fault.",
+    Busy 503 "busy" "A script takes long, or clients are paused; nothing was done. Come again.",
     Loading 503 "loading" "The server is still loading its data.",
     DiskFailed 503 "disk_failed" "The journal can not be written; the message says what is known of the outcome.",
     OutOfMemory 507 "out_of_memory" "The memory limit is reached.",
@@ -133,6 +134,7 @@ impl From<Error> for Refusal {
             Error::Misconf(_) => Code::DiskFailed,
             Error::OutOfMemory => Code::OutOfMemory,
             Error::LimitReached { .. } => Code::LimitReached,
+            Error::Coded(_) if failed.http_status() == 503 => Code::Busy,
             _ => Code::InvalidArgument,
         };
         Refusal::new(code, failed.to_string())

@@ -6,19 +6,26 @@
 //! refused; a transaction has an operation of its own.
 
 use hyper::StatusCode;
+use hyper::http::request;
 use serde_json::value::RawValue;
 
 use super::ask::Ask;
 use super::code::{Code, Refusal};
+use super::elements::Elements;
 use super::resp::{Part, Parts, error_of};
-use super::{Call, rows};
+use super::rows::{self, Text};
+use super::{Call, Later, Pending};
 use crate::base64;
+use crate::command::table;
+use crate::config::Config;
 use crate::server::http::answer::{self, Answer, write_text};
 
-/// Commands about a connection, which an HTTP request does not have.
+/// Commands after which others get their turn.
+const COMMANDS_AT_ONCE: usize = 256;
+
+/// Commands about a connection, which an HTTP request does not have; whatever they are called here.
 const REFUSED: &[&str] = &[
     "AUTH",
-    "BLPOP",
     "CLIENT",
     "DISCARD",
     "EXEC",
@@ -43,11 +50,10 @@ const REFUSED: &[&str] = &[
     "WATCH",
 ];
 
-type Words = Vec<Vec<u8>>;
+type Words<'a> = Vec<Text<'a>>;
 
 pub(super) fn one(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let words = serde_json::from_slice(&ask.body).map_err(|error| rows::no_json(&error))?;
-    let words = words_of(words)?;
+    let words = words_of(Elements::of(&ask.body))?;
     let mut reply = Vec::new();
     if let Some(refusal) = refusal(&words) {
         reply.extend_from_slice(refusal.as_bytes());
@@ -55,28 +61,44 @@ pub(super) fn one(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
         call.connection.run_into(&slices(&words), &mut reply);
     }
     let mut body = Vec::new();
-    write_outcome(&mut body, &mut Parts::new(&reply), is_base64(call));
+    write_outcome(&mut body, &mut Parts::new(&reply), is_base64(call.head));
     Ok(answer::json(status(&reply), body))
 }
 
-pub(super) fn pipeline(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let commands = commands(ask)?;
-    let is_base64 = is_base64(call);
-    let mut body = Vec::new();
-    let mut reply = Vec::new();
-    answer::write_array(&mut body, &commands, |out, words| {
-        reply.clear();
-        match refusal(words) {
-            Some(refusal) => reply.extend_from_slice(refusal.as_bytes()),
-            None => call.connection.run_into(&slices(words), &mut reply),
+/// An answer is whole before it leaves. Commands that would make it longer than a reply may be are not run.
+pub(super) fn pipeline(ask: Ask, later: Later<'_>) -> Pending<'_> {
+    Box::pin(async move {
+        let commands = commands(&ask, later.config)?;
+        let (is_base64, bytes_max) = (is_base64(later.head), later.config.client_reply_max_bytes);
+        let mut body = vec![b'['];
+        let mut reply = Vec::new();
+        for (number, words) in commands.iter().enumerate() {
+            if number > 0 {
+                body.push(b',');
+                if number % COMMANDS_AT_ONCE == 0 {
+                    later.connection.not_behind().await;
+                    tokio::task::yield_now().await;
+                }
+            }
+            reply.clear();
+            match refusal(words) {
+                Some(refusal) => reply.extend_from_slice(refusal.as_bytes()),
+                None if body.len() > bytes_max => reply.extend_from_slice(NOT_RUN),
+                None => later.connection.run_into(&slices(words), &mut reply),
+            }
+            write_outcome(&mut body, &mut Parts::new(&reply), is_base64);
         }
-        write_outcome(out, &mut Parts::new(&reply), is_base64);
-    });
-    Ok(answer::json(StatusCode::OK, body))
+        body.push(b']');
+        Ok(answer::json(StatusCode::OK, body))
+    })
 }
 
+/// Instead of a command's reply.
+const NOT_RUN: &[u8] =
+    b"-ERR not run: the answer has passed client-reply-max-bytes. Send fewer commands at once\r\n";
+
 pub(super) fn transaction(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let commands = commands(ask)?;
+    let commands = commands(ask, call.config)?;
     let mut reply = Vec::new();
     if let Some(refusal) = commands.iter().find_map(refusal) {
         reply.extend_from_slice(refusal.as_bytes());
@@ -84,7 +106,7 @@ pub(super) fn transaction(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refu
         let commands: Vec<Vec<&[u8]>> = commands.iter().map(slices).collect();
         call.connection.run_transaction(&commands, &mut reply);
     }
-    let is_base64 = is_base64(call);
+    let is_base64 = is_base64(call.head);
     let mut parts = Parts::new(&reply);
     let mut body = Vec::new();
     match parts.clone().next() {
@@ -99,38 +121,41 @@ pub(super) fn transaction(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refu
     Ok(answer::json(status(&reply), body))
 }
 
-fn commands(ask: &Ask) -> Result<Vec<Words>, Refusal> {
-    let all: Vec<Vec<&RawValue>> =
-        serde_json::from_slice(&ask.body).map_err(|error| rows::no_json(&error))?;
-    all.into_iter().map(words_of).collect()
+fn commands<'a>(ask: &'a Ask, config: &Config) -> Result<Vec<Words<'a>>, Refusal> {
+    let most = config.http_bulk_max_rows;
+    let all = Elements::<&RawValue>::of(&ask.body).take(most + 1);
+    let all: Vec<&RawValue> = all.collect::<Result<_, _>>()?;
+    if all.len() > most {
+        let text = format!("More commands than http-bulk-max-rows, {most}");
+        return Err(Refusal::new(Code::TooManyRows, text));
+    }
+    all.into_iter().map(|raw| words_of(Elements::of(raw.get().as_bytes()))).collect()
 }
 
-fn words_of(words: Vec<&RawValue>) -> Result<Words, Refusal> {
+fn words_of<'a>(words: Elements<'a, &'a RawValue>) -> Result<Words<'a>, Refusal> {
     let no_word =
         || Refusal::new(Code::InvalidBody, "A command is an array of strings and numbers");
-    let word = |raw: &RawValue| {
-        let text = rows::text_of(raw).map_err(|error| rows::no_json(&error))?;
-        text.map(std::borrow::Cow::into_owned).ok_or_else(no_word)
+    let word = |raw: Result<&'a RawValue, Refusal>| {
+        rows::text_of(raw?).map_err(|error| rows::no_json(&error))?.ok_or_else(no_word)
     };
-    if words.is_empty() {
-        return Err(no_word());
-    }
-    words.into_iter().map(word).collect()
+    let words: Words<'a> = words.map(word).collect::<Result<_, _>>()?;
+    if words.is_empty() { Err(no_word()) } else { Ok(words) }
 }
 
-fn slices(words: &Words) -> Vec<&[u8]> {
-    words.iter().map(Vec::as_slice).collect()
+fn slices<'w>(words: &'w Words<'_>) -> Vec<&'w [u8]> {
+    words.iter().map(|word| &**word).collect()
 }
 
 /// Why a command is not run, as a reply.
-fn refusal(words: &Words) -> Option<String> {
-    let name = words.first()?;
-    let known = REFUSED.iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes()))?;
-    Some(format!("-ERR {known} is about a connection and can not be used over HTTP\r\n"))
+fn refusal(words: &Words<'_>) -> Option<String> {
+    let known = table().find(words.first()?)?.command.name;
+    let is_refused = REFUSED.contains(&known);
+    is_refused
+        .then(|| format!("-ERR {known} is about a connection and can not be used over HTTP\r\n"))
 }
 
-fn is_base64(call: &Call<'_>) -> bool {
-    let wanted = call.head.headers.get("upstash-encoding");
+fn is_base64(head: &request::Parts) -> bool {
+    let wanted = head.headers.get("upstash-encoding");
     wanted.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"base64"))
 }
 

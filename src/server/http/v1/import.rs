@@ -12,6 +12,7 @@ use super::rows::{self, Csv, Form, Row};
 use super::{Later, Pending, show};
 use crate::server::http::connection::Connection;
 use crate::server::http::{answer, body};
+use crate::transfer::rows::RowEnds;
 
 /// Rows that are set by one command.
 const ROWS_AT_ONCE: usize = 256;
@@ -23,7 +24,7 @@ pub(super) fn import(ask: Ask, later: Later<'_>) -> Pending<'_> {
             namespace: ask.bytes("namespace").map(<[u8]>::to_vec),
             csv: Csv::default(),
             rest: Vec::new(),
-            in_quotes: false,
+            ends: RowEnds::default(),
             looked_at: 0,
             set: 0,
         };
@@ -65,8 +66,8 @@ struct Importer {
     csv: Csv,
     /// What was read and not taken yet.
     rest: Vec<u8>,
-    /// Whether `rest` ends inside of quotes, as far as it was looked at.
-    in_quotes: bool,
+    /// Where rows of CSV end in `rest`, as far as it was looked at.
+    ends: RowEnds,
     looked_at: usize,
     set: usize,
 }
@@ -80,27 +81,59 @@ impl Importer {
         }
         let piece: Vec<u8> = self.rest.drain(..end).collect();
         self.looked_at -= end.min(self.looked_at);
-        let rows = match self.form {
-            Form::Csv => self.csv.read(piece.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&piece))?,
-            form => rows::read(form, &piece)?,
-        };
-        for rows in rows.chunks(ROWS_AT_ONCE) {
-            self.set_rows(later.connection, rows)?;
+        match self.form {
+            Form::Json => self.set_all(later, rows::of_json(&piece)?).await,
+            Form::JsonLines => self.set_all(later, rows::of_lines(&piece)).await,
+            Form::Csv => {
+                let mut csv = std::mem::take(&mut self.csv);
+                let mut left = csv.without_mark(&piece);
+                let rows = std::iter::from_fn(|| csv.next(&mut left).transpose());
+                let set = self.set_all(later, rows).await;
+                self.csv = csv;
+                set
+            }
+        }
+    }
+
+    /// Sets rows, some at a time; an error leaves those before it set.
+    async fn set_all<'r>(
+        &mut self,
+        later: &Later<'_>,
+        mut rows: impl Iterator<Item = Result<Row<'r>, Refusal>>,
+    ) -> Result<(), Refusal> {
+        let mut some = Vec::with_capacity(ROWS_AT_ONCE);
+        let mut wrong = None;
+        while wrong.is_none() {
+            some.clear();
+            for row in rows.by_ref().take(ROWS_AT_ONCE) {
+                match row {
+                    Ok(row) => some.push(row),
+                    Err(refusal) => {
+                        wrong = Some(refusal);
+                        break;
+                    }
+                }
+            }
+            if some.is_empty() {
+                break;
+            }
+            self.set_rows(later.connection, &some)?;
             later.connection.not_behind().await;
             tokio::task::yield_now().await;
         }
-        Ok(())
+        wrong.map_or(Ok(()), Err)
     }
 
     /// How much of `rest` is whole rows.
     fn whole_rows(&mut self) -> usize {
         let mut end = 0;
         for (at, &byte) in self.rest.iter().enumerate().skip(self.looked_at) {
-            match byte {
-                // Two quotes for one change nothing.
-                b'"' if self.form == Form::Csv => self.in_quotes = !self.in_quotes,
-                b'\n' if !self.in_quotes => end = at + 1,
-                _ => {}
+            let is_end = match self.form {
+                Form::Csv => self.ends.is_behind(byte),
+                Form::Json | Form::JsonLines => byte == b'\n',
+            };
+            if is_end {
+                end = at + 1;
             }
         }
         self.looked_at = self.rest.len();

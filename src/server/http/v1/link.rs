@@ -5,23 +5,26 @@
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 
+use super::Call;
 use super::ask::Ask;
 use crate::base64;
 use crate::config::Config;
 
 /// Where this server is reached, without a slash at the end: `http-public-url`, or what a trusted proxy
 /// says, or what the client called it.
-fn base(config: &Config, head: &Parts) -> String {
+fn base(config: &Config, head: &Parts, is_tls: bool) -> String {
     if !config.http_public_url.is_empty() {
         return config.http_public_url.trim_end_matches('/').to_owned();
     }
     let header = |name: &str| first(&head.headers, name);
     let host = header(header::HOST.as_str()).or_else(|| head.uri.authority().map(|it| it.as_str()));
     let host = host.unwrap_or("localhost");
+    let scheme = if is_tls { "https" } else { "http" };
     if !config.http_trust_forwarded {
-        return format!("http://{host}");
+        return format!("{scheme}://{host}");
     }
-    let scheme = header("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    let is_known = |scheme: &&str| matches!(*scheme, "http" | "https");
+    let scheme = header("x-forwarded-proto").filter(is_known).unwrap_or(scheme);
     let host = header("x-forwarded-host").unwrap_or(host);
     let prefix = header("x-forwarded-prefix").filter(|prefix| prefix.starts_with('/'));
     format!("{scheme}://{host}{}", prefix.unwrap_or_default().trim_end_matches('/'))
@@ -35,8 +38,8 @@ fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 /// The link to the rows from `next` on, with the parameters of `ask`.
-pub(super) fn next(config: &Config, head: &Parts, ask: &Ask, path: &str, next: &str) -> String {
-    let mut link = format!("{}{path}", base(config, head));
+pub(super) fn next(call: &Call<'_>, ask: &Ask, path: &str, next: &str) -> String {
+    let mut link = format!("{}{path}", base(call.config, call.head, call.connection.is_tls));
     let mut separator = '?';
     for param in ask.operation.all_params().filter(|param| param.name != "next") {
         let Some(value) = ask.bytes(param.name) else { continue };

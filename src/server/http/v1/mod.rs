@@ -5,7 +5,8 @@
 //!   [`when`]: TTLs and times. [`code`]: errors.
 //! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`limit`], [`lock`], [`token`], [`command`], [`watch`], [`describe`] and
 //!   [`files`] are the operations. Each is one command of the table in [`crate::command`], or some.
-//! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`] and [`reply_map`]: read replies.
+//! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`] and [`reply_map`]: read
+//!   replies. [`elements`]: reads arrays.
 //!
 //! Answers about one thing are one flat object, about many an array of them; names are never members
 //! of JSON. A write that a browser page of another origin could send without asking is refused.
@@ -15,6 +16,7 @@ mod bulk;
 mod code;
 mod command;
 mod describe;
+mod elements;
 mod files;
 mod import;
 mod limit;
@@ -76,6 +78,7 @@ struct Call<'c> {
 struct Later<'c> {
     connection: &'c Arc<Connection>,
     config: &'c Config,
+    head: &'c Parts,
     body: &'c mut Incoming,
 }
 
@@ -132,7 +135,7 @@ pub(super) async fn respond(
     }
     match operation.run {
         Run::Now(run) => run(&ask, &mut Call { connection, config, head }),
-        Run::Later(run) => run(ask, Later { connection, config, body: incoming }).await,
+        Run::Later(run) => run(ask, Later { connection, config, head, body: incoming }).await,
     }
 }
 

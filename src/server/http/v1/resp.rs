@@ -99,8 +99,9 @@ pub(super) fn error_of(text: &str) -> Error {
         "LOADING" => Error::Loading,
         "OOM" => Error::OutOfMemory,
         "MISCONF" => Error::Misconf(message.to_owned().into()),
-        _ if message == Error::NoSuchNamespace.to_string() => Error::NoSuchNamespace,
-        _ => Error::Plain(message.to_owned().into()),
+        "ERR" if message == Error::NoSuchNamespace.to_string() => Error::NoSuchNamespace,
+        "ERR" => Error::Plain(message.to_owned().into()),
+        _ => Error::coded(text),
     }
 }
 

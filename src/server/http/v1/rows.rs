@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::code::{Code, Refusal};
+use super::elements::Elements;
 use super::when::{self, Lifetime};
 use crate::base64;
 use crate::transfer::rows::next_csv_row;
@@ -53,27 +54,40 @@ pub(super) enum Form {
     Csv,
 }
 
-/// Reads all rows of a body.
-pub(super) fn read(form: Form, body: &[u8]) -> Result<Vec<Row<'_>>, Refusal> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+/// Reads the rows of a body, and no more than `most` and one: a row takes far more room than the fewest
+/// bytes that make one.
+pub(super) fn read(form: Form, body: &[u8], most: usize) -> Result<Vec<Row<'_>>, Refusal> {
     match form {
-        Form::Json if body.trim_ascii_start().starts_with(b"{") => {
-            Ok(vec![serde_json::from_slice(body).map_err(|error| no_json(&error))?])
-        }
-        Form::Json => serde_json::from_slice(body).map_err(|error| no_json(&error)),
-        Form::JsonLines => {
-            let rows = serde_json::Deserializer::from_slice(body).into_iter();
-            rows.map(|row| row.map_err(|error| no_json(&error))).collect()
-        }
-        Form::Csv => {
-            let mut csv = Csv::default();
-            csv.read(body)
-        }
+        Form::Json => of_json(body)?.take(most + 1).collect(),
+        Form::JsonLines => of_lines(body).take(most + 1).collect(),
+        Form::Csv => Csv::default().rows(without_mark(body)).take(most + 1).collect(),
     }
 }
 
+/// The rows of a JSON array, or the one that is not in an array.
+pub(super) fn of_json(
+    body: &[u8],
+) -> Result<impl Iterator<Item = Result<Row<'_>, Refusal>>, Refusal> {
+    let body = without_mark(body);
+    let is_one = body.trim_ascii_start().starts_with(b"{");
+    let one = is_one.then(|| serde_json::from_slice(body).map_err(|error| no_json(&error)));
+    let one = one.transpose()?.map(Ok);
+    let all = Elements::of(if is_one { b"[]" } else { body });
+    Ok(one.into_iter().chain(all))
+}
+
+/// The rows of JSON Lines.
+pub(super) fn of_lines(body: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Refusal>> {
+    let rows = serde_json::Deserializer::from_slice(without_mark(body)).into_iter();
+    rows.map(|row| row.map_err(|error| no_json(&error)))
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 /// What is wrong with JSON, without what was sent.
-pub(super) fn no_json(error: &serde_json::Error) -> Refusal {
+pub(super) fn no_json(error: &impl fmt::Display) -> Refusal {
     Refusal::new(Code::InvalidBody, format!("The body is not the JSON it should be: {error}"))
 }
 
@@ -84,12 +98,23 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    pub(super) fn read(&mut self, mut piece: &[u8]) -> Result<Vec<Row<'static>>, Refusal> {
+    /// A piece without the byte order mark that may stand before the header line.
+    pub(super) fn without_mark<'p>(&self, piece: &'p [u8]) -> &'p [u8] {
+        if self.columns.is_none() { without_mark(piece) } else { piece }
+    }
+
+    /// The rows of a piece. Nothing is to be read behind an error.
+    pub(super) fn rows(
+        mut self,
+        mut piece: &[u8],
+    ) -> impl Iterator<Item = Result<Row<'static>, Refusal>> {
+        std::iter::from_fn(move || self.next(&mut piece).transpose())
+    }
+
+    /// The next row of a piece, which is taken off it; `None` at its end.
+    pub(super) fn next(&mut self, piece: &mut &[u8]) -> Result<Option<Row<'static>>, Refusal> {
         let wrong = |text: String| Refusal::new(Code::InvalidBody, format!("No CSV: {text}"));
-        let mut rows = Vec::new();
-        while let Some(fields) =
-            next_csv_row(&mut piece).map_err(|error| wrong(error.to_string()))?
-        {
+        while let Some(fields) = next_csv_row(piece).map_err(|error| wrong(error.to_string()))? {
             if fields.len() == 1 && fields[0].is_empty() {
                 continue;
             }
@@ -107,26 +132,27 @@ impl Csv {
                 let (found, wanted) = (fields.len(), columns.len());
                 return Err(wrong(format!("a row has {found} fields, the header line {wanted}")));
             }
-            rows.push(row(columns, fields).map_err(wrong)?);
+            return row(columns, fields).map(Some).map_err(wrong);
         }
-        Ok(rows)
+        Ok(None)
     }
 }
 
 fn row(columns: &[String], mut fields: Vec<Vec<u8>>) -> Result<Row<'static>, String> {
     if let Some(at) = columns.iter().position(|column| column == "base64") {
         let encoded = std::mem::take(&mut fields[at]);
-        if encoded.ends_with(b"none") {
-            // A namespace without pairs has no key, not an empty one.
-            let namespace = columns.iter().position(|column| column == "namespace");
-            let namespace = namespace.map(|at| Cow::Owned(std::mem::take(&mut fields[at])));
-            return Ok(Row { namespace, ..Row::default() });
-        }
-        for encoded in encoded.split(|&b| b == b' ') {
+        let words = || encoded.split(|&byte| byte == b' ');
+        for encoded in words() {
             let at = columns.iter().position(|column| column.as_bytes() == encoded);
             if let Some(at) = at {
                 fields[at] = base64::decode(&fields[at]).ok_or("a field is no base64")?;
             }
+        }
+        if words().any(|word| word == b"none") {
+            // A namespace without pairs has no key, not an empty one.
+            let namespace = columns.iter().position(|column| column == "namespace");
+            let namespace = namespace.map(|at| Cow::Owned(std::mem::take(&mut fields[at])));
+            return Ok(Row { namespace, ..Row::default() });
         }
     }
     let mut row = Row::default();
@@ -340,7 +366,7 @@ mod tests {
             let life = row.lifetime(0).ok();
             format!("{} {} {} {life:?}", text(&row.namespace), text(&row.key), text(&row.value))
         };
-        read(form, body.as_bytes()).unwrap().iter().map(show).collect()
+        read(form, body.as_bytes(), 10).unwrap().iter().map(show).collect()
     }
 
     #[test]
@@ -361,7 +387,26 @@ mod tests {
             shown(Form::Csv, "key,value,base64\n/w==,eA==,key value\n"),
             ["- \\xff x Some(Forever)"]
         );
-        assert_eq!(shown(Form::Json, "[]"), [""; 0]);
+        assert_eq!(
+            shown(Form::Csv, "namespace,key,value,base64\n/w==,,,namespace none\n"),
+            ["\\xff - - Some(Forever)"]
+        );
+        for none in ["[]", " [\r\n] "] {
+            assert_eq!(shown(Form::Json, none), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn no_more_rows_are_read_than_are_of_use() {
+        // What comes behind them is not looked at.
+        for (form, body) in [
+            (Form::Json, "[{} , \"k\",{},{},?"),
+            (Form::JsonLines, "{}{}{}{}?"),
+            (Form::Csv, "key\na\nb\nc\nd,e\n"),
+        ] {
+            assert_eq!(read(form, body.as_bytes(), 2).unwrap().len(), 3, "{form:?}");
+            assert!(read(form, body.as_bytes(), 9).is_err(), "{form:?}");
+        }
     }
 
     #[test]
@@ -392,20 +437,27 @@ mod tests {
             "[[]]",
             "{\"key\":",
             "[{}] []",
+            "[{} {}]",
+            "[{},]",
+            "[,{}]",
+            "[{}",
+            "[{},",
+            "[]]",
+            "\"k\"",
             "[{\"key\":\"\\ud800\"}]",
             "[{\"key\":\"a\",\"key\":\"b\"}]",
             "[{\"key_base64\":\"?\"}]",
             "[{\"key\":[1]}]",
             "[{\"key\":\"a\",\"ttl\":{}}]",
         ] {
-            assert!(read(Form::Json, body.as_bytes()).is_err(), "{body}");
+            assert!(read(Form::Json, body.as_bytes(), 10).is_err(), "{body}");
         }
         for body in ["a,b\n1,2\n", "key,value\n1\n", "key\n\"x", "key,base64\n?,key\n"] {
-            assert!(read(Form::Csv, body.as_bytes()).is_err(), "{body}");
+            assert!(read(Form::Csv, body.as_bytes(), 10).is_err(), "{body}");
         }
         let deep = "[".repeat(100_000);
-        assert!(read(Form::Json, deep.as_bytes()).is_err());
+        assert!(read(Form::Json, deep.as_bytes(), 10).is_err());
         let deep = format!("{{\"value\":{deep}");
-        assert!(read(Form::Json, deep.as_bytes()).is_err());
+        assert!(read(Form::Json, deep.as_bytes(), 10).is_err());
     }
 }

@@ -229,7 +229,7 @@ const OPERATIONS: &[Operation] = &[
         .reads(Input::Commands)
         .gives(Gives::Results)
         .at(&["POST /v1/command", "POST /"]),
-    now("pipeline", command::pipeline, "Runs commands one after the other, in the form of Upstash's REST API.")
+    later("pipeline", command::pipeline, "Runs commands one after the other, in the form of Upstash's REST API.")
         .reads(Input::Commands)
         .gives(Gives::Results)
         .at(&["POST /v1/pipeline", "POST /pipeline"]),
