@@ -12,7 +12,7 @@ use std::time::Duration;
 use pantry::journal::{Journal, Lsn};
 use pantry::sabotage::{self, Bug};
 use support::served::{Served, assert_closed, assert_reads, assert_silent, block_on, serve};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Clients that are more than one row holds.
@@ -43,6 +43,13 @@ fn send_together(clients: &mut [TcpStream], line: impl Fn(usize) -> String) {
 async fn ask(client: &mut TcpStream, line: &str, reply: &str) {
     client.write_all(&request(line)).await.unwrap();
     assert_reads(client, reply).await;
+}
+
+async fn read_until(client: &mut TcpStream, end: &str) {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        assert_ne!(client.read_buf(&mut read).await.unwrap(), 0, "the connection was closed");
+    }
 }
 
 #[test]
@@ -228,6 +235,42 @@ fn a_panic_costs_one_connection() {
                 let key = format!("key-{n}value");
                 assert!(journaled.windows(key.len()).any(|bytes| bytes == key.as_bytes()), "{n}");
             }
+        });
+    });
+}
+
+/// What earlier requests of that client have changed under the same lock is in the journal, and what it had
+/// registered elsewhere goes with it.
+#[test]
+fn what_was_changed_before_a_panic_is_journaled() {
+    if !cfg!(debug_assertions) {
+        println!("SKIPPED: deliberate bugs exist only in builds with debug assertions");
+        return;
+    }
+    sabotage::with(Bug::CommandPanics, || {
+        block_on(async {
+            let server = serve(Journal::remembering(Lsn::MAX)).await;
+            let mut clients = clients(&server, 2).await;
+            clients[0].write_all(&request("HELLO 3")).await.unwrap();
+            read_until(&mut clients[0], "modules\r\n*0\r\n").await;
+            ask(&mut clients[0], "SUBSCRIBE news", ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
+                .await;
+            ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n").await;
+            let lines =
+                ["HSET shared first one", "HSET shared second panic", "HSET shared third three"];
+            let requests = lines.map(request).concat();
+            clients[0].write_all(&requests).await.unwrap();
+            assert_closed(&mut clients[0]).await;
+            ask(&mut clients[1], "HGET shared first", "$3\r\none\r\n").await;
+            ask(&mut clients[1], "HEXISTS shared third", ":0\r\n").await;
+            let journaled = server.server.store.journal.batches().concat();
+            for pair in ["firstone", "secondpanic"] {
+                assert!(
+                    journaled.windows(pair.len()).any(|bytes| bytes == pair.as_bytes()),
+                    "{pair}"
+                );
+            }
+            ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:0\r\n").await;
         });
     });
 }
