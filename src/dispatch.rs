@@ -82,6 +82,16 @@ pub struct Executor<'s> {
     pub waits_for: Wait,
 }
 
+impl Drop for Executor<'_> {
+    /// If a command has panicked: what it and those before it have changed is there to be seen, so the
+    /// journal must have it too.
+    fn drop(&mut self) {
+        if self.held.holds_any() && !self.over_overlay {
+            self.release();
+        }
+    }
+}
+
 /// What a command for the connection or the server is run with.
 pub struct Context<'c, 's> {
     /// This client.

@@ -31,7 +31,7 @@
 //! - [`persistence`]: the data directory: what a start loads, snapshots, and looking into it.
 //! - [`rdb`]: Redis's snapshot format, read and written. [`transfer`]: import and export.
 //! - [`hyperloglog`]: counting different things, in Redis's layout.
-//! - [`tools`]: `pantry check`, `dump`, `repair`, `import` and `export`, which work on a directory.
+//! - [`tools`]: `pantry check`, `dump`, `repair`, `import`, `export` and `token`, which work on a directory.
 //! - [`base64`], [`clock`], [`digest`], [`error`], [`files`], [`glob`], [`hex`], [`number`], [`log`], [`prefetch`],
 //!   [`short`]: small things that several rooms need.
 //! - [`sabotage`]: deliberate bugs, in debug builds, that tests must notice.

@@ -8,6 +8,7 @@ use oracle::{Connection, Oracle};
 use pantry::acl::catalog::CATEGORIES;
 use pantry::acl::{Acl, User, catalog};
 use pantry::journal::Journal;
+use pantry::resp::owned::OwnedRequest;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use support::{Harness, render};
@@ -135,6 +136,52 @@ fn without_commands(reply: &str) -> String {
         ["\"-@all", "\"+@all", "sanitize-payload"].iter().any(|rule| line.contains(rule))
     };
     reply.lines().filter(|line| !is_rule(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// Patterns that a file of users, or the configuration file, could read as something else.
+const ODD_RULES: [&[u8]; 6] = [
+    b"~\xff\xfe*",
+    b"~say\"",
+    b"~it's",
+    b"&back\\slash",
+    b"(~\"a\\x22b\" +get)",
+    b"(%R~\xfe +get)",
+];
+
+#[test]
+fn what_a_file_of_users_was_given_it_gives_back() {
+    let scratch = support::scratch::Scratch::new("acl-file");
+    let path = scratch.path().join("users.acl");
+    let acl = Acl::new("");
+    acl.change("odd\"name", &ODD_RULES, false).unwrap();
+    let before = acl.user("odd\"name").unwrap();
+    acl.save(&path).unwrap();
+    acl.remove("odd\"name");
+    acl.load(&path, false).unwrap();
+    assert_eq!(acl.user("odd\"name").unwrap(), before);
+
+    std::fs::write(&path, b"user \xff on\n").unwrap();
+    assert!(acl.load(&path, false).unwrap_err().contains("contains invalid characters"));
+}
+
+#[test]
+fn what_the_configuration_file_was_given_it_gives_back() {
+    let acl = Acl::new("");
+    let utf8: Vec<&[u8]> =
+        ODD_RULES.into_iter().filter(|rule| std::str::from_utf8(rule).is_ok()).collect();
+    acl.change("odd\"name", &utf8, false).unwrap();
+    let lines = acl.lines("").unwrap();
+    let words = |line: &String| {
+        let words = OwnedRequest::from_line(line.as_bytes()).unwrap();
+        words.args().iter().skip(1).map(|word| String::from_utf8(word.to_vec()).unwrap()).collect()
+    };
+    let users: Vec<Vec<String>> = lines.iter().map(words).collect();
+    let other = Acl::new("");
+    other.add_configured(&users, false).unwrap();
+    assert_eq!(other.user("odd\"name"), acl.user("odd\"name"));
+
+    acl.change("other", &ODD_RULES, false).unwrap();
+    assert!(acl.lines("").unwrap_err().contains("user other are not UTF-8"));
 }
 
 #[test]

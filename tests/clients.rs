@@ -13,6 +13,7 @@ use pantry::journal::Journal;
 use pantry::server::Server;
 use pantry::server::client_memory::CONNECTION_BYTES;
 use pantry::server::clients::Flag;
+use pantry::store::turn::State;
 use support::served::{assert_closed, assert_reads, assert_silent, block_on, send, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -215,4 +216,34 @@ fn a_paused_command_runs_when_the_pause_ends_and_keeps_its_place() {
         assert_reads(&mut client, "+OK\r\n$1\r\nv\r\n").await;
         assert!(!served.server.clients.list().iter().any(paused));
     });
+}
+
+/// What others find under `a` and `b` when the client of a script is closed that runs `first`, works
+/// for a while and sets `b`.
+fn found_after_its_client_is_gone(first: &str, found: &str) {
+    block_on(async {
+        let served = serve(Journal::discarding()).await;
+        let (mut client, mut other) = (served.connect().await, served.connect().await);
+        let (turn, gone) = (&served.server.store.turn, served.server.clients.list()[0].clone());
+        // The runtime looks at other tasks after some dozens of the script's slices.
+        let script = format!(
+            "redis.call({first}) local began = os.clock() while os.clock() - began < 1 do end \
+             redis.call('SET', 'b', 1)"
+        );
+        send(&mut client, &[&format!("EVAL \"{script}\" 2 a b")]).await;
+        settle(|| turn.state() == State::Aside).await;
+        gone.kill();
+        send(&mut other, &["GET a", "GET b"]).await;
+        assert_reads(&mut other, found).await;
+    });
+}
+
+#[test]
+fn a_script_that_has_changed_something_ends_whole_although_its_client_is_gone() {
+    found_after_its_client_is_gone("'SET', 'a', 1", "$1\r\n1\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn a_script_that_has_changed_nothing_ends_with_its_client() {
+    found_after_its_client_is_gone("'GET', 'a'", "$-1\r\n$-1\r\n");
 }

@@ -100,6 +100,21 @@ fn a_page_that_finds_little_ends_all_the_same() {
 }
 
 #[test]
+fn a_page_of_long_values_ends_all_the_same() {
+    let pantry = Pantry::start(&[]);
+    for number in 0..10 {
+        let body = json!({ "namespace": "n", "key": number, "value": "v".repeat(1_000_000) });
+        assert_eq!(pantry.post("/v1/set", &body.to_string()).status, 200);
+    }
+    let first = pantry.get("/v1/list?namespace=n&limit=10").json();
+    let next = first["links"]["next"]["href"].as_str().unwrap().split_once("next=").unwrap().1;
+    let second = pantry.get(&format!("/v1/list?namespace=n&limit=10&next={next}")).json();
+    let rows = |page: &Value| page["data"].as_array().unwrap().len();
+    assert!(rows(&first) < 10 && second["links"] == json!({}));
+    assert_eq!(rows(&first) + rows(&second), 10);
+}
+
+#[test]
 fn links_name_the_host_that_a_trusted_proxy_names() {
     let proxied =
         ["X-Forwarded-Proto: https", "X-Forwarded-Host: kv.example", "X-Forwarded-Prefix: /p"];

@@ -472,6 +472,8 @@ fn what_is_refused() {
     ] {
         assert_eq!(request("POST", "/v1/set", headers, body.as_bytes()).0, 415, "{headers:?}");
     }
+    let nothing = pantry.request("GET", "/v1/ping", &["Content-Type: text/html"], b"");
+    assert_eq!(nothing.status, 200);
     for body in ["[]", "null", "{", "{} {}", "{\"a\":1,}", "\u{feff}x", "{\"key\":\"\\ud800\"}"] {
         assert_eq!(request("POST", "/v1/set", &[JSON], body.as_bytes()).0, 400, "{body}");
     }

@@ -78,8 +78,14 @@ fn what_would_be_too_large_is_refused_before_it_begins() {
     assert!(server.run("SCAN 0 COUNT 10").starts_with("1) "));
     server.run(&format!("SET long {}", "x".repeat(100)));
     let mut mget = |count| server.run(&format!("MGET {}", vec!["long"; count].join(" ")));
-    assert_eq!(mget(21), too_large("several MGET"));
-    assert_eq!(mget(20).lines().count(), 20);
+    assert_eq!(mget(18), too_large("several MGET"));
+    assert_eq!(mget(17).lines().count(), 17);
+    // What stands around a short name counts, too.
+    server.run("FLUSHALL");
+    (0..200).for_each(|i| drop(server.run(&format!("SET {i} 1"))));
+    assert_eq!(server.run("KEYS *"), too_large("SCAN"));
+    assert_eq!(server.run("SCAN 0 COUNT 1000"), too_large("a smaller COUNT"));
+    server.run(&format!("SET long {}", "x".repeat(100)));
 
     let too_long = "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     assert_eq!(server.run("APPEND long x"), too_long);

@@ -94,6 +94,12 @@ fn what_a_proxy_says_counts_only_if_it_is_trusted() {
     let made_up = (0..20).map(|at| format!("X-Forwarded-For: 10.0.1.{at}, 10.9.9.9"));
     let status = |header: String| behind.request("GET", "/v1/ping", &[&header], b"").status;
     assert!(made_up.map(status).any(|status| status == 429));
+    // A port behind the address is no other client.
+    let ports = (0..20).map(|at| format!("X-Forwarded-For: 10.0.2.1:{}", 4000 + at));
+    let statuses_of_one: Vec<u16> = ports.map(status).collect();
+    assert!(statuses_of_one[..2] == [200; 2] && statuses_of_one.contains(&429));
+    let others = (0..20).map(|at| format!("X-Forwarded-For: 10.0.3.{at}:80"));
+    assert!(others.map(status).all(|status| status == 200));
     // What is no address is the proxy's own.
     assert_eq!(statuses(&behind, &["X-Forwarded-For: unknown"], "/v1/ping", 2), [200; 2]);
 }

@@ -6,10 +6,13 @@
 
 mod support;
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
 use pantry::journal::{Journal, Lsn};
 use pantry::sabotage::{self, Bug};
 use support::served::{Served, assert_closed, assert_reads, assert_silent, block_on, serve};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Clients that are more than one row holds.
@@ -42,6 +45,13 @@ async fn ask(client: &mut TcpStream, line: &str, reply: &str) {
     assert_reads(client, reply).await;
 }
 
+async fn read_until(client: &mut TcpStream, end: &str) {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        assert_ne!(client.read_buf(&mut read).await.unwrap(), 0, "the connection was closed");
+    }
+}
+
 #[test]
 fn everybody_gets_the_answer_to_what_it_has_asked() {
     block_on(async {
@@ -70,6 +80,28 @@ fn everybody_gets_the_answer_to_what_it_has_asked() {
                 assert_reads(client, &reply).await;
             }
         }
+    });
+}
+
+/// What others see of a client is as if its request had come alone.
+#[test]
+fn who_has_asked_is_known_to_have_asked() {
+    block_on(async {
+        let server = serve(Journal::discarding()).await;
+        let mut clients = clients(&server, CLIENTS).await;
+        server.server.store.clock.advance(Duration::from_secs(5));
+        let now_ms = server.server.store.clock.now_ms();
+        send_together(&mut clients[1..], |n| format!("SET own-{n} value"));
+        for client in &mut clients[1..] {
+            assert_reads(client, "+OK\r\n").await;
+        }
+        for (n, client) in server.server.clients.list().iter().enumerate() {
+            let (active_ms, last) =
+                (client.active_ms.load(Relaxed), client.last_command.load(Relaxed));
+            assert_eq!((active_ms == now_ms, last != u32::MAX), (n > 0, n > 0), "{n}");
+        }
+        let commands = server.server.metrics[0].total_commands_processed.get();
+        assert_eq!(commands, CLIENTS as u64 - 1);
     });
 }
 
@@ -203,6 +235,42 @@ fn a_panic_costs_one_connection() {
                 let key = format!("key-{n}value");
                 assert!(journaled.windows(key.len()).any(|bytes| bytes == key.as_bytes()), "{n}");
             }
+        });
+    });
+}
+
+/// What earlier requests of that client have changed under the same lock is in the journal, and what it had
+/// registered elsewhere goes with it.
+#[test]
+fn what_was_changed_before_a_panic_is_journaled() {
+    if !cfg!(debug_assertions) {
+        println!("SKIPPED: deliberate bugs exist only in builds with debug assertions");
+        return;
+    }
+    sabotage::with(Bug::CommandPanics, || {
+        block_on(async {
+            let server = serve(Journal::remembering(Lsn::MAX)).await;
+            let mut clients = clients(&server, 2).await;
+            clients[0].write_all(&request("HELLO 3")).await.unwrap();
+            read_until(&mut clients[0], "modules\r\n*0\r\n").await;
+            ask(&mut clients[0], "SUBSCRIBE news", ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
+                .await;
+            ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n").await;
+            let lines =
+                ["HSET shared first one", "HSET shared second panic", "HSET shared third three"];
+            let requests = lines.map(request).concat();
+            clients[0].write_all(&requests).await.unwrap();
+            assert_closed(&mut clients[0]).await;
+            ask(&mut clients[1], "HGET shared first", "$3\r\none\r\n").await;
+            ask(&mut clients[1], "HEXISTS shared third", ":0\r\n").await;
+            let journaled = server.server.store.journal.batches().concat();
+            for pair in ["firstone", "secondpanic"] {
+                assert!(
+                    journaled.windows(pair.len()).any(|bytes| bytes == pair.as_bytes()),
+                    "{pair}"
+                );
+            }
+            ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:0\r\n").await;
         });
     });
 }

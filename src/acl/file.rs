@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Acl, DEFAULT_USER, RuleError, User, is_plain, merged};
 
@@ -46,7 +47,7 @@ impl Acl {
     /// # Errors
     /// Redis's texts, one for each bad line.
     pub fn load(&self, path: &Path, all_channels: bool) -> Result<(), String> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = std::fs::read(path).map_err(|error| {
             format!("Error loading ACLs, opening file '{}': {error}", path.display())
         })?;
         let users = parse(&text, &path.display().to_string(), all_channels)?;
@@ -69,19 +70,46 @@ impl Acl {
 
     /// The lines that make the users, for the configuration file. The default user is left out if it is
     /// as `requirepass` makes it.
-    pub fn lines(&self, requirepass: &str) -> Vec<String> {
+    ///
+    /// # Errors
+    /// When a pattern of a user is not UTF-8, which the configuration file is.
+    pub fn lines(&self, requirepass: &str) -> Result<Vec<String>, String> {
         let plain = super::default_user(requirepass);
         let users = self.all();
         let users = users.iter().filter(|user| user.name != DEFAULT_USER || ***user != plain);
-        users.map(|user| String::from_utf8_lossy(&user.describe()).into_owned()).collect()
+        let line = |user: &Arc<User>| {
+            let described = user.describe();
+            let words = described.split(|&byte| byte == b' ').map(quoted);
+            let line = String::from_utf8(words.collect::<Vec<_>>().join(&b' '));
+            let name = &user.name;
+            line.map_err(|_| {
+                format!("the rules of user {name} are not UTF-8; an aclfile can hold them")
+            })
+        };
+        users.map(line).collect()
     }
 }
 
-fn parse(text: &str, file: &str, all_channels: bool) -> Result<Vec<User>, String> {
+/// A word as a line needs it that is split with quotes: the configuration file's, or a selector.
+pub(super) fn quoted(word: &[u8]) -> Vec<u8> {
+    if !word.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
+        return word.to_vec();
+    }
+    let mut line = vec![b'"'];
+    for &byte in word {
+        if matches!(byte, b'"' | b'\\') {
+            line.push(b'\\');
+        }
+        line.push(byte);
+    }
+    line.push(b'"');
+    line
+}
+
+fn parse(text: &[u8], file: &str, all_channels: bool) -> Result<Vec<User>, String> {
     let (mut users, mut errors) = (Vec::<User>::new(), String::new());
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let words: Vec<&[u8]> = line.trim_ascii().split(|&byte| byte == b' ').collect();
         match words.as_slice() {
             [b""] => {}
             [b"user", name, rules @ ..] => match parse_user(name, rules, all_channels, &users) {
@@ -114,8 +142,9 @@ fn parse_user(
     all_channels: bool,
     others: &[User],
 ) -> Result<User, Wrong> {
+    let is_valid = is_plain(name) && std::str::from_utf8(name).is_ok();
     let name = String::from_utf8_lossy(name).into_owned();
-    if !is_plain(name.as_bytes()) {
+    if !is_valid {
         return Err(Wrong::Line(format!("username '{name}' contains invalid characters")));
     }
     if others.iter().any(|user| user.name == name) {

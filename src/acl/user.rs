@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::catalog::Entry;
+use super::file::quoted;
 use super::selector::Selector;
 use super::{Denied, RuleError};
 use crate::hex::{hex, unhex};
@@ -157,7 +158,10 @@ impl User {
         line.push(b' ');
         line.extend_from_slice(&self.own().describe());
         for selector in self.others() {
-            line.extend_from_slice(&[b" (", &*selector.describe(), b")"].concat());
+            let described = selector.describe();
+            let words = described.split(|&byte| byte == b' ').map(quoted);
+            let words = words.collect::<Vec<_>>().join(&b' ');
+            line.extend_from_slice(&[b" (", &*words, b")"].concat());
         }
         line
     }

@@ -81,7 +81,15 @@ fn rewrite(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>
     let old = std::fs::read_to_string(path).map_err(failed)?;
 
     let config = server.config();
-    let users = config.aclfile.is_empty().then(|| server.acl.lines(&config.requirepass));
+    let users = match config.aclfile.is_empty() {
+        true => Some(
+            server
+                .acl
+                .lines(&config.requirepass)
+                .map_err(|why| Error::plain(format!("Rewriting config file: {why}")))?,
+        ),
+        false => None,
+    };
     let new = crate::config::rewrite::rewrite(&old, &config, users.as_deref());
     crate::files::replace(path, new.as_bytes()).map_err(failed)?;
     reply.ok();

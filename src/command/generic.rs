@@ -4,6 +4,7 @@
 //! When names expire is in `expire`; whole databases are in `keyspace`.
 
 use super::args::{Cursor, database, is};
+use super::hash::bulk_bytes;
 use super::{Command, Family, help};
 use crate::error::{Error, Result};
 use crate::glob::{glob_match, is_literal};
@@ -110,7 +111,7 @@ fn keys(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
             }
         }),
     }
-    view.settings().check_reply_len(names.iter().map(|name| name.len()).sum(), "SCAN")?;
+    view.settings().check_reply_len(names.iter().map(|name| bulk_bytes(name)).sum(), "SCAN")?;
 
     reply.array(names.len());
     names.into_iter().for_each(|name| reply.bulk(name));
@@ -253,7 +254,7 @@ fn scan(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     };
     let mut names = Vec::new();
     let cursor = view.scan(cursor, count as usize, is_wanted, |entry| names.push(entry.name()));
-    let bytes = names.iter().map(|name| name.len()).sum();
+    let bytes = names.iter().map(|name| bulk_bytes(name)).sum();
     view.settings().check_reply_len(bytes, "a smaller COUNT")?;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(cursor).as_bytes());

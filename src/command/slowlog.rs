@@ -1,9 +1,9 @@
 //! SLOWLOG: the commands that took long. What is slow, and how it is timed, is in [`crate::dispatch`].
 
-use super::args::integer;
 use super::{Command, Family, help};
 use crate::dispatch::Context;
 use crate::error::{Error, Result};
+use crate::number::parse_i64;
 use crate::reply::Reply;
 use crate::resp::request::Args;
 
@@ -34,13 +34,17 @@ const COMMANDS: &[Command] = &[
 
 fn get(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     if args.len() > 3 {
-        return Err(Error::Syntax);
+        let word = String::from_utf8_lossy(args.get(1));
+        return Err(Error::plain(format!(
+            "unknown subcommand or wrong number of arguments for '{word}'. Try SLOWLOG HELP."
+        )));
     }
-    let count = match args.iter().nth(2).map(integer).transpose()? {
+    let count = match args.iter().nth(2).map(parse_i64) {
         None => COUNT,
-        Some(-1) => usize::MAX,
-        Some(count) => usize::try_from(count)
-            .map_err(|_| Error::plain("count should be greater than or equal to -1"))?,
+        Some(Some(-1)) => usize::MAX,
+        Some(count) => count
+            .and_then(|count| usize::try_from(count).ok())
+            .ok_or(Error::plain("count should be greater than or equal to -1"))?,
     };
 
     let entries = context.executor.server.slowlog.newest(count);

@@ -5,6 +5,7 @@
 
 use super::args::{Cursor, integer};
 use super::deadline::{Expiry, TimeForm};
+use super::hash::bulk_bytes;
 use super::{Command, Family};
 use crate::error::{Error, Result};
 use crate::journal::effect::Cause;
@@ -213,7 +214,7 @@ fn incrbyfloat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Re
 fn mget(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let values: Vec<Option<Value<'_>>> =
         args.iter().skip(1).map(|name| view.sendable_string(name).ok().flatten()).collect();
-    let bytes = values.iter().flatten().map(|value| value.bytes.len()).sum();
+    let bytes = values.iter().map(|value| bulk_bytes(value.map_or(&[], |value| value.bytes))).sum();
     view.settings().check_reply_len(bytes, "several MGET")?;
 
     reply.array(values.len());

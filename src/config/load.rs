@@ -5,6 +5,7 @@
 //! is in [`super::file`].
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -198,7 +199,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
         }
         None => {
-            eprintln!("{error:#}");
+            // Not `eprintln!`, which panics when nobody reads.
+            let _ = writeln!(std::io::stderr(), "{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -216,7 +218,7 @@ fn command_line() -> clap::Command {
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .override_usage("pantry [FILE] [--directive value ...]")
         .after_help(
-            "pantry check, dump, repair, import and export work on a data directory: see their --help.\n\
+            "pantry check, dump, repair, import, export and token work on a data directory: see their --help.\n\
              Sizes are bytes, or have a unit: 1k is 1000, 1kb 1024; so do m, mb, g and gb.\n\
              Flags win over the environment (PANTRY_CONFIG_MAXMEMORY=1gb for maxmemory 1gb), and that\n\
              over the configuration file. Redis's other directives are known, and have no effect.\n\

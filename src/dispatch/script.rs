@@ -362,15 +362,26 @@ impl Executor<'_> {
     }
 }
 
-/// Ends the script of this session that is aside, for a client who has left.
+/// Brings the script of this session that is aside to its end, for a client who has left: at once if it
+/// has changed nothing, else what it does is done whole. When the server stops it is not waited for
+/// longer than others wait before they are told that it is busy; then nothing of it is kept.
 pub fn abandon(context: &mut Context<'_, '_>) {
-    ASIDE.with_borrow_mut(|script| {
-        if let Some(script) = script {
-            script.running().is_killed.store(true, Relaxed);
-        }
-    });
+    let server = context.executor.server;
+    let threshold_ms = u128::from(server.config().busy_reply_threshold_ms);
     let mut out = Output::new();
     while context.session.is_in_script {
+        ASIDE.with_borrow_mut(|script| {
+            let Some(script) = script else { return };
+            let is_given_up =
+                server.stop.is_cancelled() && script.began.elapsed().as_millis() >= threshold_ms;
+            if is_given_up {
+                script.effects = Effects::default();
+            }
+            if is_given_up || !script.has_written {
+                script.running().is_killed.store(true, Relaxed);
+            }
+        });
+        out.clear();
         context.executor.go_on(context.session, &mut Reply::resp(&mut out, false));
     }
 }

@@ -291,8 +291,8 @@ impl Effects {
             }
             let room = &mut self.bytes[self.len..];
             let mut front = [kind, cause, db, 0, 0, 0];
-            for (len, field) in front[3..].iter_mut().zip(&fields) {
-                *len = field.len() as u8;
+            for (at, field) in fields.iter().enumerate() {
+                front[3 + at] = field.len() as u8;
             }
             if let Some(start) = room.first_chunk_mut() {
                 *start = front;

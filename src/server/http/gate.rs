@@ -4,7 +4,7 @@
 //! tokens when they have proved themselves. Behind a proxy that is trusted an address is what the proxy
 //! says, the last one in `X-Forwarded-For`; those before it anybody could have made up.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::HeaderMap;
@@ -88,6 +88,13 @@ impl Connection {
         }
         let last = headers.get_all(FORWARDED_FOR).iter().next_back();
         let last = last.and_then(|value| value.to_str().ok()?.rsplit(',').next());
-        last.and_then(|text| text.trim().parse().ok()).or(peer)
+        last.and_then(named).or(peer)
     }
+}
+
+/// The address that a proxy names; some say its port, too.
+fn named(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    text.parse().ok().or_else(with_port)
 }

@@ -1,6 +1,11 @@
-//! A stream whose writes fail when the peer takes nothing for too long.
+//! A stream whose writes fail when the peer takes nothing for too long, and whose short writes wait for the end
+//! of a turn of the event loop.
 //!
 //! hyper limits how long it waits for a request, not how long a client may leave its answer unread.
+//!
+//! In one turn requests of several connections are read and run; then their answers are sent, one behind the
+//! other. Each send may wake who reads the answer, which is dear for the sender; of several in close order
+//! most find him awake.
 
 use std::io;
 use std::pin::Pin;
@@ -26,12 +31,14 @@ pub(super) struct Stall {
     pulse: Arc<Pulse>,
     /// Set while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// A short write has waited for its turn.
+    is_due: bool,
 }
 
 impl Stall {
     /// Lets a write wait for `patience`.
     pub(super) fn new(io: TokioIo<Stream>, patience: Duration, pulse: Arc<Pulse>) -> Stall {
-        Stall { io, patience, pulse, waiting: None }
+        Stall { io, patience, pulse, waiting: None, is_due: false }
     }
 
     fn watch<T>(
@@ -89,22 +96,29 @@ impl Write for Stall {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut piece = [0; ONE_PIECE_BYTES_MAX];
-        if let Some(bytes) = joined(bufs, &mut piece) {
-            return self.watch(cx, |io, cx| io.poll_write(cx, bytes));
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() > ONE_PIECE_BYTES_MAX {
+            return self.watch(cx, |io, cx| io.poll_write_vectored(cx, bufs));
         }
-        self.watch(cx, |io, cx| io.poll_write_vectored(cx, bufs))
+        // Who is woken now is called when all who are ready now have been.
+        self.is_due = !self.is_due;
+        if self.is_due {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut piece = [0; ONE_PIECE_BYTES_MAX];
+        let bytes = joined(bufs, &mut piece);
+        self.watch(cx, |io, cx| io.poll_write(cx, bytes))
     }
 }
 
-/// What stands in `bufs`, one behind the other, if there is room for it.
-fn joined<'p>(bufs: &[io::IoSlice<'_>], piece: &'p mut [u8]) -> Option<&'p [u8]> {
+/// What stands in `bufs`, one behind the other. There must be room for it.
+fn joined<'p>(bufs: &[io::IoSlice<'_>], piece: &'p mut [u8]) -> &'p [u8] {
     let mut len = 0;
     for buf in bufs {
-        piece.get_mut(len..len + buf.len())?.copy_from_slice(buf);
+        piece[len..len + buf.len()].copy_from_slice(buf);
         len += buf.len();
     }
-    Some(&piece[..len])
+    &piece[..len]
 }
 
 #[cfg(test)]
@@ -112,14 +126,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_is_joined_and_more_is_not() {
+    fn pieces_are_joined() {
         let join = |parts: &[&str]| {
             let bufs: Vec<_> = parts.iter().map(|it| io::IoSlice::new(it.as_bytes())).collect();
-            joined(&bufs, &mut [0; 8]).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+            String::from_utf8(joined(&bufs, &mut [0; 8]).to_vec()).unwrap()
         };
-        assert_eq!(join(&["head", "", "body"]).as_deref(), Some("headbody"));
-        assert_eq!(join(&["head", "body "]), None);
-        assert_eq!(join(&["much too long", ""]), None);
-        assert_eq!(join(&[]).as_deref(), Some(""));
+        assert_eq!(join(&["head", "", "body"]), "headbody");
+        assert_eq!(join(&["head"]), "head");
+        assert_eq!(join(&[]), "");
     }
 }

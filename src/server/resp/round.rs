@@ -44,13 +44,12 @@ impl Desk {
 
     /// Lets the connection go on until it has to wait, or ends.
     pub(super) fn poll(&self, server: &Server, cx: &mut Context<'_>) -> Poll<()> {
-        // Without one it has panicked.
+        // Without one it is over.
         let Some(mut connection) = lift(self.0) else { return Poll::Ready(()) };
         connection.awaits_input = false;
-        let polled = connection.poll(self.0, server, cx);
-        match polled {
-            Poll::Pending => put_back(self.0, connection),
-            Poll::Ready(()) => connection.leave(server),
+        let polled = poll_one(self.0, &mut connection, server, cx);
+        if polled.is_pending() {
+            put_back(self.0, connection);
         }
         polled
     }
@@ -128,25 +127,36 @@ pub async fn run(server: Arc<Server>) {
     tokio::task::unconstrained(turns).await;
 }
 
-/// Lets one connection go on. What goes wrong with it must not be the others' matter.
+/// Lets one connection go on, if it is there.
 fn go_on(desk: usize, server: &Server) {
     let Some(mut connection) = lift(desk) else { return };
     let waker = std::mem::replace(&mut connection.waker, Waker::noop().clone());
     let mut cx = Context::from_waker(&waker);
-    let polled = catch_unwind(AssertUnwindSafe(|| connection.poll(desk, server, &mut cx)));
-    match polled {
-        Ok(Poll::Pending) => {
+    match poll_one(desk, &mut connection, server, &mut cx) {
+        Poll::Pending => {
             connection.waker = waker;
             put_back(desk, connection);
         }
-        ended => {
-            if ended.is_ok() {
-                connection.leave(server);
-            }
+        Poll::Ready(()) => {
             drop(connection);
             waker.wake();
         }
     }
+}
+
+/// Lets one connection go on. A panic ends it, and must not be the others' matter.
+fn poll_one(
+    desk: usize,
+    connection: &mut Connection,
+    server: &Server,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let polled = catch_unwind(AssertUnwindSafe(|| connection.poll(desk, server, cx)));
+    let polled = polled.unwrap_or(Poll::Ready(()));
+    if polled.is_ready() {
+        connection.leave(server);
+    }
+    polled
 }
 
 fn lift(desk: usize) -> Option<Box<Connection>> {

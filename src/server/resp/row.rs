@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Connection;
 use super::round::{enlist, lift_those, put_back};
 use crate::dispatch::{Executor, InRow, Plan, is_plain_client};
+use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
 use crate::server::Server;
@@ -136,9 +137,10 @@ impl Row {
                     enlist(desk);
                 }
                 None => {
-                    let waker = connection.waker.clone();
-                    drop(connection);
-                    waker.wake();
+                    connection.session.should_close = true;
+                    connection.output = Output::new();
+                    put_back(desk, connection);
+                    enlist(desk);
                 }
             }
         }

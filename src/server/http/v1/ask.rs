@@ -88,7 +88,11 @@ impl Media {
         let is_text = matches!(charset, "utf-8" | "utf8" | "us-ascii") || media == Some(Media::Raw);
         let refusal =
             || Refusal::new(Code::UnsupportedMediaType, "Bodies of this content type are not read");
-        media.filter(|_| is_text).ok_or_else(refusal)
+        match media.filter(|_| is_text) {
+            // Of nothing it says nothing.
+            None if !has_body => Ok(Media::None),
+            media => media.ok_or_else(refusal),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A page of a list: a whole answer, with a link to the next.
 //!
 //! A page has no more rows than were asked for, and may have fewer: one that looks for names among very
-//! many ends before others have waited long. What is listed is in `list`, how rows look in `list_rows`.
+//! many ends before others have waited long, one of long values before it takes much memory. What is listed is in `list`, how rows look in `list_rows`.
 
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
@@ -21,6 +21,8 @@ pub(super) const PAGE_ROWS_MAX: u64 = 10_000;
 /// Entries that are looked at by one scan for names that match, at least, and such scans for a page.
 const MATCHED_AT_ONCE: u64 = 1000;
 const SCANS_MAX: usize = 32;
+/// Bytes of rows after which a page ends: it is whole before it leaves.
+const PAGE_BYTES: usize = 8 << 20;
 /// A header whose whole value is the link to the next page.
 const NEXT_HREF: HeaderName = HeaderName::from_static("x-kv-next-href");
 
@@ -67,7 +69,7 @@ pub(super) fn page(
         if cursor == 0 {
             break None;
         }
-        if written == limit || scans == SCANS_MAX {
+        if written == limit || scans == SCANS_MAX || rows.len() >= PAGE_BYTES {
             break Some((cursor, None));
         }
     };
