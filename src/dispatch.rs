@@ -46,6 +46,10 @@ pub use timing::Thresholds;
 
 use timing::Stopwatch;
 
+/// What is remembered of the changes of one transaction or script: when it is more, its further commands are
+/// refused.
+const TRANSACTION_BYTES_MAX: usize = 256 << 20;
+
 /// Runs one batch of requests.
 pub struct Executor<'s> {
     /// What all connections share.
@@ -395,6 +399,9 @@ impl<'s> Executor<'s> {
     ) -> Result {
         if let (Run::Read(_) | Run::Write(_), true) = (spec.command.run, self.over_overlay) {
             return self.run_over_overlay(session, spec, args, reply);
+        }
+        if self.is_in_exec && self.effects.recorded_bytes() > TRANSACTION_BYTES_MAX {
+            return Err(Error::plain("the transaction or script changes too much at once"));
         }
         let known = Known { name: self.lock(spec, args, known)?, ..known };
         let access = self.access(session, session.db);

@@ -386,10 +386,13 @@ fn the_tools_tell_what_is_there_and_mend_what_can_be() {
     let (is_ok, text) = pantry(&["repair", dir]);
     assert!(!is_ok && text.contains("Nothing was changed"), "{text}");
     assert_eq!(std::fs::read(path.join(name)).unwrap(), damaged);
+    let earlier = path.join(format!("{name}.broken"));
+    std::fs::write(&earlier, "of an earlier damage").unwrap();
     let (is_ok, text) = pantry(&["repair", dir, "--yes"]);
     assert!(is_ok && text.contains("done"), "{text}");
-    let kept = std::fs::read(path.join(format!("{name}.broken"))).unwrap();
+    let kept = std::fs::read(path.join(format!("{name}.broken-2"))).unwrap();
     assert_eq!(kept, damaged[HEAD_LEN..], "what was cut off is kept");
+    assert_eq!(std::fs::read_to_string(earlier).unwrap(), "of an earlier damage");
     assert!(pantry(&["check", dir]).0);
 
     for (file, format) in [("o.jsonl", "jsonl"), ("o.csv", "csv"), ("o.rdb", "rdb-7.4")] {

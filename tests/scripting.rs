@@ -151,6 +151,29 @@ fn what_scripts_and_functions_take_is_told() {
 }
 
 #[test]
+fn what_one_script_or_transaction_changes_has_an_end() {
+    let mut server = Harness::new(Journal::discarding());
+    let script = "local value, changes = string.rep('x', 1048576), 0 \
+                  while true do \
+                    local reply = redis.pcall('set', 'k', value) \
+                    if reply.err then return changes .. ' ' .. reply.err end \
+                    changes = changes + 1 \
+                  end";
+    let reply = eval(&mut server, script);
+    assert_eq!(reply, "\"256 ERR the transaction or script changes too much at once\"");
+    assert_eq!(eval(&mut server, "return redis.call('strlen', 'k')"), "(integer) 1048576");
+    let mut ask = |line: &str| {
+        render(&server.execute("a", &line.split(' ').map(|word| word.into()).collect::<Vec<_>>()))
+    };
+    ask("MULTI");
+    (0..257).for_each(|_| drop(ask("BITOP NOT other k")));
+    let replies = ask("EXEC");
+    assert!(replies.contains("256) (integer) 1048576"), "{}", replies.len());
+    assert!(replies.contains("257) (error) ERR the transaction or script changes too much"));
+    assert_eq!(ask("BITOP NOT other k"), "(integer) 1048576");
+}
+
+#[test]
 fn large_tables_go_both_ways() {
     let mut server = Harness::new(Journal::discarding());
     let reply = eval(&mut server, "local t = {} for i = 1, 20000 do t[i] = 'x' .. i end return t");

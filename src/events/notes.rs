@@ -3,7 +3,7 @@
 //! They are no effects, since they change nothing and replaying needs none of them. They are only
 //! taken while somebody listens.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::push::pubsub::Publication;
 
@@ -38,6 +38,22 @@ pub struct Notes {
     is_on: bool,
     client_id: u64,
     list: RefCell<Vec<(usize, Note)>>,
+    bytes: Cell<usize>,
+}
+
+impl Note {
+    /// Bytes that it takes, in a list of notes.
+    fn bytes(&self) -> usize {
+        let beside = match self {
+            Note::New | Note::CommandEnd => 0,
+            Note::Miss { name, .. } => name.len(),
+            Note::Published(message) => message.channel.len() + message.payload.len(),
+            Note::Read { names, .. } => {
+                names.iter().map(|name| size_of_val(name) + name.len()).sum()
+            }
+        };
+        size_of::<(usize, Note)>() + beside
+    }
 }
 
 impl Notes {
@@ -66,6 +82,12 @@ impl Notes {
         !self.is_on || self.list.borrow().is_empty()
     }
 
+    /// Bytes that the notes take.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
     /// Takes a note that the effects that end at `at`, and the notes so far, are one command's.
     #[inline]
     pub fn end_command(&self, at: usize) {
@@ -74,7 +96,10 @@ impl Notes {
             match list.last() {
                 None if at == 0 => {}
                 Some((last_at, Note::CommandEnd)) if *last_at == at => {}
-                _ => list.push((at, Note::CommandEnd)),
+                _ => {
+                    self.bytes.set(self.bytes.get() + Note::CommandEnd.bytes());
+                    list.push((at, Note::CommandEnd));
+                }
             }
         }
     }
@@ -84,7 +109,7 @@ impl Notes {
         let is_it =
             |note: &Note| matches!(note, Note::Miss { db: d, name: n } if *d == db && **n == *name);
         if self.is_on && !self.list.borrow().last().is_some_and(|(_, note)| is_it(note)) {
-            self.list.borrow_mut().push((at, Note::Miss { db, name: name.into() }));
+            self.add(at, || Note::Miss { db, name: name.into() });
         }
     }
 
@@ -92,7 +117,9 @@ impl Notes {
     #[inline]
     pub fn add(&self, at: usize, note: impl FnOnce() -> Note) {
         if self.is_on {
-            self.list.borrow_mut().push((at, note()));
+            let note = note();
+            self.bytes.set(self.bytes.get() + note.bytes());
+            self.list.borrow_mut().push((at, note));
         }
     }
 
@@ -106,11 +133,34 @@ impl Notes {
 
     /// The client, and the notes, which are forgotten here.
     pub fn take(&mut self) -> (u64, Vec<(usize, Note)>) {
+        self.bytes.set(0);
         (self.client_id, std::mem::take(self.list.get_mut()))
     }
 
     /// Forgets the notes.
     pub fn clear(&mut self) {
+        self.bytes.set(0);
         self.list.get_mut().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_notes_take_is_known() {
+        let mut notes = Notes::default();
+        notes.miss(0, 0, b"nobody");
+        assert_eq!(notes.bytes(), 0, "nobody listens");
+        notes.begin(true);
+        (0..100).for_each(|_| notes.miss(0, 0, &[b'x'; 1000]));
+        assert!((1000..2000).contains(&notes.bytes()), "it is noted once");
+        let message =
+            Publication { is_shard: false, channel: vec![0; 10], payload: vec![0; 10_000] };
+        notes.add(0, || Note::Published(message));
+        assert!(notes.bytes() > 11_000);
+        assert_eq!(notes.take().1.len(), 2);
+        assert_eq!(notes.bytes(), 0);
     }
 }

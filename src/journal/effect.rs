@@ -249,6 +249,11 @@ impl Effects {
         self.len == 0
     }
 
+    /// Bytes of the encoding, and of the notes beside it.
+    pub fn recorded_bytes(&self) -> usize {
+        self.len + self.notes.bytes()
+    }
+
     /// The encoding: a sequence of effects.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]

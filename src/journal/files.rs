@@ -22,6 +22,17 @@ pub fn unfinished_name(number: u64) -> String {
     format!("snapshot-{number:08}.tmp")
 }
 
+/// Name for what is cut off a file, or for one that is set aside: none that is there.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn broken_name(disk: &dyn Disk, file: &str) -> io::Result<String> {
+    let (first, taken) = (format!("{file}.broken"), disk.list()?);
+    let more = (2..).map(|number| format!("{first}-{number}"));
+    let mut names = std::iter::once(first.clone()).chain(more);
+    Ok(names.find(|name| !taken.contains(name)).unwrap_or(first))
+}
+
 /// The files of a data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {

@@ -65,7 +65,7 @@ impl Progress {
                 file = cut.file,
                 offset = cut.offset,
                 bytes = cut.bytes,
-                kept = format!("{}.broken", cut.file),
+                kept = cut.kept,
                 "the end of the journal was torn, as by a crash: it was cut off ({})",
                 cut.flaw
             );

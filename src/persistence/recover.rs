@@ -12,7 +12,7 @@ use crate::journal::Lsn;
 use crate::journal::ahead::Ahead;
 use crate::journal::disk::{Disk, append_all};
 use crate::journal::effect::Damaged;
-use crate::journal::files::{Inventory, journal_name, snapshot_name};
+use crate::journal::files::{Inventory, broken_name, journal_name, snapshot_name};
 use crate::journal::format::{FileKind, Flaw, HEAD_LEN, Kind, RecordHead};
 use crate::journal::record::{Records, Trouble, find_proof};
 use crate::journal::status::Status;
@@ -45,6 +45,8 @@ pub struct Cut {
     pub bytes: u64,
     /// Why the rest is no record.
     pub flaw: Flaw,
+    /// The file that keeps them.
+    pub kept: String,
 }
 
 /// Is shown every record, with the name of its file and its body, before it is applied; may end it all.
@@ -129,7 +131,7 @@ fn sizes(disk: &dyn Disk, inventory: &Inventory) -> u64 {
 pub fn mend(disk: &dyn Disk, cut: &Cut) -> std::io::Result<()> {
     let (mut from, _) = disk.read(&cut.file)?;
     std::io::copy(&mut from.by_ref().take(cut.offset), &mut std::io::sink())?;
-    let broken = disk.create(&format!("{}.broken", cut.file))?;
+    let broken = disk.create(&cut.kept)?;
     let mut part = Vec::new();
     while from.by_ref().take(1 << 20).read_to_end(&mut part)? > 0 {
         append_all(&*broken, &part)?;
@@ -327,7 +329,8 @@ impl Loading<'_, '_> {
                         return Err(damaged(name, offset, flaw));
                     }
                     let bytes = file_len - offset;
-                    self.cut = Some(Cut { file: name.to_owned(), offset, bytes, flaw });
+                    let kept = broken_name(self.disk, name)?;
+                    self.cut = Some(Cut { file: name.to_owned(), offset, bytes, flaw, kept });
                     return Ok(Ended::Open);
                 }
                 Err(trouble) => return Err(refusal(name, trouble)),

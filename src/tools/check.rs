@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use super::open;
 use crate::journal::Lsn;
 use crate::journal::format::Kind;
-use crate::persistence::recover::recover;
+use crate::persistence::recover::{Cut, recover};
 use crate::store::Held;
 
 /// What one file holds.
@@ -48,11 +48,11 @@ pub fn run(matches: &ArgMatches, out: &mut dyn Write) -> anyhow::Result<ExitCode
     }
     let recovered = recovered?;
     if let Some(cut) = &recovered.cut {
-        let (file, offset, bytes, flaw) = (&cut.file, cut.offset, cut.bytes, cut.flaw);
+        let Cut { file, offset, bytes, flaw, kept } = cut;
         writeln!(
             out,
             "{file}: torn at offset {offset}, as by a crash ({flaw}): a start cuts {bytes} bytes off, \
-             and keeps them in {file}.broken"
+             and keeps them in {kept}"
         )?;
     }
     let mut held = Held::new(&place.store);

@@ -13,7 +13,7 @@ use super::{Place, open};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::journal::disk::Disk;
-use crate::journal::files::{Inventory, journal_name, snapshot_name};
+use crate::journal::files::{Inventory, broken_name, journal_name, snapshot_name};
 use crate::journal::format::{Flaw, HEAD_LEN, Kind};
 use crate::journal::record::{Records, Trouble};
 use crate::persistence::recover::{Cut, mend, recover};
@@ -45,11 +45,11 @@ pub fn run(matches: &ArgMatches, out: &mut dyn Write) -> anyhow::Result<ExitCode
     writeln!(out, "{why:#}\n")?;
     let plan = plan(&*disk)?;
     if let Some(cut) = &plan.cut {
-        let Cut { file, offset, bytes, .. } = cut;
-        writeln!(out, "{file}: {bytes} bytes from offset {offset} on would go to {file}.broken")?;
+        let Cut { file, offset, bytes, kept, .. } = cut;
+        writeln!(out, "{file}: {bytes} bytes from offset {offset} on would go to {kept}")?;
     }
     for file in &plan.aside {
-        writeln!(out, "{file}: would become {file}.broken")?;
+        writeln!(out, "{file}: would become {}", broken_name(&*disk, file)?)?;
     }
     writeln!(out, "Every change from there on would be lost.")?;
     if !matches.get_flag("yes") {
@@ -63,7 +63,7 @@ pub fn run(matches: &ArgMatches, out: &mut dyn Write) -> anyhow::Result<ExitCode
         mend(&*disk, cut).with_context(|| format!("can not cut {}", cut.file))?;
     }
     for file in &plan.aside {
-        disk.rename(file, &format!("{file}.broken"))?;
+        disk.rename(file, &broken_name(&*disk, file)?)?;
     }
     disk.sync()?;
     let store = Store::new(Journal::discarding(), Clock::system());
@@ -103,7 +103,8 @@ fn plan(disk: &dyn Disk) -> anyhow::Result<Plan> {
                 });
             }
             let bytes = disk.read(&name)?.1 - offset;
-            let cut = Some(Cut { file: name, offset, bytes, flaw });
+            let kept = broken_name(disk, &name)?;
+            let cut = Some(Cut { file: name, offset, bytes, flaw, kept });
             return Ok(Plan { cut, aside: later().collect() });
         }
         next = Some(seen.next);
