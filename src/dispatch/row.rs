@@ -66,6 +66,7 @@ impl Executor<'_> {
             return InRow::Left;
         }
         if self.may_have_changed || !self.effects.is_empty() {
+            self.effects.clients += u32::from(!self.effects.is_empty());
             return InRow::Owed;
         }
         let seen = Seen { touched: self.held.lsn_of(name), wrote: 0 };

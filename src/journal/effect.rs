@@ -146,6 +146,8 @@ pub struct Effects {
     /// Initialised beyond `len`, so that what is short can be written without asking for room each time.
     bytes: Vec<u8>,
     len: usize,
+    /// How many clients have made them, if it is known; 0: one.
+    pub clients: u32,
     /// For those who listen.
     pub notes: Notes,
     /// What the command that runs met that had expired. It is here, and not in the view, so that commands
@@ -270,7 +272,7 @@ impl Effects {
     pub fn clear(&mut self) {
         const KEPT_BYTES_MAX: usize = 256 * 1024;
         self.notes.clear();
-        self.len = 0;
+        (self.len, self.clients) = (0, 0);
         if self.bytes.capacity() > KEPT_BYTES_MAX {
             self.bytes.truncate(KEPT_BYTES_MAX);
             self.bytes.shrink_to(KEPT_BYTES_MAX);

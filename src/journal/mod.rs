@@ -90,8 +90,12 @@ struct Shared {
     queue: Alone<Mutex<Queue>>,
     /// Replies that depend on an LSN above the mark are held back.
     mark: Alone<AtomicU64>,
-    /// So many batches must wait for the writer before it is called.
+    /// So many clients must wait for the writer before it is called.
     wanted: AtomicU64,
+    /// Clients whose changes were appended, each as often as it has changed something.
+    asked: AtomicU64,
+    /// Those whose changes were handed to the operating system.
+    answered: AtomicU64,
     /// Handed to the operating system up to here.
     written: AtomicU64,
     /// Safe on the disk up to here.
@@ -124,6 +128,8 @@ struct Alone<T>(T);
 struct Queue {
     record: Vec<u8>,
     batches: u32,
+    /// Who has made them.
+    clients: u32,
 }
 
 impl Queue {
@@ -154,6 +160,8 @@ impl Journal {
             queue: Alone::default(),
             mark: Alone(AtomicU64::new(mark)),
             wanted: AtomicU64::new(1),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             keeps: AtomicBool::new(remembered.is_some()),
@@ -171,10 +179,10 @@ impl Journal {
         Journal { shared: Arc::new(shared) }
     }
 
-    /// Takes the effects of one batch. Called while every stripe of the batch is held, so that the
-    /// journal's order is the order clients saw; does not wait for the disk.
+    /// Takes the effects of one batch, which so many clients have made. Called while every stripe of the batch
+    /// is held, so that the journal's order is the order clients saw; does not wait for the disk.
     #[inline]
-    pub fn append(&self, effects: &[u8]) -> Lsn {
+    pub fn append(&self, effects: &[u8], clients: u32) -> Lsn {
         let shared = &*self.shared;
         if !shared.keeps.load(Ordering::Relaxed) {
             return shared.last.0.fetch_add(1, Ordering::Relaxed) + 1;
@@ -186,6 +194,10 @@ impl Journal {
         }
         let mut queue = shared.queue.0.lock();
         queue.push(effects);
+        queue.clients += clients;
+        // Nobody else does this without the queue.
+        let asked = shared.asked.load(Ordering::Relaxed);
+        shared.asked.store(asked + u64::from(clients), Ordering::Relaxed);
         if queue.record.len() > QUEUE_BYTES_MAX {
             shared.is_behind.store(true, Ordering::Relaxed);
         }
@@ -306,7 +318,7 @@ impl Journal {
         }
         // Either the writer sees what was appended before this, or its wish is seen here.
         fence(Ordering::SeqCst);
-        if self.shared.queued() >= self.shared.wanted.load(Ordering::Relaxed) {
+        if self.shared.waiting() >= self.shared.wanted.load(Ordering::Relaxed) {
             self.wake();
         }
     }
@@ -327,7 +339,7 @@ impl Journal {
             }
             drop(writer);
             fence(Ordering::SeqCst);
-            if shared.queued() == 0 {
+            if shared.waiting() == 0 {
                 return true;
             }
         }
@@ -357,10 +369,10 @@ impl Journal {
 }
 
 impl Shared {
-    /// Batches that wait for the writer.
-    fn queued(&self) -> u64 {
-        let written = self.written.load(Ordering::Relaxed);
-        self.last.0.load(Ordering::Relaxed).saturating_sub(written)
+    /// Clients that wait for the writer.
+    fn waiting(&self) -> u64 {
+        let answered = self.answered.load(Ordering::Relaxed);
+        self.asked.load(Ordering::Relaxed).saturating_sub(answered)
     }
 
     fn advance(&self, lsn: Lsn) {

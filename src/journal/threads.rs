@@ -206,12 +206,12 @@ fn write(
 /// Waits for changes, but not long. Returns at once if somebody asks for something else.
 fn rest(journal: &Journal, clock: &Clock, step: Step, took: Duration) {
     let shared = &*journal.shared;
-    if journal.policy() == Fsync::Always && step.batches > 0 {
+    if journal.policy() == Fsync::Always && step.clients > 0 {
         gather(shared, clock, step, took);
     }
     shared.wanted.store(1, Relaxed);
     fence(SeqCst);
-    if shared.queued() == 0 {
+    if shared.waiting() == 0 {
         thread::park_timeout(IDLE);
     }
     shared.wanted.store(u64::MAX, Relaxed);
@@ -221,19 +221,19 @@ fn rest(journal: &Journal, clock: &Clock, step: Step, took: Duration) {
 /// or do not come any more. Then one record and one flush do for all of them. It is worth to wait for
 /// them about as long as a flush for them alone would take, which is what the last one `took`.
 fn gather(shared: &Shared, clock: &Clock, step: Step, took: Duration) {
-    let expected = step.next + u64::from(step.batches);
-    let patience = took.max(NEXT_MIN + REPLY * step.batches).min(GATHERING_MAX);
+    let expected = step.next + u64::from(step.clients);
+    let patience = took.max(NEXT_MIN + REPLY * step.clients).min(GATHERING_MAX);
     let most = patience.saturating_mul(2).clamp(GATHERING, GATHERING_MAX);
     let begun_ns = clock.monotonic_ns();
-    let mut queued = 0;
+    let mut waiting = 0;
     loop {
-        let before = queued;
+        let before = waiting;
         shared.wanted.store(expected, Relaxed);
         fence(SeqCst);
-        queued = shared.queued();
+        waiting = shared.waiting();
         let waited = Duration::from_nanos(clock.monotonic_ns() - begun_ns);
-        let is_hopeless = queued == before && waited >= patience;
-        if queued >= expected || is_hopeless || waited >= most {
+        let is_hopeless = waiting == before && waited >= patience;
+        if waiting >= expected || is_hopeless || waited >= most {
             return;
         }
         thread::park_timeout(patience.min(most - waited));

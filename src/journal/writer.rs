@@ -54,9 +54,11 @@ pub struct Writer {
 pub struct Step {
     /// Batches in it; 0: there was nothing to write.
     pub batches: u32,
+    /// Clients that have made them.
+    pub clients: u32,
     /// Its bytes.
     pub bytes: usize,
-    /// Batches that waited for the next one when replies to those in this one left.
+    /// Clients that waited for the next one when replies to those in this one left.
     pub next: u64,
 }
 
@@ -66,6 +68,7 @@ struct Pending {
     /// Sealed for the segment that is written.
     record: Vec<u8>,
     last: Lsn,
+    clients: u32,
 }
 
 impl Journal {
@@ -142,7 +145,8 @@ impl Writer {
             self.segment.append(&pending.record)?;
         }
         if let Some(pending) = self.pending.take() {
-            step = Step { batches: pending.head.count, bytes: pending.record.len(), next: 0 };
+            let (batches, clients) = (pending.head.count, pending.clients);
+            step = Step { batches, clients, bytes: pending.record.len(), next: 0 };
             self.wrote(pending);
         }
         if self.policy_is(Fsync::Always) {
@@ -156,7 +160,7 @@ impl Writer {
             Status::add(&self.shared.status.delayed_fsyncs, 1);
             self.flusher.flush()?;
         }
-        step.next = self.shared.queued();
+        step.next = self.shared.waiting();
         self.advance();
         self.segment.reserve()?;
         if self.segment.len > SEGMENT_BYTES_MAX
@@ -294,6 +298,7 @@ impl Writer {
         let spare = std::mem::take(&mut self.spare);
         let mut record = std::mem::replace(&mut queue.record, spare);
         let batches = std::mem::take(&mut queue.batches);
+        let clients = std::mem::take(&mut queue.clients);
         let last = self.shared.last.0.load(Relaxed);
         drop(queue);
         if self.shared.is_behind.swap(false, SeqCst) {
@@ -309,7 +314,7 @@ impl Writer {
             count: batches,
         };
         head.seal(self.segment.salt, &mut record);
-        Some(Pending { head, record, last })
+        Some(Pending { head, record, last, clients })
     }
 
     fn wrote(&mut self, pending: Pending) {
@@ -321,6 +326,7 @@ impl Writer {
         // Counted before the mark moves, so that a flush that covers it knows of it.
         Status::add(&status.unsynced_bytes, bytes);
         self.shared.written.store(pending.last, SeqCst);
+        self.shared.answered.fetch_add(u64::from(pending.clients), Relaxed);
         self.spare = pending.record;
         self.spare.clear();
         self.spare.shrink_to(QUEUE_KEPT_BYTES);

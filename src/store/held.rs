@@ -222,9 +222,10 @@ impl<'s> Held<'s> {
         let mut is_heard = false;
         if !effects.is_empty() {
             is_heard = self.store.events.is_heard();
+            let clients = effects.clients.max(1);
             touched = match is_heard {
-                true => self.store.events.record(effects, |effects| self.append(effects)),
-                false => self.append(effects.as_bytes()),
+                true => self.store.events.record(effects, |effects| self.append(effects, clients)),
+                false => self.append(effects.as_bytes(), clients),
             };
             wrote = touched;
             effects.clear();
@@ -253,12 +254,11 @@ impl<'s> Held<'s> {
 
     /// Gives effects their LSN.
     #[inline]
-    fn append(&self, effects: &[u8]) -> Lsn {
+    fn append(&self, effects: &[u8], clients: u32) -> Lsn {
+        let journal = &self.store.journal;
         let lsn = match sabotage::is(Bug::TransactionSplit) {
-            true => {
-                Decoder::each(effects).map(|one| self.store.journal.append(one)).last().unwrap_or(0)
-            }
-            false => self.store.journal.append(effects),
+            true => Decoder::each(effects).map(|one| journal.append(one, 1)).last().unwrap_or(0),
+            false => journal.append(effects, clients),
         };
         self.store.capture.observe(effects, self.store.hasher);
         lsn
