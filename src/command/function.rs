@@ -247,7 +247,7 @@ fn list_functions(library: &Library, reply: &mut Reply<'_>) {
 
 /// How many libraries there are, and how many functions. While a function runs its thread's Lua is not
 /// there, and functions are not counted; the number of libraries does not change.
-pub(super) fn counts(context: &mut Context<'_, '_>) -> (usize, usize) {
+pub(super) fn counts(context: &Context<'_, '_>) -> (usize, usize) {
     if context.executor.server.store.libraries.is_empty() {
         return (0, 0);
     }

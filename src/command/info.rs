@@ -56,8 +56,8 @@ const SECTIONS: &[Section] = &[
 struct Facts<'a> {
     server: &'a Server,
     store: &'a Stats,
-    /// Libraries of functions, and functions.
-    functions: (usize, usize),
+    /// Counts libraries of functions, and functions, which may have to be loaded for that.
+    functions: &'a dyn Fn() -> (usize, usize),
     now_us: u64,
 }
 
@@ -67,8 +67,9 @@ struct Fields(String);
 fn info(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let server = context.executor.server;
     let stats = context.executor.held.stats();
-    let functions = super::function::counts(context);
-    let facts = Facts { server, store: &stats, functions, now_us: server.store.clock.now_us() };
+    let functions = || super::function::counts(context);
+    let facts =
+        Facts { server, store: &stats, functions: &functions, now_us: server.store.clock.now_us() };
     let mut fields = Fields::default();
     for section in SECTIONS.iter().filter(|section| section.is_wanted(args)) {
         if !fields.0.is_empty() {
@@ -201,8 +202,9 @@ fn memory(fields: &mut Fields, facts: &Facts<'_>) {
     fields.add("lazyfree_pending_objects", facts.store.lazyfree_pending);
     fields.add("lazyfreed_objects", facts.store.lazyfreed);
     fields.add("number_of_cached_scripts", scripts);
-    fields.add("number_of_libraries", facts.functions.0);
-    fields.add("number_of_functions", facts.functions.1);
+    let (libraries, functions) = (facts.functions)();
+    fields.add("number_of_libraries", libraries);
+    fields.add("number_of_functions", functions);
 }
 
 fn persistence(fields: &mut Fields, facts: &Facts<'_>) {
