@@ -78,9 +78,7 @@ impl Acl {
         let users = self.all();
         let users = users.iter().filter(|user| user.name != DEFAULT_USER || ***user != plain);
         let line = |user: &Arc<User>| {
-            let described = user.describe();
-            let words = described.split(|&byte| byte == b' ').map(quoted);
-            let line = String::from_utf8(words.collect::<Vec<_>>().join(&b' '));
+            let line = String::from_utf8(quoted(&user.describe()));
             let name = &user.name;
             line.map_err(|_| {
                 format!("the rules of user {name} are not UTF-8; an aclfile can hold them")
@@ -90,8 +88,13 @@ impl Acl {
     }
 }
 
-/// A word as a line needs it that is split with quotes: the configuration file's, or a selector.
-pub(super) fn quoted(word: &[u8]) -> Vec<u8> {
+/// Words with a blank between, as a line needs them that is split with quotes: the configuration file's, or
+/// a selector.
+pub(super) fn quoted(words: &[u8]) -> Vec<u8> {
+    words.split(|&byte| byte == b' ').map(quoted_word).collect::<Vec<_>>().join(&b' ')
+}
+
+fn quoted_word(word: &[u8]) -> Vec<u8> {
     if !word.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
         return word.to_vec();
     }

@@ -158,10 +158,7 @@ impl User {
         line.push(b' ');
         line.extend_from_slice(&self.own().describe());
         for selector in self.others() {
-            let described = selector.describe();
-            let words = described.split(|&byte| byte == b' ').map(quoted);
-            let words = words.collect::<Vec<_>>().join(&b' ');
-            line.extend_from_slice(&[b" (", &*words, b")"].concat());
+            line.extend_from_slice(&[b" (", &*quoted(&selector.describe()), b")"].concat());
         }
         line
     }
