@@ -228,8 +228,13 @@ impl Executor<'_> {
             reply.rewind(mark);
             reply.error(&error);
         }
-        self.metrics.lua_bytes.store(script.engine.bytes(), Relaxed);
-        script.engine.put_back();
+        self.put_back(script.engine);
+    }
+
+    /// Gives this thread's Lua back; what it takes is known then.
+    fn put_back(&self, engine: Box<Engine>) {
+        self.metrics.lua_bytes.store(engine.bytes(), Relaxed);
+        engine.put_back();
     }
 
     /// Counts a script whose reply is an error; the error itself unless the command that it came from has

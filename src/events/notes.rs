@@ -92,14 +92,12 @@ impl Notes {
     #[inline]
     pub fn end_command(&self, at: usize) {
         if self.is_on {
-            let mut list = self.list.borrow_mut();
-            match list.last() {
-                None if at == 0 => {}
-                Some((last_at, Note::CommandEnd)) if *last_at == at => {}
-                _ => {
-                    self.bytes.set(self.bytes.get() + Note::CommandEnd.bytes());
-                    list.push((at, Note::CommandEnd));
-                }
+            let is_known = match self.list.borrow().last() {
+                None => at == 0,
+                Some((last_at, note)) => *last_at == at && *note == Note::CommandEnd,
+            };
+            if !is_known {
+                self.add(at, || Note::CommandEnd);
             }
         }
     }

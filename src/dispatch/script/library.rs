@@ -1,8 +1,6 @@
 //! Changes the libraries of functions. What a library is to Lua is [`crate::script::library`]'s
 //! matter; how FUNCTION's words are read is the command's.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::super::Executor;
 use crate::error::Result;
 use crate::journal::effect::{Cause, Effect};
@@ -49,8 +47,7 @@ impl Executor<'_> {
         }
         // What was changed here in vain is not what is kept.
         engine.libraries.version = if changed.is_ok() { kept.version() } else { u64::MAX };
-        self.metrics.lua_bytes.store(engine.bytes(), Relaxed);
-        engine.put_back();
+        self.put_back(engine);
         if !self.is_in_exec {
             self.release();
         }
