@@ -13,6 +13,7 @@ use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::plain::is_json;
 use super::pulse::Busy;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -153,7 +154,7 @@ impl Object {
     /// A string member from bytes that a Redis client may have written: what is not UTF-8 becomes
     /// U+FFFD.
     pub(super) fn bytes(&mut self, name: &'static str, value: &[u8]) {
-        if is_plain(value) {
+        if is_json(value) {
             self.name(name);
             return write_quoted(&mut self.0, value);
         }
@@ -197,11 +198,6 @@ fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     out.extend_from_slice(text);
     out.push(b'"');
-}
-
-/// Whether bytes are text that needs no escapes, all of it ASCII. Looks at all, without a branch for each.
-fn is_plain(bytes: &[u8]) -> bool {
-    !needs_escapes(bytes) && bytes.is_ascii()
 }
 
 /// Looks at all bytes, without a branch for each.

@@ -28,6 +28,7 @@ mod host;
 mod number;
 mod openapi;
 mod pair;
+mod plain;
 mod problem;
 mod pulse;
 mod run;

@@ -86,9 +86,7 @@ impl Importer {
             Form::JsonLines => self.set_all(later, rows::of_lines(&piece)).await,
             Form::Csv => {
                 let mut csv = std::mem::take(&mut self.csv);
-                let mut left = csv.without_mark(&piece);
-                let rows = std::iter::from_fn(|| csv.next(&mut left).transpose());
-                let set = self.set_all(later, rows).await;
+                let set = self.set_all(later, csv.rows(&piece)).await;
                 self.csv = csv;
                 set
             }

@@ -5,8 +5,9 @@
 //! nothing in them that must be quoted or encoded: they have a way of their own, and look the same.
 
 use super::resp::Parts;
-use super::{plain, show};
+use super::show;
 use crate::reply::Rows;
+use crate::server::http::plain;
 use crate::short;
 
 /// How rows look.

@@ -28,7 +28,6 @@ mod lock;
 mod namespace;
 mod pair;
 mod params;
-mod plain;
 mod reply_map;
 mod resp;
 mod route;

@@ -60,7 +60,7 @@ pub(super) fn read(form: Form, body: &[u8], most: usize) -> Result<Vec<Row<'_>>,
     match form {
         Form::Json => of_json(body)?.take(most + 1).collect(),
         Form::JsonLines => of_lines(body).take(most + 1).collect(),
-        Form::Csv => Csv::default().rows(without_mark(body)).take(most + 1).collect(),
+        Form::Csv => Csv::default().rows(body).take(most + 1).collect(),
     }
 }
 
@@ -98,21 +98,18 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    /// A piece without the byte order mark that may stand before the header line.
-    pub(super) fn without_mark<'p>(&self, piece: &'p [u8]) -> &'p [u8] {
-        if self.columns.is_none() { without_mark(piece) } else { piece }
-    }
-
-    /// The rows of a piece. Nothing is to be read behind an error.
+    /// The rows of a piece; a byte order mark may stand before the header line. Nothing is to be read behind
+    /// an error.
     pub(super) fn rows(
-        mut self,
-        mut piece: &[u8],
+        &mut self,
+        piece: &[u8],
     ) -> impl Iterator<Item = Result<Row<'static>, Refusal>> {
-        std::iter::from_fn(move || self.next(&mut piece).transpose())
+        let mut left = if self.columns.is_none() { without_mark(piece) } else { piece };
+        std::iter::from_fn(move || self.next(&mut left).transpose())
     }
 
     /// The next row of a piece, which is taken off it; `None` at its end.
-    pub(super) fn next(&mut self, piece: &mut &[u8]) -> Result<Option<Row<'static>>, Refusal> {
+    fn next(&mut self, piece: &mut &[u8]) -> Result<Option<Row<'static>>, Refusal> {
         let wrong = |text: String| Refusal::new(Code::InvalidBody, format!("No CSV: {text}"));
         while let Some(fields) = next_csv_row(piece).map_err(|error| wrong(error.to_string()))? {
             if fields.len() == 1 && fields[0].is_empty() {

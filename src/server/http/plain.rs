@@ -1,4 +1,5 @@
-//! Which bytes stand as themselves in a list. Nearly all do, so this looks at many at once.
+//! Which bytes stand as themselves in an answer. Nearly all do, so this looks at many at once. How the others are
+//! written is the matter of those who ask.
 
 /// Whether it is a field of CSV as it stands: ASCII, without comma, quote, line end, and without a
 /// blank at either end.
