@@ -1,5 +1,6 @@
 //! Deliberate bugs: each breaks one promise of the journal, so that tests can show that they would
-//! notice; and one that shows what a bug in a command costs. They exist in builds with debug assertions only, and only on a thread that asks for one.
+//! notice; and one that shows what a bug in a command costs. They exist in builds with debug assertions
+//! only, and only on a thread that asks for one.
 //!
 //! A bug stands as `sabotage::is(Bug::X)` where the code would have it; without debug assertions that
 //! is the constant `false`.

@@ -52,6 +52,21 @@ async fn read_until(client: &mut TcpStream, end: &str) {
     }
 }
 
+/// Runs `test` with so many clients of a server whose commands panic when they are asked to.
+fn where_commands_panic(count: usize, test: impl AsyncFnOnce(Served, Vec<TcpStream>)) {
+    if !cfg!(debug_assertions) {
+        println!("SKIPPED: deliberate bugs exist only in builds with debug assertions");
+        return;
+    }
+    sabotage::with(Bug::CommandPanics, || {
+        block_on(async {
+            let server = serve(Journal::remembering(Lsn::MAX)).await;
+            let clients = clients(&server, count).await;
+            test(server, clients).await;
+        });
+    });
+}
+
 #[test]
 fn everybody_gets_the_answer_to_what_it_has_asked() {
     block_on(async {
@@ -206,36 +221,28 @@ fn each_waits_for_what_it_has_seen_and_for_nothing_else() {
 /// not what they have changed, and not the lock.
 #[test]
 fn a_panic_costs_one_connection() {
-    if !cfg!(debug_assertions) {
-        println!("SKIPPED: deliberate bugs exist only in builds with debug assertions");
-        return;
-    }
-    sabotage::with(Bug::CommandPanics, || {
-        block_on(async {
-            let server = serve(Journal::remembering(Lsn::MAX)).await;
-            let mut clients = clients(&server, CLIENTS).await;
-            send_together(&mut clients, |n| match n {
-                20 => "HSET shared key panic".to_owned(),
-                21 => "HGET shared panic".to_owned(),
-                // It is too long for the short way.
-                22 => format!("HSET shared {} panic", "k".repeat(200)),
-                _ => format!("HSET shared key-{n} value"),
-            });
-            for (n, client) in clients.iter_mut().enumerate() {
-                match n {
-                    20..=22 => assert_closed(client).await,
-                    _ => assert_reads(client, ":1\r\n").await,
-                }
-            }
-            ask(&mut clients[0], "HGET shared key-39", "$5\r\nvalue\r\n").await;
-            // What the command had changed before it panicked is there, and in the journal.
-            ask(&mut clients[0], "HGET shared key", "$5\r\npanic\r\n").await;
-            let journaled = server.server.store.journal.batches().concat();
-            for n in (0..20).chain(23..CLIENTS) {
-                let key = format!("key-{n}value");
-                assert!(journaled.windows(key.len()).any(|bytes| bytes == key.as_bytes()), "{n}");
-            }
+    where_commands_panic(CLIENTS, async |server, mut clients| {
+        send_together(&mut clients, |n| match n {
+            20 => "HSET shared key panic".to_owned(),
+            21 => "HGET shared panic".to_owned(),
+            // It is too long for the short way.
+            22 => format!("HSET shared {} panic", "k".repeat(200)),
+            _ => format!("HSET shared key-{n} value"),
         });
+        for (n, client) in clients.iter_mut().enumerate() {
+            match n {
+                20..=22 => assert_closed(client).await,
+                _ => assert_reads(client, ":1\r\n").await,
+            }
+        }
+        ask(&mut clients[0], "HGET shared key-39", "$5\r\nvalue\r\n").await;
+        // What the command had changed before it panicked is there, and in the journal.
+        ask(&mut clients[0], "HGET shared key", "$5\r\npanic\r\n").await;
+        let journaled = server.server.store.journal.batches().concat();
+        for n in (0..20).chain(23..CLIENTS) {
+            let key = format!("key-{n}value");
+            assert!(journaled.windows(key.len()).any(|bytes| bytes == key.as_bytes()), "{n}");
+        }
     });
 }
 
@@ -243,34 +250,23 @@ fn a_panic_costs_one_connection() {
 /// registered elsewhere goes with it.
 #[test]
 fn what_was_changed_before_a_panic_is_journaled() {
-    if !cfg!(debug_assertions) {
-        println!("SKIPPED: deliberate bugs exist only in builds with debug assertions");
-        return;
-    }
-    sabotage::with(Bug::CommandPanics, || {
-        block_on(async {
-            let server = serve(Journal::remembering(Lsn::MAX)).await;
-            let mut clients = clients(&server, 2).await;
-            clients[0].write_all(&request("HELLO 3")).await.unwrap();
-            read_until(&mut clients[0], "modules\r\n*0\r\n").await;
-            ask(&mut clients[0], "SUBSCRIBE news", ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
-                .await;
-            ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n").await;
-            let lines =
-                ["HSET shared first one", "HSET shared second panic", "HSET shared third three"];
-            let requests = lines.map(request).concat();
-            clients[0].write_all(&requests).await.unwrap();
-            assert_closed(&mut clients[0]).await;
-            ask(&mut clients[1], "HGET shared first", "$3\r\none\r\n").await;
-            ask(&mut clients[1], "HEXISTS shared third", ":0\r\n").await;
-            let journaled = server.server.store.journal.batches().concat();
-            for pair in ["firstone", "secondpanic"] {
-                assert!(
-                    journaled.windows(pair.len()).any(|bytes| bytes == pair.as_bytes()),
-                    "{pair}"
-                );
-            }
-            ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:0\r\n").await;
-        });
+    where_commands_panic(2, async |server, mut clients| {
+        clients[0].write_all(&request("HELLO 3")).await.unwrap();
+        read_until(&mut clients[0], "modules\r\n*0\r\n").await;
+        ask(&mut clients[0], "SUBSCRIBE news", ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
+            .await;
+        ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:1\r\n").await;
+        let lines =
+            ["HSET shared first one", "HSET shared second panic", "HSET shared third three"];
+        let requests = lines.map(request).concat();
+        clients[0].write_all(&requests).await.unwrap();
+        assert_closed(&mut clients[0]).await;
+        ask(&mut clients[1], "HGET shared first", "$3\r\none\r\n").await;
+        ask(&mut clients[1], "HEXISTS shared third", ":0\r\n").await;
+        let journaled = server.server.store.journal.batches().concat();
+        for pair in ["firstone", "secondpanic"] {
+            assert!(journaled.windows(pair.len()).any(|bytes| bytes == pair.as_bytes()), "{pair}");
+        }
+        ask(&mut clients[1], "PUBSUB NUMSUB news", "*2\r\n$4\r\nnews\r\n:0\r\n").await;
     });
 }
