@@ -43,6 +43,7 @@ pub use plan::Plan;
 pub use rights::remember_refusal;
 pub use row::InRow;
 pub use timing::Thresholds;
+pub use transaction::exec_reply_too_long;
 
 use timing::Stopwatch;
 

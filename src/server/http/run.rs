@@ -1,6 +1,7 @@
 //! Runs commands whose replies are not made a tree of: as RESP2, as rows, as one transaction.
 
 use super::connection::Connection;
+use crate::dispatch::exec_reply_too_long;
 use crate::error::Error;
 use crate::output::Output;
 use crate::reply::{Capture, Captured, Reply, Rows};
@@ -43,6 +44,7 @@ impl Connection {
         let mut output = Output::new();
         let mut session = self.session.lock();
         Worker::with(|worker| {
+            let bytes_max = worker.config.client_reply_max_bytes;
             worker.run(&mut session, |executor, session, _| {
                 for args in std::iter::once(multi).chain(queued).chain(std::iter::once(exec)) {
                     output.clear();
@@ -55,6 +57,11 @@ impl Connection {
                     }
                 }
             });
+            if output.len() > bytes_max {
+                // Large values were not copied until now.
+                output.clear();
+                Reply::resp(&mut output, false).error(&exec_reply_too_long());
+            }
         });
         if reply.is_empty() {
             append(reply, &output);
