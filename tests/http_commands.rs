@@ -62,6 +62,28 @@ fn what_belongs_to_a_connection_is_refused_whatever_it_is_called() {
     assert_eq!(pantry.get("/v4/keyvaluesnamespaces").json(), json!(["h"]));
 }
 
+/// What Redis clients call commands is no matter of the other door.
+#[test]
+fn operations_do_not_depend_on_what_commands_are_called() {
+    let names =
+        [("NAMESPACE", ""), ("MULTI", "begin"), ("EXEC", ""), ("HGETDEL", ""), ("HSET", "put")];
+    let flags = names.iter().flat_map(|(old, new)| ["--rename-command", old, new]);
+    let pantry = Pantry::start(&flags.collect::<Vec<_>>());
+    let set = pantry.post("/v4/keyvalues/n", r#"{"key":"a","value":"1"}"#);
+    assert_eq!(set.status, 201);
+    assert_eq!(pantry.get("/v4/keyvalues/n?key=a").json()["value"], "1");
+    assert_eq!(pantry.post("/v1/set", r#"{"namespace":"n","key":"b","value":"2"}"#).status, 200);
+    assert_eq!(pantry.get("/v1/namespaces/n/pairs").json().as_array().unwrap().len(), 2);
+    assert_eq!(pantry.post("/v1/get-many?namespace=n", r#"["b"]"#).json()[0]["value"], "2");
+    assert_eq!(pantry.post("/v1/take", r#"{"namespace":"n","key":"b"}"#).json()["value"], "2");
+    let done = pantry.post("/v1/transaction", r#"[["PUT","n","c","3"],["HLEN","n"]]"#);
+    assert_eq!(done.json(), json!([{"result": 1}, {"result": 2}]));
+    for command in [r#"["NAMESPACE","LIST"]"#, r#"["HSET","n","c","3"]"#] {
+        let refused = pantry.post("/v1/command", command);
+        assert!(refused.json()["error"].to_string().contains("unknown command"), "{command}");
+    }
+}
+
 #[test]
 fn commands_are_no_more_and_answer_no_more_than_they_may() {
     let pantry = Pantry::start(&["--http-bulk-max-rows", "4", "--client-reply-max-bytes", "1024"]);
