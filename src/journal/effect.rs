@@ -300,14 +300,15 @@ impl Effects {
         if self.bytes.len() - self.len < SHORT_BYTES_MAX {
             self.bytes.resize(self.len + ROOM_BYTES, 0);
         }
-        let room = &mut self.bytes[self.len..];
+        // Of a known length, so that nothing that is put there has to look where it ends.
+        let Some(room) = self.bytes[self.len..].first_chunk_mut::<SHORT_BYTES_MAX>() else {
+            unreachable!("there is room for short fields")
+        };
         let mut front = [kind, cause, db, 0, 0, 0];
         for (at, field) in fields.iter().enumerate() {
             front[3 + at] = field.len() as u8;
         }
-        if let Some(start) = room.first_chunk_mut() {
-            *start = front;
-        }
+        room[..front.len()].copy_from_slice(&front);
         let mut at = 3 + N;
         if has_deadline {
             room[at..at + 8].copy_from_slice(&deadline_ms.to_le_bytes());

@@ -60,12 +60,9 @@ impl View<'_> {
         value: &[u8],
         deadline: NewDeadline,
     ) -> Option<u64> {
-        let mut overwritten = None;
         self.overwrite(name, |entry, hasher, now_ms| {
-            overwritten = entry.overwrite_pair(hasher, key, value, deadline, now_ms);
-            overwritten.is_some()
-        });
-        overwritten
+            entry.overwrite_pair(hasher, key, value, deadline, now_ms)
+        })
     }
 
     /// Puts a pair wherever there is room.
@@ -304,24 +301,24 @@ impl View<'_> {
         }
     }
 
-    /// Changes an entry that is alive at the moment, which `change` is given, in a way that is counted
-    /// nowhere, see [`super::names::Names::overwrite`]. It counts as access if `change` says that it did it.
-    #[inline]
-    fn overwrite(
+    /// Changes a live entry in a way that is counted nowhere, see [`super::names::Names::get_to_overwrite`]. It
+    /// counts as access; `None` if `change` says that it did nothing.
+    #[inline(always)]
+    fn overwrite<R>(
         &mut self,
         name: Name<'_>,
-        mut change: impl FnMut(&mut NameEntry, KeyHasher<'_>, u64) -> bool,
-    ) -> bool {
-        // Borrowed, not copied: together they are larger than most pairs.
-        let (hasher, access) = (&self.hasher, &self.access);
-        self.names.overwrite(access.db, name, &mut |entry| {
-            let now_ms = access.now_ms;
-            let is_changed = !entry.is_expired(now_ms) && change(entry, *hasher, now_ms);
-            if is_changed && access.touch {
-                entry.access(access);
-            }
-            is_changed
-        })
+        change: impl FnOnce(&mut NameEntry, &KeyHasher<'_>, u64) -> Option<R>,
+    ) -> Option<R> {
+        let (access, hasher) = (&self.access, &self.hasher);
+        let entry = self.names.get_to_overwrite(access.db, name)?;
+        if entry.is_expired(access.now_ms) {
+            return None;
+        }
+        let changed = change(entry, hasher, access.now_ms)?;
+        if access.touch {
+            entry.access(access);
+        }
+        Some(changed)
     }
 
     /// Changes a live entry; an expired one is removed first.

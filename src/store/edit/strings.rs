@@ -17,13 +17,10 @@ impl View<'_> {
     /// Puts a string in the place of whatever the name held.
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
         let hashed = self.name(name);
-        let mut overwritten = None;
-        self.overwrite(hashed, |entry, _, _| {
-            overwritten = entry.overwrite_string(value, deadline);
-            if overwritten.is_some() {
-                entry.raw = cause == Cause::Append || cause.edits_bytes();
-            }
-            overwritten.is_some()
+        let overwritten = self.overwrite(hashed, |entry, _, _| {
+            let deadline_ms = entry.overwrite_string(value, deadline)?;
+            entry.raw = cause == Cause::Append || cause.edits_bytes();
+            Some(deadline_ms)
         });
         let Put { deadline_ms, is_new, .. } = match overwritten {
             Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
@@ -73,13 +70,11 @@ impl View<'_> {
 
     /// `false` if nothing was changed.
     fn patch_in_place(&mut self, name: &[u8], at: usize, bytes: &[u8], cause: Cause) -> bool {
-        self.overwrite(self.name(name), |entry, _, _| {
+        let patched = self.overwrite(self.name(name), |entry, _, _| {
             let is_patched = entry.patch_string(at, bytes);
-            if is_patched {
-                entry.raw = cause == Cause::Append || cause.edits_bytes();
-            }
-            is_patched
-        })
+            is_patched.then(|| entry.raw = cause == Cause::Append || cause.edits_bytes())
+        });
+        patched.is_some()
     }
 
     /// Puts a string wherever there is room.
