@@ -4,6 +4,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::prefetch::prefetch;
+
 /// Values of so many bytes are counted references.
 pub const SHARED_BYTES_MIN: usize = 16 * 1024;
 /// What an allocation takes besides the bytes: the counts, where the value begins, the vector.
@@ -31,6 +33,11 @@ impl Shared {
     /// What is in front of the value.
     pub fn front(&self) -> &[u8] {
         &self.0.bytes[..self.0.value_at]
+    }
+
+    /// Fetches what leads to the bytes.
+    pub fn prefetch_way(&self) {
+        prefetch(&*self.0);
     }
 
     /// The value, unless somebody else holds it: what is being sent must not change.

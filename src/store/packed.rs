@@ -27,6 +27,10 @@ const INLINE_LEN_MAX: usize = 512;
 const ELSEWHERE_LEN: usize = 8;
 /// An entry that begins on one cache line and ends behind the next is fetched in part only.
 const ENTRY_USUAL_BYTES_MAX: usize = 60;
+const CACHE_LINE_BYTES: usize = 64;
+/// Of an entry with an allocation of its own, so much at most is fetched ahead: sixteen at once fit the
+/// cache, and of a longer one the processor fetches the rest itself.
+const FETCHED_BYTES_MAX: usize = 2048;
 /// The first chunk grows in steps of at least this.
 const FIRST_STEP_LEN: usize = 64;
 
@@ -46,7 +50,7 @@ pub struct Packed {
 
 /// An entry with an allocation of its own.
 #[derive(Debug, Clone)]
-enum Large {
+pub(super) enum Large {
     /// The bytes that would lie in a chunk.
     Own(Box<[u8]>),
     /// A large value, behind its key. The deadline can change while somebody else holds it.
@@ -54,6 +58,24 @@ enum Large {
 }
 
 impl Large {
+    /// Fetches its first bytes, or what leads to them.
+    pub(super) fn prefetch(&self) {
+        match self {
+            Large::Own(bytes) => {
+                let first = &bytes[..bytes.len().min(FETCHED_BYTES_MAX)];
+                first.iter().step_by(CACHE_LINE_BYTES).for_each(prefetch);
+            }
+            Large::Shared { pair, .. } => pair.prefetch_way(),
+        }
+    }
+
+    /// Fetches the key, if [`Large::prefetch`] has only fetched what leads to it.
+    pub(super) fn prefetch_key(&self) {
+        if let Large::Shared { pair, .. } = self {
+            pair.front().first().into_iter().for_each(prefetch);
+        }
+    }
+
     /// Bytes of memory it takes outside its place.
     fn bytes(&self) -> usize {
         match self {
@@ -81,28 +103,40 @@ impl Packed {
         }
     }
 
+    /// Whether entries may have allocations of their own.
+    #[inline]
+    pub(super) fn has_large(&self) -> bool {
+        !self.large.is_empty()
+    }
+
+    /// Where an entry with an allocation of its own leads; `None` if it has none.
+    #[inline]
+    pub(super) fn large(&self, place: Place) -> Option<&Option<Large>> {
+        let chunk = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK)?;
+        let bytes = &chunk[start(place)..];
+        if is_elsewhere(bytes) { self.large.get(index_in(bytes)) } else { None }
+    }
+
     /// Replaces value and deadline where the entry lies, if they take as much room as before and
     /// nobody else holds the value. `false` if nothing was changed.
     #[inline]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
-        let bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        if !is_elsewhere(bytes) {
-            return Layout::of(bytes).set(value, deadline_ms, bytes);
-        }
-        match &mut self.large[index_in(bytes)] {
-            Some(Large::Own(bytes)) => Layout::of(bytes).set(value, deadline_ms, bytes),
-            Some(Large::Shared { pair, deadline_ms: old_ms }) => {
-                match pair.value_mut().filter(|old| old.len() == value.len()) {
-                    Some(old) => {
+        let mut bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) {
+            match &mut self.large[index_in(bytes)] {
+                Some(Large::Own(own)) => bytes = own,
+                Some(Large::Shared { pair, deadline_ms: old_ms }) => {
+                    let old = pair.value_mut().filter(|old| old.len() == value.len());
+                    return old.is_some_and(|old| {
                         old.copy_from_slice(value);
                         *old_ms = deadline_ms;
                         true
-                    }
-                    None => false,
+                    });
                 }
+                None => unreachable!("a place leads to nothing"),
             }
-            None => unreachable!("a place leads to nothing"),
         }
+        Layout::of(bytes).set(value, deadline_ms, bytes)
     }
 
     /// A large value where it lies, unless somebody else holds it.

@@ -81,6 +81,8 @@ fn check(heap: &Packed, model: &Model) {
         assert_eq!((heap.key(place), heap.deadline_ms(place)), (&key[..], *deadline_ms));
         assert_eq!(pair.shared.is_some(), value.len() >= SHARED_BYTES_MIN);
         assert_eq!(heap.get_if(place, key), Some(pair));
+        let (_, layout) = Layout::for_new(&NewPair { key, value, deadline_ms: *deadline_ms });
+        assert_eq!(heap.large(place).is_some(), layout.len() > INLINE_LEN_MAX);
         let mut other = key.clone();
         other.push(0);
         assert!(heap.get_if(place, &other).is_none());

@@ -4,9 +4,10 @@
 //! each link in turn; here the same link is fetched for all of them before the next, so that the
 //! processor waits for memory about once and not for each. What is fetched says nothing of the data.
 
-use super::heap::Heap;
+use super::heap::{Heap, Place};
 use super::held::Held;
 use super::name::{Name, NameEntry};
+use super::packed::{Large, Packed};
 use super::view::Known;
 use crate::prefetch::prefetch;
 
@@ -113,7 +114,27 @@ fn touch_pairs<'k, 'h>(
             heap.prefetch_way(place);
         }
     }
+    let mut has_large = false;
     for (heap, place) in places[..len].iter().flatten() {
         heap.prefetch(*place);
+        has_large |= heap.has_large();
     }
+    if has_large {
+        touch_large(&places[..len]);
+    }
+}
+
+/// Fetches the pairs among these that have an allocation of their own. Apart, so that it costs the others nothing.
+#[inline(never)]
+fn touch_large(places: &[Option<(&Packed, Place)>]) {
+    let mut found = [None; TOUCHED_MAX];
+    for ((heap, place), large) in places.iter().flatten().zip(&mut found) {
+        *large = heap.large(*place);
+        if let Some(large) = *large {
+            prefetch(large);
+        }
+    }
+    let found = found.iter().flatten().filter_map(|large| large.as_ref());
+    found.clone().for_each(Large::prefetch);
+    found.for_each(Large::prefetch_key);
 }
