@@ -117,19 +117,21 @@ impl Output {
     /// `N` bytes behind the end, to be written to; [`Output::commit`] makes them count.
     #[inline(always)]
     pub fn room<const N: usize>(&mut self) -> &mut [u8; N] {
-        if self.bytes.len() < self.len + N {
-            self.grow(N);
+        let end = self.len + N;
+        if end > self.bytes.len() {
+            return self.grown_room();
         }
-        match self.bytes[self.len..].first_chunk_mut() {
+        match self.bytes[self.len..end].first_chunk_mut() {
             Some(room) => room,
-            None => unreachable!("the buffer grew"),
+            None => unreachable!("it is as long"),
         }
     }
 
-    /// Makes the first bytes of [`Output::room`] count.
+    /// Makes the first bytes of [`Output::room`] count; these must not be more than that had.
     #[inline(always)]
     pub fn commit(&mut self, bytes: usize) {
-        self.len = (self.len + bytes).min(self.bytes.len());
+        self.len += bytes;
+        debug_assert!(self.len <= self.bytes.len());
     }
 
     /// Appends what `write` appends to the bytes since the last value.
@@ -192,6 +194,16 @@ impl Output {
     fn grow(&mut self, bytes: usize) {
         let len = (self.len + bytes).next_power_of_two().max(BUFFER_BYTES_MIN);
         self.bytes.resize(len, 0);
+    }
+
+    /// [`Output::room`] where there is too little.
+    #[cold]
+    fn grown_room<const N: usize>(&mut self) -> &mut [u8; N] {
+        self.grow(N);
+        match self.bytes[self.len..].first_chunk_mut() {
+            Some(room) => room,
+            None => unreachable!("the buffer grew"),
+        }
     }
 
     fn append_long(&mut self, bytes: &[u8]) {

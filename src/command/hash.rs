@@ -270,6 +270,7 @@ pub(super) fn bulk_bytes(bytes: &[u8]) -> usize {
     bytes.len() + FRAMING_BYTES_MAX
 }
 
+#[inline(always)]
 fn put_pairs(view: &mut View<'_>, args: Args<'_>, command: &str) -> Result<usize> {
     if args.len() % 2 == 1 {
         return Err(Error::arity(command));

@@ -177,7 +177,9 @@ const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
 
 impl Effects {
-    /// Appends one effect.
+    /// Appends one effect. Which one it is is known where it is made, so that of all that is here one line is
+    /// left there.
+    #[inline(always)]
     pub fn push(&mut self, cause: Cause, effect: Effect<'_>) {
         let head = |kind: u8, db: u8| [kind, cause as u8, db];
         match effect {
@@ -221,7 +223,7 @@ impl Effects {
     }
 
     /// Appends one effect. If it puts a name that was not there for Redis clients, `is_new`.
-    #[inline]
+    #[inline(always)]
     pub fn push_put(&mut self, cause: Cause, effect: Effect<'_>, is_new: bool) {
         if is_new {
             self.notes.add(self.len, || Note::New);
@@ -292,37 +294,42 @@ impl Effects {
         const ROOM_BYTES: usize = 8 * SHORT_BYTES_MAX;
         let has_deadline = deadline_ms != NEVER;
         let kind = kind | if has_deadline { HAS_DEADLINE } else { 0 };
-        if fields.iter().all(|field| field.len() <= SHORT_LEN_MAX) {
-            if self.bytes.len() - self.len < SHORT_BYTES_MAX {
-                self.bytes.resize(self.len + ROOM_BYTES, 0);
-            }
-            let room = &mut self.bytes[self.len..];
-            let mut front = [kind, cause, db, 0, 0, 0];
-            for (at, field) in fields.iter().enumerate() {
-                front[3 + at] = field.len() as u8;
-            }
-            if let Some(start) = room.first_chunk_mut() {
-                *start = front;
-            }
-            let mut at = 3 + N;
-            if has_deadline {
-                room[at..at + 8].copy_from_slice(&deadline_ms.to_le_bytes());
-                at += 8;
-            }
-            for field in fields {
-                put(&mut room[at..], field);
-                at += field.len();
-            }
-            self.len += at;
-            return;
+        if fields.iter().any(|field| field.len() > SHORT_LEN_MAX) {
+            return self.write_long([kind, cause, db], &fields, deadline_ms);
         }
+        if self.bytes.len() - self.len < SHORT_BYTES_MAX {
+            self.bytes.resize(self.len + ROOM_BYTES, 0);
+        }
+        // Of a known length, so that nothing that is put there has to look where it ends.
+        let Some(room) = self.bytes[self.len..].first_chunk_mut::<SHORT_BYTES_MAX>() else {
+            unreachable!("there is room for short fields")
+        };
+        let mut front = [kind, cause, db, 0, 0, 0];
+        for (at, field) in fields.iter().enumerate() {
+            front[3 + at] = field.len() as u8;
+        }
+        room[..front.len()].copy_from_slice(&front);
+        let mut at = 3 + N;
+        if has_deadline {
+            room[at..at + 8].copy_from_slice(&deadline_ms.to_le_bytes());
+            at += 8;
+        }
+        for field in fields {
+            put(&mut room[at..], field);
+            at += field.len();
+        }
+        self.len += at;
+    }
+
+    /// The same for fields of any length, up to three. The kind says already whether there is a deadline.
+    fn write_long(&mut self, head: [u8; 3], fields: &[&[u8]], deadline_ms: u64) {
         let mut front = [0; 3 + 3 * varint::LEN_MAX + 8];
+        front[..3].copy_from_slice(&head);
         let mut end = 3;
         for field in fields {
             end += varint::write(field.len() as u64, &mut front[end..]);
         }
-        front[..3].copy_from_slice(&[kind, cause, db]);
-        if has_deadline {
+        if deadline_ms != NEVER {
             front[end..end + 8].copy_from_slice(&deadline_ms.to_le_bytes());
             end += 8;
         }

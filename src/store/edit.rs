@@ -7,6 +7,7 @@
 mod strings;
 
 use super::PAIR_DEADLINE_MS_MAX;
+use super::hash::KeyHasher;
 use super::name::{Name, NameEntry, NewDeadline};
 use super::table::NEVER;
 use super::view::View;
@@ -36,15 +37,16 @@ impl View<'_> {
         if self.is_limited {
             self.check_room_for_one(name, key, value)?;
         }
+        let hashed = self.name(name);
         let Put { created, deadline_ms, is_new } =
-            match self.overwrite_pair(name, key, value, deadline) {
+            match self.overwrite_pair(hashed, key, value, deadline) {
                 Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
                 None => self.put_new_pair(name, key, value, deadline)?,
             };
-        let db = self.db() as u8;
-        let effect = Effect::PutPair { db, name, key, value, deadline_ms };
+        let db = self.db();
+        let effect = Effect::PutPair { db: db as u8, name, key, value, deadline_ms };
         self.effects.push_put(cause, effect, is_new);
-        self.touched(self.db(), name, NEVER);
+        self.names.touched(db, hashed, NEVER);
         Ok(created)
     }
 
@@ -53,21 +55,14 @@ impl View<'_> {
     #[inline]
     fn overwrite_pair(
         &mut self,
-        name: &[u8],
+        name: Name<'_>,
         key: &[u8],
         value: &[u8],
         deadline: NewDeadline,
     ) -> Option<u64> {
-        let (hasher, access) = (self.hasher, self.access);
-        let mut overwritten = None;
-        self.overwrite(name, |entry| {
-            overwritten = entry.overwrite_pair(hasher, key, value, deadline, access.now_ms);
-            if overwritten.is_some() && access.touch {
-                entry.access(&access);
-            }
-            overwritten.is_some()
-        });
-        overwritten
+        self.overwrite(name, |entry, hasher, now_ms| {
+            entry.overwrite_pair(hasher, key, value, deadline, now_ms)
+        })
     }
 
     /// Puts a pair wherever there is room.
@@ -306,14 +301,24 @@ impl View<'_> {
         }
     }
 
-    /// Changes a live entry in a way that is counted nowhere; see [`super::names::Names::overwrite`].
-    #[inline]
-    fn overwrite(&mut self, name: &[u8], mut change: impl FnMut(&mut NameEntry) -> bool) -> bool {
-        let now_ms = self.now_ms();
-        let hashed = self.name(name);
-        self.names.overwrite(self.access.db, hashed, &mut |entry| {
-            !entry.is_expired(now_ms) && change(entry)
-        })
+    /// Changes a live entry in a way that is counted nowhere, see [`super::names::Names::get_to_overwrite`]. It
+    /// counts as access; `None` if `change` says that it did nothing.
+    #[inline(always)]
+    fn overwrite<R>(
+        &mut self,
+        name: Name<'_>,
+        change: impl FnOnce(&mut NameEntry, &KeyHasher<'_>, u64) -> Option<R>,
+    ) -> Option<R> {
+        let (access, hasher) = (&self.access, &self.hasher);
+        let entry = self.names.get_to_overwrite(access.db, name)?;
+        if entry.is_expired(access.now_ms) {
+            return None;
+        }
+        let changed = change(entry, hasher, access.now_ms)?;
+        if access.touch {
+            entry.access(access);
+        }
+        Some(changed)
     }
 
     /// Changes a live entry; an expired one is removed first.

@@ -140,7 +140,7 @@ impl Layout {
 
     /// Replaces value and deadline, if they take as much room as before. `false` if nothing was
     /// changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set(&self, value: &[u8], deadline_ms: u64, bytes: &mut [u8]) -> bool {
         if self.value_len != value.len() || self.has_deadline != (deadline_ms != NEVER) {
             return false;

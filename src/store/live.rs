@@ -18,14 +18,9 @@ impl Names for Held<'_> {
     }
 
     #[inline]
-    fn overwrite(
-        &mut self,
-        db: usize,
-        name: Name<'_>,
-        change: &mut dyn FnMut(&mut NameEntry) -> bool,
-    ) -> bool {
+    fn get_to_overwrite(&mut self, db: usize, name: Name<'_>) -> Option<&mut NameEntry> {
         let names = &mut self.stripe_at_mut(stripe_of(name.hash)).dbs[db].names;
-        names.get_mut(name.hash, name.bytes).is_some_and(|entry| change(entry))
+        names.get_mut(name.hash, name.bytes).map(|entry| &mut **entry)
     }
 
     #[inline]

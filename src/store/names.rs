@@ -14,16 +14,10 @@ pub(super) type Visit<'v, 'n> = dyn FnMut(u64, &'n NameEntry) -> ControlFlow<()>
 pub(super) trait Names {
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry>;
 
-    /// Changes an entry in a way that is counted nowhere: no sizes, no deadline to an earlier one, not
-    /// what clients see of the name. `false` if there is none, or `change` says that it did nothing.
-    /// Names that only collect changes always say so.
-    fn overwrite(
-        &mut self,
-        _db: usize,
-        _name: Name<'_>,
-        _change: &mut dyn FnMut(&mut NameEntry) -> bool,
-    ) -> bool {
-        false
+    /// An entry that may be changed in a way that is counted nowhere: no sizes, no deadline to an earlier
+    /// one, not what clients see of the name. Names that only collect changes give none.
+    fn get_to_overwrite(&mut self, _db: usize, _name: Name<'_>) -> Option<&mut NameEntry> {
+        None
     }
 
     /// Changes an entry; `false` if there is none. `change` must keep its name.

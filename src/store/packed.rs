@@ -122,24 +122,22 @@ impl Packed {
     /// nobody else holds the value. `false` if nothing was changed.
     #[inline]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
-        let bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
-        if !is_elsewhere(bytes) {
-            return Layout::of(bytes).set(value, deadline_ms, bytes);
-        }
-        match &mut self.large[index_in(bytes)] {
-            Some(Large::Own(bytes)) => Layout::of(bytes).set(value, deadline_ms, bytes),
-            Some(Large::Shared { pair, deadline_ms: old_ms }) => {
-                match pair.value_mut().filter(|old| old.len() == value.len()) {
-                    Some(old) => {
+        let mut bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
+        if is_elsewhere(bytes) {
+            match &mut self.large[index_in(bytes)] {
+                Some(Large::Own(own)) => bytes = own,
+                Some(Large::Shared { pair, deadline_ms: old_ms }) => {
+                    let old = pair.value_mut().filter(|old| old.len() == value.len());
+                    return old.is_some_and(|old| {
                         old.copy_from_slice(value);
                         *old_ms = deadline_ms;
                         true
-                    }
-                    None => false,
+                    });
                 }
+                None => unreachable!("a place leads to nothing"),
             }
-            None => unreachable!("a place leads to nothing"),
         }
+        Layout::of(bytes).set(value, deadline_ms, bytes)
     }
 
     /// A large value where it lies, unless somebody else holds it.

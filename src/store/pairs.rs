@@ -181,7 +181,7 @@ impl NameEntry {
     #[inline]
     pub(super) fn overwrite_pair(
         &mut self,
-        hasher: KeyHasher<'_>,
+        hasher: &KeyHasher<'_>,
         key: &[u8],
         value: &[u8],
         deadline: NewDeadline,

@@ -16,26 +16,20 @@ const PATCHED_PARTS_MIN: usize = 4;
 impl View<'_> {
     /// Puts a string in the place of whatever the name held.
     pub fn put_string(&mut self, name: &[u8], value: &[u8], deadline: NewDeadline, cause: Cause) {
-        let access = self.access;
-        let mut overwritten = None;
-        self.overwrite(name, |entry| {
-            overwritten = entry.overwrite_string(value, deadline);
-            if overwritten.is_some() {
-                entry.raw = cause == Cause::Append || cause.edits_bytes();
-                if access.touch {
-                    entry.access(&access);
-                }
-            }
-            overwritten.is_some()
+        let hashed = self.name(name);
+        let overwritten = self.overwrite(hashed, |entry, _, _| {
+            let deadline_ms = entry.overwrite_string(value, deadline)?;
+            entry.raw = cause == Cause::Append || cause.edits_bytes();
+            Some(deadline_ms)
         });
         let Put { deadline_ms, is_new, .. } = match overwritten {
             Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
             None => self.put_new_string(name, value, deadline, cause),
         };
-        let db = self.db() as u8;
-        let effect = Effect::PutString { db, name, value, deadline_ms };
+        let db = self.db();
+        let effect = Effect::PutString { db: db as u8, name, value, deadline_ms };
         self.effects.push_put(cause, effect, is_new);
-        self.touched(self.db(), name, NEVER);
+        self.names.touched(db, hashed, NEVER);
     }
 
     /// Writes bytes over a part of a string, from `at` on; behind its end it becomes longer, and zeros fill
@@ -76,17 +70,11 @@ impl View<'_> {
 
     /// `false` if nothing was changed.
     fn patch_in_place(&mut self, name: &[u8], at: usize, bytes: &[u8], cause: Cause) -> bool {
-        let access = self.access;
-        self.overwrite(name, |entry| {
+        let patched = self.overwrite(self.name(name), |entry, _, _| {
             let is_patched = entry.patch_string(at, bytes);
-            if is_patched {
-                entry.raw = cause == Cause::Append || cause.edits_bytes();
-                if access.touch {
-                    entry.access(&access);
-                }
-            }
-            is_patched
-        })
+            is_patched.then(|| entry.raw = cause == Cause::Append || cause.edits_bytes())
+        });
+        patched.is_some()
     }
 
     /// Puts a string wherever there is room.
