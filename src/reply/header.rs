@@ -26,9 +26,9 @@ fn short_header(kind: u8, n: u16) -> ([u8; 8], usize) {
     const LINE_END: u64 = u16::from_le_bytes(*b"\r\n") as u64;
     let n = u32::from(n);
     let zeros = u32::from(n < 10) + u32::from(n < 100) + u32::from(n < 1000);
-    let digits = n / 1000 | n / 100 % 10 << 8 | n / 10 % 10 << 16 | n % 10 << 24;
+    let digits = (n / 1000) | ((n / 100 % 10) << 8) | ((n / 10 % 10) << 16) | ((n % 10) << 24);
     let digits = u64::from((digits | u32::from_le_bytes(*b"0000")) >> (8 * zeros));
-    let word = u64::from(kind) | digits << 8 | LINE_END << (8 * (5 - zeros));
+    let word = u64::from(kind) | (digits << 8) | (LINE_END << (8 * (5 - zeros)));
     (word.to_le_bytes(), 7 - zeros as usize)
 }
 
