@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod check;
+mod now;
 mod overlay;
 mod pause;
 mod plain;
@@ -43,6 +44,7 @@ pub use plan::Plan;
 pub use rights::remember_refusal;
 pub use row::InRow;
 pub use timing::Thresholds;
+pub use transaction::exec_reply_too_long;
 
 use timing::Stopwatch;
 
@@ -244,17 +246,6 @@ impl<'s> Executor<'s> {
         let plan = Plan::new(&self.server.store, args);
         self.execute_planned(session, args, &plan, reply);
         self.lap(session, std::iter::once(args));
-    }
-
-    /// The same for a door that can not wait meanwhile: what would have to wait is refused.
-    /// A script runs to its end.
-    pub fn execute_now(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
-        self.is_now = true;
-        self.execute(session, args, reply);
-        self.is_now = false;
-        if std::mem::take(&mut self.is_parked) {
-            reply.error(&self.server.store.turn.refusal(self.waits_for));
-        }
     }
 
     /// The same for a request that was looked at ahead.

@@ -1,5 +1,5 @@
 //! Deliberate bugs: each breaks one promise of the journal, so that tests can show that they would
-//! notice; and one that shows what a bug in a command costs. They exist in builds with debug assertions
+//! notice; and some that show what a bug elsewhere costs. They exist in builds with debug assertions
 //! only, and only on a thread that asks for one.
 //!
 //! A bug stands as `sabotage::is(Bug::X)` where the code would have it; without debug assertions that
@@ -50,6 +50,8 @@ pub enum Bug {
     TransactionSplit,
     /// A command on one name whose last argument is `panic` panics when it has run.
     CommandPanics,
+    /// A row of clients panics before it runs if the last argument of a request in it is `panic`.
+    RowPanics,
 }
 
 impl Bug {

@@ -109,7 +109,6 @@ fn who_does_not_read_is_cut_and_nobody_else() {
     });
 }
 
-/// Which name is forgotten is random.
 #[test]
 fn the_table_of_readers_is_limited() {
     let mut harness = Harness::new(Journal::discarding());
@@ -122,6 +121,25 @@ fn the_table_of_readers_is_limited() {
     assert_eq!(harness.server.tracking.counts().names, 1);
     let told = harness.pushes("a");
     assert!(told.starts_with(b">2\r\n$10\r\ninvalidate\r\n*1\r\n"), "{}", told.escape_ascii());
+}
+
+/// The table is locked while names are forgotten, so that many are forgotten little by little.
+#[test]
+fn a_limit_that_is_lowered_is_reached_in_steps() {
+    let mut harness = Harness::new(Journal::discarding());
+    harness.run("HELLO 3");
+    harness.run("CLIENT TRACKING ON");
+    (0..2500).for_each(|number| drop(harness.run(&format!("GET name-{number}"))));
+    let names = |harness: &Harness| harness.server.tracking.counts().names;
+    harness.run("CONFIG SET tracking-table-max-keys 10");
+    assert_eq!(names(&harness), 1500);
+    harness.run("GET more");
+    assert!(names(&harness) <= 500, "more go than come");
+    harness.server.tracking.forget_some();
+    assert_eq!((names(&harness), harness.server.tracking.counts().items), (10, 10));
+    let told = harness.pushes("a");
+    let count = told.windows(10).filter(|bytes| bytes == b"invalidate").count();
+    assert_eq!(count, 2500 + 1 - 10, "each is told once");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pantry::journal::{Journal, Lsn};
+use pantry::resp::ahead::AHEAD_MAX;
 use pantry::sabotage::{self, Bug};
 use support::served::{Served, assert_closed, assert_reads, assert_silent, block_on, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,11 +55,16 @@ async fn read_until(client: &mut TcpStream, end: &str) {
 
 /// Runs `test` with so many clients of a server whose commands panic when they are asked to.
 fn where_commands_panic(count: usize, test: impl AsyncFnOnce(Served, Vec<TcpStream>)) {
+    where_panics(Bug::CommandPanics, count, test);
+}
+
+/// The same of what panics with this bug.
+fn where_panics(bug: Bug, count: usize, test: impl AsyncFnOnce(Served, Vec<TcpStream>)) {
     if !cfg!(debug_assertions) {
         println!("SKIPPED: deliberate bugs exist only in builds with debug assertions");
         return;
     }
-    sabotage::with(Bug::CommandPanics, || {
+    sabotage::with(bug, || {
         block_on(async {
             let server = serve(Journal::remembering(Lsn::MAX)).await;
             let clients = clients(&server, count).await;
@@ -243,6 +249,35 @@ fn a_panic_costs_one_connection() {
             let key = format!("key-{n}value");
             assert!(journaled.windows(key.len()).any(|bytes| bytes == key.as_bytes()), "{n}");
         }
+    });
+}
+
+/// A panic outside of a command costs no more than its row, and their thread goes on.
+#[test]
+fn a_panic_between_commands_costs_one_row() {
+    where_panics(Bug::RowPanics, CLIENTS, async |server, mut clients| {
+        send_together(&mut clients, |n| match n {
+            20 => "HSET shared key panic".to_owned(),
+            _ => format!("HSET shared key-{n} value"),
+        });
+        let mut left = Vec::new();
+        for mut client in clients {
+            let mut reply = Vec::new();
+            if client.read_buf(&mut reply).await.unwrap_or(0) > 0 {
+                assert_eq!(reply, b":1\r\n");
+                left.push(client);
+            }
+        }
+        let closed = CLIENTS - left.len();
+        assert!((1..=AHEAD_MAX).contains(&closed), "{closed}");
+        assert_eq!(server.server.clients.list().len(), left.len());
+        send_together(&mut left, |n| format!("HSET others key-{n} value"));
+        for client in &mut left {
+            assert_reads(client, ":1\r\n").await;
+        }
+        ask(&mut left[0], "HLEN shared", &format!(":{}\r\n", CLIENTS - closed)).await;
+        let mut new = server.connect().await;
+        ask(&mut new, "HLEN others", &format!(":{}\r\n", CLIENTS - closed)).await;
     });
 }
 

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use pantry::clock::Clock;
 use pantry::journal::Journal;
 use pantry::store::Store;
@@ -148,6 +150,27 @@ fn what_scripts_and_functions_take_is_told() {
     assert_eq!(info(&mut server, "number_of_functions"), 2);
     assert_eq!(info(&mut server, "used_memory_functions"), "lib".len() + code.len());
     assert_eq!(info(&mut server, "used_memory_scripts"), script.len() + "lib".len() + code.len());
+}
+
+/// Redis's own tests want less than 100 KiB after 10,000 of them.
+#[test]
+fn what_scripts_leave_is_collected_before_it_is_much() {
+    let mut server = Harness::new(Journal::discarding());
+    // Many strings and functions leave large tables of them.
+    eval(&mut server, "local t = {} for i = 1, 100000 do t[i] = 'x' .. i end return #t");
+    for i in 0..10_000 {
+        let script = format!("return {i}").into_bytes();
+        server.execute("a", &[b"SCRIPT".to_vec(), b"LOAD".to_vec(), script]);
+    }
+    server.run("SCRIPT FLUSH");
+    let script = b"return redis.call('incr', KEYS[1])".to_vec();
+    let request = [b"EVAL".to_vec(), script, b"1".to_vec(), b"counter".to_vec()];
+    let mut most = 0;
+    for _ in 0..10_000 {
+        server.execute("a", &request);
+        most = most.max(server.server.metrics[0].lua_bytes.load(Relaxed));
+    }
+    assert!((1..100 << 10).contains(&most), "{most}");
 }
 
 #[test]

@@ -102,13 +102,15 @@ fn deluser(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>)
         return Err(Error::plain("The 'default' user cannot be removed"));
     }
 
-    let mut removed = 0;
-    for name in args.iter().skip(2).filter_map(|name| std::str::from_utf8(name).ok()) {
-        if context.executor.server.acl.remove(name) {
-            removed += 1;
-        }
-    }
+    let names = args.iter().skip(2).filter_map(|name| std::str::from_utf8(name).ok());
+    let names: Vec<&str> = names.collect();
+    // While their tokens can not be ended, users stay.
+    revoke_tokens(context, &names)?;
+    let acl = &context.executor.server.acl;
+    let removed = names.iter().filter(|name| acl.remove(name)).count();
     close_strangers(context);
+    // Those that were made meanwhile; who makes one now finds no such user.
+    revoke_tokens(context, &names)?;
     reply.count(removed);
     Ok(())
 }
@@ -205,7 +207,7 @@ fn list(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-/// Connections of users that are not in the file are closed.
+/// Connections of users that are not in the file are closed, and their tokens end.
 fn load(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Result {
     let server = context.executor.server;
     let config = server.config();
@@ -216,6 +218,9 @@ fn load(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -
     loaded.map_err(|errors| Error::plain(errors.replace(['\r', '\n'], " ")))?;
     close_strangers(context);
     before.iter().for_each(|user| close_subscribers(context, user));
+    let names = before.iter().map(|user| &*user.name);
+    let gone: Vec<&str> = names.filter(|name| server.acl.user(name).is_none()).collect();
+    revoke_tokens(context, &gone)?;
     reply.ok();
     Ok(())
 }
@@ -340,6 +345,14 @@ fn close(context: &mut Context<'_, '_>, is_to_go: impl Fn(&Server, u64, &str) ->
             client.kill();
         }
     }
+}
+
+/// A user that is made again under a name must not be reached by tokens of its forerunner.
+fn revoke_tokens(context: &mut Context<'_, '_>, users: &[&str]) -> Result {
+    context.executor.server.tokens.revoke_of(users).map_err(|error| {
+        tracing::warn!("tokens of removed users: {error:#}");
+        Error::plain(format!("the users' tokens can not be revoked: {error:#}"))
+    })
 }
 
 fn check_file(aclfile: &str) -> Result {

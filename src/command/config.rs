@@ -78,7 +78,7 @@ fn rewrite(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>
         return Err(Error::plain("The server is running without a config file"));
     };
     let failed = |error: std::io::Error| Error::plain(format!("Rewriting config file: {error}"));
-    let old = std::fs::read_to_string(path).map_err(failed)?;
+    let old = std::fs::read(path).map_err(failed)?;
 
     let config = server.config();
     let users = match config.aclfile.is_empty() {
@@ -91,7 +91,7 @@ fn rewrite(context: &mut Context<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>
         false => None,
     };
     let new = crate::config::rewrite::rewrite(&old, &config, users.as_deref());
-    crate::files::replace(path, new.as_bytes()).map_err(failed)?;
+    crate::files::replace(path, &new).map_err(failed)?;
     reply.ok();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! LOLWUT: a pantry's shelves, never the same for long. It stores nothing.
 
-use super::args::{Cursor, integer};
+use super::args::{integer, is};
 use super::{Command, Family, REDIS_VERSION, Touches};
 use crate::dispatch::Context;
 use crate::error::Result;
@@ -28,12 +28,15 @@ const LINES: [[&str; KINDS]; 3] = [
 ];
 
 fn lolwut(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result {
-    let mut options = Cursor::new(args, 1);
-    if options.accept("VERSION") {
-        // There is one picture, whatever version is asked for.
-        integer(options.required()?)?;
+    if args.len() >= 3 && is(args.get(1), "VERSION") {
+        // There is one picture, whatever version and size are asked for.
+        let sizes = match integer(args.get(2))? {
+            5 => 3,
+            6 => 2,
+            _ => 0,
+        };
+        args.iter().skip(3).take(sizes).try_for_each(|size| integer(size).map(drop))?;
     }
-    options.finish()?;
 
     reply
         .verbatim(&format!("{}\nRedis ver. {REDIS_VERSION}\n", shelves(context.executor.now_ms())));

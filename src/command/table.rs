@@ -239,6 +239,15 @@ impl Table {
         None
     }
 
+    /// The command whose row has this name, in upper case, whatever clients call it.
+    #[inline]
+    pub fn find_own(&self, name: &[u8]) -> Option<&Spec> {
+        if RENAMED.get().is_none_or(Vec::is_empty) {
+            return self.find(name);
+        }
+        self.specs.iter().find(|spec| spec.command.name.as_bytes() == name)
+    }
+
     /// A command by its full name in any case, `config|get` for example.
     pub fn find_full(&self, name: &[u8]) -> Option<&Spec> {
         let Some(at) = name.iter().position(|&byte| byte == b'|') else { return self.find(name) };

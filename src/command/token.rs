@@ -67,8 +67,14 @@ fn create(context: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) 
         return Err(Error::plain("there is no such user"));
     }
 
+    let server = context.executor.server;
     let new = NewToken { name, user, expires_ms };
-    let (word, token) = context.executor.server.tokens.create(new, now_ms).map_err(failed)?;
+    let (word, token) = server.tokens.create(new, now_ms).map_err(failed)?;
+    if server.acl.user(&token.user).is_none() {
+        // It was removed meanwhile, and its tokens with it; but for this one.
+        server.tokens.revoke(&token.id).map_err(failed)?;
+        return Err(Error::plain("there is no such user"));
+    }
     reply.map(FIELDS + 1);
     reply.bulk(b"token");
     reply.bulk(word.as_bytes());

@@ -6,6 +6,7 @@
 use super::directive::{Access, Directive};
 use super::format::{Addresses, BytesOrPercent, Directory, Format as _, Integer, Memory, Octal};
 use super::format::{OneOf, Percentiles, Text, Words, YesNo};
+use super::origins::Origins;
 use super::{Allowed, Fsync, LogLevel, Supervised};
 use crate::push::keyspace::Classes;
 use crate::server::certificate::UserField;
@@ -171,7 +172,7 @@ pub const APPLIED: &[Directive] = &[
     )
     .live()
     .about("Most rows or commands in one call that has many"),
-    row("http-cors-origin", "ORIGIN", field!(http_cors_origins, Words))
+    row("http-cors-origin", "ORIGIN", field!(http_cors_origins, Origins))
         .list()
         .about("Origins whose pages may call the HTTP door; * for all"),
     row(

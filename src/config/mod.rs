@@ -9,6 +9,7 @@ pub mod directive;
 mod file;
 pub mod format;
 mod load;
+mod origins;
 mod output_limit;
 pub mod rewrite;
 mod shape;

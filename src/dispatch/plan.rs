@@ -47,6 +47,14 @@ impl<'a> Plan<'a> {
         Plan::after(&Plan::UNKNOWN, store, args)
     }
 
+    /// The same for a request that the server itself makes: its command has the name of its row, whatever
+    /// clients call it, if they may call it at all.
+    pub fn own(store: &Store, args: Args<'a>) -> Plan<'a> {
+        let word = args.get(0);
+        let known = Plan { word, spec: command::table().find_own(word), ..Plan::UNKNOWN };
+        Plan::after(&known, store, args)
+    }
+
     /// The same for the request behind another one, with which it often shares command and name.
     #[inline]
     pub fn after(last: &Plan<'a>, store: &Store, args: Args<'a>) -> Plan<'a> {

@@ -14,6 +14,11 @@ use crate::server::client_memory::Kept;
 use crate::session::{Queued, Session, Watch};
 use crate::store::view::Known;
 
+/// The reply of EXEC when it is longer than it may be. Doors say so where they copy what others share.
+pub fn exec_reply_too_long() -> Error {
+    Error::plain("the transaction was executed, but its reply exceeds client-reply-max-bytes")
+}
+
 impl Executor<'_> {
     /// Runs a transaction's commands: under the stripes of them all, as one batch of effects.
     pub fn exec(&mut self, session: &mut Session, reply: &mut Reply<'_>) -> Result {
@@ -63,9 +68,7 @@ impl Executor<'_> {
         self.release();
         match is_too_long {
             false => Ok(()),
-            true => Err(Error::plain(
-                "the transaction was executed, but its reply exceeds client-reply-max-bytes",
-            )),
+            true => Err(exec_reply_too_long()),
         }
     }
 

@@ -27,4 +27,5 @@ pub mod message;
 pub mod monitor;
 pub mod post;
 pub mod pubsub;
+mod readers;
 pub mod tracking;

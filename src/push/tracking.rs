@@ -7,7 +7,7 @@
 //! while the name's stripe is held: the next change comes after that.
 //!
 //! The table is bounded in names (`tracking-table-max-keys`): one too many, and clients are told that
-//! some other one had changed.
+//! some other one had changed. Those beyond a limit that was lowered go little by little.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::message::Message;
 use super::post::{Post, Round};
+use super::readers::Readers;
 use crate::clock::Clock;
 use crate::events::{Batch, Events, Happening, Interest, Listener};
 use crate::journal::Lsn;
@@ -26,6 +27,9 @@ use crate::store::Store;
 
 /// Where RESP2 clients get invalidations, by way of another connection.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
+
+/// How many names more than were added are forgotten at once, since the table is locked for as long.
+const FORGOTTEN_AT_ONCE: usize = 1000;
 
 /// How a client wants to be told; a session's part.
 #[derive(Debug, Clone, Default)]
@@ -71,9 +75,7 @@ struct Shared {
 struct Table {
     trackers: HashMap<u64, Tracker>,
     /// Clients that have read a name, those that have left since included.
-    readers: HashMap<Box<[u8]>, Vec<u64>>,
-    /// Places in `readers`.
-    items: usize,
+    readers: Readers,
     /// Of broadcasting clients.
     prefixes: BTreeMap<Box<[u8]>, HashSet<u64>>,
 }
@@ -123,7 +125,12 @@ impl Tracking {
     /// Sets how many names may be remembered; 0: any number.
     pub fn set_names_max(&self, names: usize) {
         self.0.names_max.store(names, Relaxed);
-        self.0.forget_some(self.0.table.lock());
+        self.forget_some();
+    }
+
+    /// Forgets some names if there are too many; call it now and then.
+    pub fn forget_some(&self) {
+        self.0.forget_some(self.0.table.lock(), 0);
     }
 
     /// Begins to tell a client, or changes how. Its prefixes are added to those it has.
@@ -161,8 +168,10 @@ impl Tracking {
     /// A client has read names, whose stripes are held.
     pub fn remember<'n>(&self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
         let mut table = self.0.table.lock();
+        let before = table.readers.len();
         table.remember(client_id, names);
-        self.0.forget_some(table);
+        let added = table.readers.len() - before;
+        self.0.forget_some(table, added);
     }
 
     /// What INFO says.
@@ -171,22 +180,24 @@ impl Tracking {
         Counts {
             clients: table.trackers.len(),
             names: table.readers.len(),
-            items: table.items,
+            items: table.readers.items(),
             prefixes: table.prefixes.len(),
         }
     }
 }
 
 impl Shared {
-    /// Tells of names, as if they had changed, until there are not too many.
-    fn forget_some(&self, mut table: MutexGuard<'_, Table>) {
+    /// Tells of names, as if they had changed, while there are too many: of as many as were `added`, and of some
+    /// more.
+    fn forget_some(&self, mut table: MutexGuard<'_, Table>, added: usize) {
         let names_max = self.names_max.load(Relaxed);
         if names_max == 0 || table.readers.len() <= names_max {
             return;
         }
         let mut round = self.post.round(self.clock.now_ms());
-        while table.readers.len() > names_max {
-            let Some(name) = table.readers.keys().next().cloned() else { return };
+        let too_many = table.readers.len() - names_max;
+        for _ in 0..too_many.min(added + FORGOTTEN_AT_ONCE) {
+            let Some(name) = table.readers.next() else { return };
             table.changed(&name, 0, 0, &mut round);
         }
     }
@@ -194,22 +205,12 @@ impl Shared {
 
 impl Table {
     fn remember<'n>(&mut self, client_id: u64, names: impl Iterator<Item = &'n [u8]>) {
-        for name in names {
-            match self.readers.get_mut(name) {
-                Some(ids) if ids.contains(&client_id) => continue,
-                Some(ids) => ids.push(client_id),
-                None => {
-                    self.readers.insert(name.into(), vec![client_id]);
-                }
-            }
-            self.items += 1;
-        }
+        names.for_each(|name| self.readers.add(name, client_id));
     }
 
     /// Tells those who have read a name, and forgets them.
     fn changed(&mut self, name: &[u8], lsn: Lsn, by_client: u64, round: &mut Round<'_>) {
-        let Some(ids) = self.readers.remove(name) else { return };
-        self.items -= ids.len();
+        let Some(ids) = self.readers.take(name) else { return };
         let message = Arc::new(invalidation(lsn, Some(&[name])));
         // Who broadcasts now may have read it before.
         let trackers = ids.iter().filter_map(|id| self.trackers.get(id));
@@ -221,7 +222,6 @@ impl Table {
     /// Tells everybody that everything has changed.
     fn everything_changed(&mut self, lsn: Lsn, round: &mut Round<'_>) {
         self.readers.clear();
-        self.items = 0;
         let message = Arc::new(invalidation(lsn, None));
         self.trackers.values().for_each(|tracker| tracker.tell(&message, 0, round));
     }
@@ -366,9 +366,11 @@ impl Listener for Ear {
         if table.trackers.is_empty() {
             return;
         }
+        let before = table.readers.len();
         let mut round = self.0.post.round(self.0.clock.now_ms());
         batches.iter().for_each(|batch| table.hear(batch, &mut round));
         drop(round);
-        self.0.forget_some(table);
+        let added = table.readers.len().saturating_sub(before);
+        self.0.forget_some(table, added);
     }
 }

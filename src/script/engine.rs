@@ -11,6 +11,7 @@ use std::time::Duration;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use mlua::chunk::ChunkMode;
+use mlua::state::{GcIncParams, GcMode};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::api::message;
@@ -26,6 +27,10 @@ use crate::store::libraries::Kept;
 const STACK_BYTES: usize = 4 << 20;
 /// Instructions between two looks at the clock.
 const INSTRUCTIONS: u32 = 10_000;
+/// How large this Lua becomes before garbage is collected again, in percent of what was in use.
+const GC_PAUSE_PERCENT: i32 = 150;
+/// How much faster than memory is taken the collector works, in percent: it is soon done.
+const GC_STEP_PERCENT: i32 = 1000;
 /// What user code is called in errors, behind the sign that it is a name.
 const CHUNK: &str = "@user_script";
 /// The same for libraries.
@@ -54,6 +59,8 @@ pub struct Engine {
     by_sha: HashMap<Sha, Rc<Compiled>, foldhash::fast::RandomState>,
     /// See [`Scripts::forgotten`]: what was forgotten before is not here any more.
     forgotten: u64,
+    /// See [`Scripts::flushes`].
+    flushes: u64,
     run: Function,
     /// Libraries that are loaded here, and their functions.
     pub libraries: Libraries,
@@ -114,10 +121,11 @@ impl Engine {
         let host = Rc::new(Host::new(&lua).map_err(anyhow_of)?);
         let build = || {
             let loading = library::redis(&lua, &host)?;
-            sandbox::build(&lua, api::redis(&lua, &host)?, loading, host.functions.table())
+            sandbox::build(&lua, api::redis(&lua, &host)?, loading, host.functions.holder())
         };
         let sandbox = build().map_err(anyhow_of)?;
         set_hook(&lua, &host).map_err(anyhow_of)?;
+        keep_small(&lua).map_err(anyhow_of)?;
         let stack = DefaultStack::new(STACK_BYTES)?;
         Ok(Engine {
             stack: Coroutine::with_stack(stack, stack_of(lua.clone(), host.clone())),
@@ -126,6 +134,7 @@ impl Engine {
             by_text: HashMap::default(),
             by_sha: HashMap::default(),
             forgotten: 0,
+            flushes: 0,
             run: sandbox.run,
             libraries: Libraries::default(),
             set_loading: sandbox.set_loading,
@@ -197,6 +206,23 @@ impl Engine {
         }
         self.by_text.retain(|_, compiled| compiled.is_alive());
         self.by_sha.retain(|_, compiled| compiled.is_alive());
+        if std::mem::replace(&mut self.flushes, scripts.flushes()) != self.flushes {
+            self.shrink();
+        }
+    }
+
+    /// Gives back all that is not in use. Lua's table of strings becomes at most half as large each time.
+    fn shrink(&self) {
+        // Without memory for a smaller table the larger one stays.
+        let _ = self.host.functions.shrink(&self.lua);
+        for _ in 0..usize::BITS {
+            let before = self.bytes();
+            // Whatever can not be collected stays.
+            let _ = self.lua.gc_collect();
+            if self.bytes() >= before {
+                break;
+            }
+        }
     }
 
     /// Prepares a script to be run by the next [`Engine::go`].
@@ -364,6 +390,13 @@ fn set_hook(lua: &Lua, host: &Rc<Host>) -> mlua::Result<()> {
             Err(api::ended())
         }
     })
+}
+
+/// Removes what building has left, and has garbage collected before it is as much as what is in use.
+fn keep_small(lua: &Lua) -> mlua::Result<()> {
+    let params = GcIncParams::default().pause(GC_PAUSE_PERCENT).step_multiplier(GC_STEP_PERCENT);
+    lua.gc_set_mode(GcMode::Incremental(params));
+    lua.gc_collect()
 }
 
 fn list<'a>(lua: &Lua, items: impl ExactSizeIterator<Item = &'a [u8]>) -> mlua::Result<Table> {

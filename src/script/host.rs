@@ -75,7 +75,8 @@ pub struct Job {
     pub args: Vec<Value>,
 }
 
-/// Functions that are kept: in a table of Lua's, since mlua can refer to some thousand values only.
+/// Functions that are kept: in a table of Lua's, since mlua can refer to some thousand values only. That table
+/// is in another one, so that it can be replaced.
 #[derive(Clone)]
 pub struct Functions(Rc<(Table, RefCell<Free>)>);
 
@@ -91,13 +92,18 @@ pub struct Stored {
     place: usize,
 }
 
+/// Where the table of functions is in its holder.
+const HELD: &str = "functions";
+
 impl Functions {
     fn new(lua: &Lua) -> mlua::Result<Functions> {
-        Ok(Functions(Rc::new((lua.create_table()?, RefCell::default()))))
+        let holder = lua.create_table()?;
+        holder.raw_set(HELD, lua.create_table()?)?;
+        Ok(Functions(Rc::new((holder, RefCell::default()))))
     }
 
-    /// The table that they are in.
-    pub fn table(&self) -> &Table {
+    /// The table whose field `functions` is the table that they are in.
+    pub fn holder(&self) -> &Table {
         &self.0.0
     }
 
@@ -106,7 +112,7 @@ impl Functions {
     /// # Errors
     /// When memory is used up.
     pub fn store(&self, function: Function) -> mlua::Result<Stored> {
-        let (table, free) = &*self.0;
+        let (holder, free) = &*self.0;
         let place = {
             let mut free = free.borrow_mut();
             free.places.pop().unwrap_or_else(|| {
@@ -114,8 +120,33 @@ impl Functions {
                 free.end
             })
         };
-        table.raw_set(place, function)?;
+        holder.raw_get::<Table>(HELD)?.raw_set(place, function)?;
         Ok(Stored { functions: self.clone(), place })
+    }
+
+    /// Gives back the room of functions that are not kept any more: a table of Lua's does not become smaller
+    /// by itself.
+    ///
+    /// # Errors
+    /// When memory is used up.
+    pub fn shrink(&self, lua: &Lua) -> mlua::Result<()> {
+        let (holder, free) = &*self.0;
+        let (old, new) = (holder.raw_get::<Table>(HELD)?, lua.create_table()?);
+        let (end, mut last) = (free.borrow().end, 0);
+        let mut places = Vec::new();
+        for place in 1..=end {
+            match old.raw_get::<Value>(place)? {
+                function @ Value::Function(_) => {
+                    new.raw_set(place, function)?;
+                    last = place;
+                }
+                _ => places.push(place),
+            }
+        }
+        holder.raw_set(HELD, new)?;
+        places.retain(|&place| place < last);
+        *free.borrow_mut() = Free { places, end: last };
+        Ok(())
     }
 }
 
@@ -128,12 +159,13 @@ impl Stored {
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        let (table, free) = &*self.functions.0;
-        if table.weak_lua().try_upgrade().is_none() {
+        let (holder, free) = &*self.functions.0;
+        if holder.weak_lua().try_upgrade().is_none() {
             return;
         }
         // It would only stay longer.
-        let _ = table.raw_set(self.place, false);
+        let removed = holder.raw_get::<Table>(HELD).map(|table| table.raw_set(self.place, false));
+        drop(removed);
         free.borrow_mut().places.push(self.place);
     }
 }

@@ -51,6 +51,7 @@ pub struct Scripts {
     texts: Mutex<Texts>,
     /// Grows when one is forgotten.
     forgotten: AtomicU64,
+    flushes: AtomicU64,
     clock: AtomicU64,
     /// What `enable-scripting` says.
     pub is_enabled: bool,
@@ -181,7 +182,13 @@ impl Scripts {
         for script in texts.by_sha.values() {
             script.is_forgotten.store(true, Relaxed);
         }
+        self.flushes.fetch_add(1, Relaxed);
         self.forgotten.fetch_add(1, Relaxed);
+    }
+
+    /// How often all were forgotten.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Relaxed)
     }
 
     /// How many are remembered, and the bytes of their texts.

@@ -219,13 +219,13 @@ local function set_loading(is_loading)
   proxy_metatable.__index = is_loading and loading or globals
 end
 
-local handler = native.handler
+local handler, kept = native.handler, native.kept
 
 -- Runs a function, or the one that is kept at this place. Scripts find keys and arguments as globals;
 -- functions get them, and must not see those of the last script. Returns whether all went well, and a
 -- value or the error as a table.
 local function run(f, keys, args, is_script)
-  f = native.functions[f] or f
+  f = kept.functions[f] or f
   if is_script then
     globals.KEYS, globals.ARGV = keys, args
     return xpcall(f, handler)

@@ -24,8 +24,8 @@ pub struct Sandbox {
 const PRELUDE: &str = "=prelude";
 
 /// Builds the sandbox. `redis` is the table of that name, `loading` the one that libraries find while
-/// they are loaded, `functions` those that are kept.
-pub fn build(lua: &Lua, redis: Table, loading: Table, functions: &Table) -> mlua::Result<Sandbox> {
+/// they are loaded, `kept` holds the table of functions that are kept.
+pub fn build(lua: &Lua, redis: Table, loading: Table, kept: &Table) -> mlua::Result<Sandbox> {
     let globals = lua.globals();
     globals.raw_set("redis", redis)?;
     globals.raw_set("bit", bit::library(lua)?)?;
@@ -37,7 +37,7 @@ pub fn build(lua: &Lua, redis: Table, loading: Table, functions: &Table) -> mlua
     native.raw_set("handler", lua.create_function(explain)?)?;
     native.raw_set("math", math(lua)?)?;
     native.raw_set("loading", loading)?;
-    native.raw_set("functions", functions)?;
+    native.raw_set("kept", kept)?;
     let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
     let (run, set_loading) = prelude.into_function()?.call((globals, native))?;
     Ok(Sandbox { run, set_loading })

@@ -241,7 +241,8 @@ impl Worker {
         }
     }
 
-    fn call_writer(&mut self) {
+    /// Has the journal's writer called when those who are ready have had their turn.
+    pub fn call_writer(&mut self) {
         if !std::mem::replace(&mut self.is_called, true) {
             self.employ_porter();
             self.call.notify_one();
@@ -262,12 +263,12 @@ impl Worker {
         }
     }
 
-    /// Runs one command for a door that is not RESP. `None` if it writes no reply.
+    /// Runs one command that a door which is not RESP makes for a client. `None` if it writes no reply.
     pub fn capture(&mut self, session: &mut Session, args: &[&[u8]]) -> Option<Captured> {
         let (mut request, mut capture) = std::mem::take(&mut self.captured);
         args.iter().for_each(|arg| request.push(arg));
         self.run(session, |executor, session, _| {
-            executor.execute_now(session, request.args(), &mut Reply::capture(&mut capture));
+            executor.execute_own(session, request.args(), &mut Reply::capture(&mut capture));
         });
         let reply = capture.take();
         request.clear();
@@ -342,8 +343,8 @@ async fn mind_doors(server: Arc<Server>, index: usize, gate: Arc<Gate>, call: Ar
     }
 }
 
-/// Frees what has expired in every `workers`-th stripe from `index` on, and what was dropped, until
-/// the server stops. Lets other tasks run between slices.
+/// Frees what has expired in every `workers`-th stripe from `index` on, what was dropped, and what is
+/// remembered beyond its limit, until the server stops. Lets other tasks run between slices.
 pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
     let store = &server.store;
     loop {
@@ -354,6 +355,9 @@ pub async fn reap(server: Arc<Server>, index: usize, workers: usize) {
         }
         if server.cron_is_paused.load(Relaxed) {
             continue;
+        }
+        if index == 0 {
+            server.tracking.forget_some();
         }
         // Without a disk that takes it, and while clients are paused, nothing may be changed.
         let is_stopped = store.journal.is_failing() || store.turn.is_paused();

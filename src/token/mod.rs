@@ -1,7 +1,7 @@
 //! Tokens: long random words that stand for a user on the HTTP door.
 //!
-//! A token is bound to an ACL user, has a name for people, may expire, and can be revoked. Only its
-//! SHA-256 is kept, so who reads the file learns no token; a token has 256 random bits, so a plain
+//! A token is bound to an ACL user, has a name for people, may expire, and can be revoked; it ends with its
+//! user, so that one of the same name that is made later gets none of them. Only its SHA-256 is kept, so who reads the file learns no token; a token has 256 random bits, so a plain
 //! hash is enough. What the user may do is [`crate::command`]'s and the ACL's matter; where tokens are
 //! kept is in `file`.
 
@@ -161,6 +161,21 @@ impl Tokens {
             Ok(())
         })?;
         Ok(was_there)
+    }
+
+    /// Ends all tokens of some users, those included that only the file knows.
+    ///
+    /// # Errors
+    /// When the file can not be read or written; the tokens are still valid then.
+    pub fn revoke_of(&self, users: &[&str]) -> anyhow::Result<()> {
+        let is_theirs = |token: &Token| users.contains(&&*token.user);
+        if !self.file.read()?.values().any(is_theirs) {
+            return Ok(());
+        }
+        self.change(|tokens| {
+            tokens.retain(|_, token| !is_theirs(token));
+            Ok(())
+        })
     }
 
     /// All of them, by when they were made.

@@ -13,6 +13,7 @@ use crate::dispatch::{Executor, InRow, Plan, is_plain_client};
 use crate::output::Output;
 use crate::reply::Reply;
 use crate::resp::ahead::{AHEAD_MAX, Ahead};
+use crate::sabotage::{self, Bug};
 use crate::server::Server;
 use crate::server::worker::Worker;
 
@@ -31,7 +32,18 @@ pub(super) struct Row {
 impl Row {
     /// Runs the requests of those who may be in a row, of up to [`AHEAD_MAX`] who are due. They are due again then,
     /// to be answered. The others are moved to the front; returns how many these are.
+    ///
+    /// A panic costs those in the row their connections, and nobody else anything: not their thread either.
     pub fn run(&mut self, desks: &mut [usize], server: &Server) -> usize {
+        let ran = catch_unwind(AssertUnwindSafe(|| self.try_run(desks, server)));
+        ran.unwrap_or_else(|_| {
+            self.close_all();
+            // Those that were not reached yet are among them.
+            desks.len()
+        })
+    }
+
+    fn try_run(&mut self, desks: &mut [usize], server: &Server) -> usize {
         Worker::with(|worker| {
             if server.store.journal.is_behind() || !Ahead::may_be_usual(&worker.limits) {
                 return desks.len();
@@ -42,10 +54,11 @@ impl Row {
                 desks,
                 |connection| connection.may_be_in_row(server) && ahead.push_only(&connection.input),
                 |desk, mut connection| {
-                    self.desks.push(desk);
-                    self.inputs.push(std::mem::take(&mut connection.input));
+                    let input = std::mem::take(&mut connection.input);
                     connection.output = worker.spare_output();
+                    self.desks.push(desk);
                     self.connections.push(connection);
+                    self.inputs.push(input);
                 },
             );
             if !self.connections.is_empty() {
@@ -73,7 +86,10 @@ impl Row {
         let mut of = [0; AHEAD_MAX];
         let (mut reads_end, mut writes_start, mut last) = (0, len, 0);
         for (at, input) in inputs.iter().enumerate() {
-            let plan = Plan::after(&plans[last], store, ahead.args(at, input));
+            let args = ahead.args(at, input);
+            let panics = sabotage::is(Bug::RowPanics) && args.get(args.len() - 1) == b"panic";
+            assert!(!panics, "sabotage");
+            let plan = Plan::after(&plans[last], store, args);
             last = match plan.changes() {
                 true => {
                     writes_start -= 1;
@@ -136,15 +152,30 @@ impl Row {
                     put_back(desk, connection);
                     enlist(desk);
                 }
-                None => {
-                    connection.session.should_close = true;
-                    connection.output = Output::new();
-                    put_back(desk, connection);
-                    enlist(desk);
-                }
+                None => close(desk, connection),
             }
         }
     }
+
+    /// Ends the connections of a row in which something other than a command has panicked.
+    #[cold]
+    fn close_all(&mut self) {
+        // What was changed before is in the journal.
+        Worker::with(Worker::call_writer);
+        self.inputs.clear();
+        self.states.clear();
+        for (desk, connection) in self.desks.drain(..).zip(self.connections.drain(..)) {
+            close(desk, connection);
+        }
+    }
+}
+
+/// Has a connection end without an answer when it goes on.
+fn close(desk: usize, mut connection: Box<Connection>) {
+    connection.session.should_close = true;
+    connection.output = Output::new();
+    put_back(desk, connection);
+    enlist(desk);
 }
 
 impl Connection {

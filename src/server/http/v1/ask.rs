@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap};
 
 use super::super::target;
+use super::accept::{Accept, Accepts};
 use super::code::{Code, Refusal};
 use super::params::{OFF, ON, Param, Shape};
 use super::rows::{self, Form, Row, Token};
@@ -30,7 +31,7 @@ pub(super) struct Ask {
     /// In unix ms.
     pub(super) now_ms: u64,
     is_post: bool,
-    accepts: Accepts,
+    accept: Accept,
 }
 
 /// A body's content type.
@@ -43,17 +44,6 @@ pub(super) enum Media {
     Form,
     /// `text/plain` or `application/octet-stream`.
     Raw,
-}
-
-/// What the client would like best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepts {
-    Any,
-    Json,
-    JsonLines,
-    Csv,
-    Text,
-    Events,
 }
 
 impl Media {
@@ -121,7 +111,7 @@ impl Ask {
             media: Media::None,
             now_ms,
             is_post: *from.method == Method::POST,
-            accepts: accepts(from.headers),
+            accept: Accept::of(from.headers),
         };
         for (name, value) in &from.path {
             ask.add(name, value.as_bytes())?;
@@ -268,15 +258,16 @@ impl Ask {
         }
     }
 
-    /// How the answer should look: the parameter `format`, or else the header.
-    pub(super) fn accepts(&self) -> Accepts {
-        match self.text("format") {
+    /// How the answer should look, of what there is: the parameter `format`, or else the header.
+    pub(super) fn accepts(&self, offered: &[Accepts]) -> Accepts {
+        let named = match self.text("format") {
             Some("json") => Accepts::Json,
             Some("ndjson") => Accepts::JsonLines,
             Some("csv") => Accepts::Csv,
             Some("text") => Accepts::Text,
-            _ => self.accepts,
-        }
+            _ => return self.accept.choose(offered),
+        };
+        if offered.contains(&named) { named } else { offered[0] }
     }
 
     /// The value, decoded if it came as base64.
@@ -408,23 +399,4 @@ pub(in super::super) fn asks_softly(query: &str, headers: &HeaderMap) -> bool {
     });
     let mut values = ["x-kv-soft", "x-kv-soft-errors"].iter().filter_map(|name| headers.get(*name));
     by_query || values.any(|value| value.to_str().is_ok_and(is_on))
-}
-
-fn accepts(headers: &HeaderMap) -> Accepts {
-    let Some(accept) = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()) else {
-        return Accepts::Any;
-    };
-    let words = accept.split(',').map(|it| it.split(';').next().unwrap_or_default().trim());
-    let known = words.filter_map(|word| match word {
-        "application/json" => Some(Accepts::Json),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-            Some(Accepts::JsonLines)
-        }
-        "text/csv" => Some(Accepts::Csv),
-        "text/plain" => Some(Accepts::Text),
-        "text/event-stream" => Some(Accepts::Events),
-        "*/*" => Some(Accepts::Any),
-        _ => None,
-    });
-    known.into_iter().next().unwrap_or(Accepts::Any)
 }

@@ -58,7 +58,7 @@ pub(super) fn one(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
     if let Some(refusal) = refusal(&words) {
         reply.extend_from_slice(refusal.as_bytes());
     } else {
-        call.connection.run_into(&slices(&words), &mut reply);
+        call.connection.run_sent_into(&slices(&words), &mut reply);
     }
     let mut body = Vec::new();
     write_outcome(&mut body, &mut Parts::new(&reply), is_base64(call.head));
@@ -84,7 +84,7 @@ pub(super) fn pipeline(ask: Ask, later: Later<'_>) -> Pending<'_> {
             match refusal(words) {
                 Some(refusal) => reply.extend_from_slice(refusal.as_bytes()),
                 None if body.len() > bytes_max => reply.extend_from_slice(NOT_RUN),
-                None => later.connection.run_into(&slices(words), &mut reply),
+                None => later.connection.run_sent_into(&slices(words), &mut reply),
             }
             write_outcome(&mut body, &mut Parts::new(&reply), is_base64);
         }

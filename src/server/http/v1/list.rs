@@ -14,7 +14,8 @@ use std::task::{Context, Poll};
 use hyper::body::Bytes;
 
 use super::Call;
-use super::ask::{Accepts, Ask};
+use super::accept::Accepts;
+use super::ask::Ask;
 use super::code::Refusal;
 use super::list_page::{PAGE_ROWS_MAX, from, page};
 use super::list_rows::{Form, Look, NameRow, Writer, head};
@@ -54,7 +55,7 @@ pub(super) enum What {
 }
 
 pub(super) fn pairs(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    list_pairs(ask, call, form(ask))
+    list_pairs(ask, call, form(ask, FORMS))
 }
 
 pub(super) fn csv(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -66,7 +67,7 @@ pub(super) fn json_lines(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refus
 }
 
 pub(super) fn namespaces(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let look = look(ask, form(ask));
+    let look = look(ask, form(ask, FORMS));
     let what = |cursor| What::Names { cursor };
     let from = from(ask)?;
     match ask.number("limit", 1, PAGE_ROWS_MAX)? {
@@ -76,7 +77,7 @@ pub(super) fn namespaces(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refus
 }
 
 pub(super) fn export(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let form = if ask.accepts() == Accepts::Csv { Form::Csv } else { Form::JsonLines };
+    let form = form(ask, &[Accepts::JsonLines, Accepts::Csv]);
     let everything = What::Everything { names: VecDeque::new(), cursor: Some(0), inside: None };
     whole(call, look(ask, form), everything)
 }
@@ -92,11 +93,14 @@ fn list_pairs(ask: &Ask, call: &mut Call<'_>, form: Form) -> Result<Answer, Refu
     }
 }
 
-fn form(ask: &Ask) -> Form {
-    match ask.accepts() {
+/// Forms of a list.
+const FORMS: &[Accepts] = &[Accepts::Json, Accepts::JsonLines, Accepts::Csv];
+
+fn form(ask: &Ask, offered: &[Accepts]) -> Form {
+    match ask.accepts(offered) {
         Accepts::Csv => Form::Csv,
         Accepts::JsonLines => Form::JsonLines,
-        Accepts::Any | Accepts::Json | Accepts::Text | Accepts::Events => Form::Json,
+        Accepts::Json | Accepts::Text => Form::Json,
     }
 }
 

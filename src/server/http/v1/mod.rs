@@ -2,7 +2,7 @@
 //!
 //! - [`table`]: the operations, with their [`params`]; [`route`] and the OpenAPI description follow from it.
 //! - [`ask`]: one request's parameters, from path, query, headers or body. [`rows`]: rows in a body.
-//!   [`when`]: TTLs and times. [`code`]: errors.
+//!   [`accept`]: the form of the answer. [`when`]: TTLs and times. [`code`]: errors.
 //! - [`pair`], [`namespace`], [`list`], [`bulk`], [`import`], [`limit`], [`lock`], [`token`], [`command`], [`watch`], [`describe`] and
 //!   [`files`] are the operations. Each is one command of the table in [`crate::command`], or some.
 //! - [`link`]: absolute links for paging. [`show`] and [`list_rows`]: how pairs look in answers. [`resp`] and [`reply_map`]: read
@@ -11,6 +11,7 @@
 //! Answers about one thing are one flat object, about many an array of them; names are never members
 //! of JSON. A write that a browser page of another origin could send without asking is refused.
 
+mod accept;
 mod ask;
 mod bulk;
 mod code;

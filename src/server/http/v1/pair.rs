@@ -6,7 +6,8 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 
-use super::ask::{Accepts, Ask, invalid, tag};
+use super::accept::Accepts;
+use super::ask::{Ask, invalid, tag};
 use super::code::{Code, Refusal};
 use super::when::Lifetime;
 use super::{Call, show};
@@ -32,7 +33,7 @@ pub(super) fn get(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(with_tag(answer, tag));
     }
-    if ask.accepts() == Accepts::Text {
+    if wants_bare(ask) {
         let mut answer = bare(&value, ask.is_base64());
         if let Some(at_ms) = deadline_ms {
             answer.headers_mut().insert(EXPIRES_MS, HeaderValue::from(at_ms));
@@ -117,7 +118,7 @@ pub(super) fn take(ask: &Ask, call: &mut Call<'_>) -> Result<Answer, Refusal> {
         _ => None,
     };
     let Some(Captured::Bulk(value)) = value else { return no_value(ask, namespace, key) };
-    if ask.accepts() == Accepts::Text {
+    if wants_bare(ask) {
         return Ok(bare(&value, ask.is_base64()));
     }
     let mut body = show::pair_object(ask, namespace, key);
@@ -194,10 +195,15 @@ fn value_and_deadline(reply: Result<Captured, Error>, ask: &Ask) -> Result<Optio
     }
 }
 
+/// Whether the value alone is wanted.
+fn wants_bare(ask: &Ask) -> bool {
+    ask.accepts(&[Accepts::Json, Accepts::Text]) == Accepts::Text
+}
+
 /// The default, or an error.
 fn no_value(ask: &Ask, namespace: &[u8], key: &[u8]) -> Result<Answer, Refusal> {
     let Some(default) = ask.bytes("default") else { return Err(no_key()) };
-    if ask.accepts() == Accepts::Text {
+    if wants_bare(ask) {
         return Ok(bare(default, false));
     }
     let mut body = show::pair_object(ask, namespace, key);
