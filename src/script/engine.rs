@@ -207,14 +207,24 @@ impl Engine {
         self.by_text.retain(|_, compiled| compiled.is_alive());
         self.by_sha.retain(|_, compiled| compiled.is_alive());
         if std::mem::replace(&mut self.flushes, scripts.flushes()) != self.flushes {
-            self.shrink();
+            self.renew();
         }
     }
 
-    /// Gives back all that is not in use. Lua's table of strings becomes at most half as large each time.
-    fn shrink(&self) {
+    /// Gives back all that is not in use: begins anew if there are no libraries, which may have state.
+    fn renew(&mut self) {
+        if self.libraries.by_name.is_empty()
+            && let Ok(new) = Engine::new()
+        {
+            let (version, seen) = (self.libraries.version, (self.forgotten, self.flushes));
+            *self = new;
+            self.libraries.version = version;
+            (self.forgotten, self.flushes) = seen;
+            return;
+        }
         // Without memory for a smaller table the larger one stays.
         let _ = self.host.functions.shrink(&self.lua);
+        // Lua's table of strings becomes at most half as large each time.
         for _ in 0..usize::BITS {
             let before = self.bytes();
             // Whatever can not be collected stays.

@@ -120,7 +120,7 @@ impl Packed {
 
     /// Replaces value and deadline where the entry lies, if they take as much room as before and
     /// nobody else holds the value. `false` if nothing was changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
         let mut bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         if is_elsewhere(bytes) {

@@ -18,7 +18,7 @@ use super::problem::Problem;
 pub(super) type Usual = OnceLock<HeaderValue>;
 
 /// Refuses a request without exactly one host, or for a host that the listener on `local` does not
-/// serve. `names` (without port) are served on loopback too.
+/// serve. `names` are served on loopback too, whatever port is written behind them or in the header.
 pub(super) fn check(
     usual: &Usual,
     local: SocketAddr,
@@ -59,7 +59,7 @@ fn is_served(local: SocketAddr, names: &[String], host: &str) -> bool {
     let ip = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
     name.eq_ignore_ascii_case("localhost")
         || ip.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-        || names.iter().any(|it| it.eq_ignore_ascii_case(name))
+        || names.iter().any(|it| without_port(it).eq_ignore_ascii_case(name))
 }
 
 fn without_port(host: &str) -> &str {
@@ -77,7 +77,8 @@ mod tests {
     use super::*;
 
     fn serves(local: &str, host: &str) -> bool {
-        is_served(local.parse().unwrap(), &["pantry.example".to_owned()], host)
+        let names = ["pantry.example", "Other.Example:8443"].map(str::to_owned);
+        is_served(local.parse().unwrap(), &names, host)
     }
 
     #[test]
@@ -92,6 +93,7 @@ mod tests {
             "::1",
             "[::ffff:127.0.0.1]:80",
             "Pantry.Example:8080",
+            "other.example",
         ] {
             assert!(serves("127.0.0.1:8080", host), "{host}");
         }
