@@ -28,9 +28,8 @@ const ELSEWHERE_LEN: usize = 8;
 /// An entry that begins on one cache line and ends behind the next is fetched in part only.
 const ENTRY_USUAL_BYTES_MAX: usize = 60;
 const CACHE_LINE_BYTES: usize = 64;
-/// Of an entry with an allocation of its own, so much at most is fetched ahead. The processor fetches the rest
-/// itself: it sees that one line after the other is read.
-const LINES_FETCHED_MAX: usize = 8;
+/// Of an entry with an allocation of its own, so many lines at most are fetched ahead: those of sixteen fit the cache.
+const LINES_FETCHED_MAX: usize = 32;
 /// The first chunk grows in steps of at least this.
 const FIRST_STEP_LEN: usize = 64;
 
