@@ -5,11 +5,13 @@
 //! [`Reply::rewind`] take back what a handler wrote before it failed.
 
 mod bulk;
+mod header;
 mod rows;
 
 pub use rows::Rows;
 
 use bulk::{SHORT_BULK_MAX, bulk, two_bulks};
+use header::header;
 
 use crate::error::Error;
 use crate::number::format_double;
@@ -447,12 +449,5 @@ fn as_map(items: Vec<Captured>) -> Captured {
 fn line(out: &mut Output, kind: u8, text: &[u8]) {
     out.push(kind);
     out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-    out.extend_from_slice(b"\r\n");
-}
-
-/// A type byte, a number and the line end.
-fn header(out: &mut Output, kind: u8, n: i64) {
-    out.push(kind);
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
     out.extend_from_slice(b"\r\n");
 }

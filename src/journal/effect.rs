@@ -177,8 +177,7 @@ const HAS_DEADLINE: u8 = 0x80;
 const NEVER: u64 = u64::MAX;
 
 impl Effects {
-    /// Appends one effect. Which one it is is known where it is made, so that of all that is here one line is
-    /// left there.
+    /// Appends one effect. Which one is known where it is made, so that one arm of this is left there.
     #[inline(always)]
     pub fn push(&mut self, cause: Cause, effect: Effect<'_>) {
         let head = |kind: u8, db: u8| [kind, cause as u8, db];
@@ -281,8 +280,9 @@ impl Effects {
         }
     }
 
-    /// Kind, cause and database; the fields' lengths; the deadline if there is one; the fields.
-    #[inline]
+    /// Kind, cause and database; the fields' lengths; the deadline if there is one; the fields. A part of where
+    /// the effect is made: a call with so many arguments would take as long as the work.
+    #[inline(always)]
     fn write<const N: usize>(
         &mut self,
         [kind, cause, db]: [u8; 3],

@@ -3,7 +3,7 @@
 //! Copying a block whose size is known takes a few instructions, where a call would take more than the
 //! work. Which bytes are sent is the matter of [`super::Reply`].
 
-use super::header;
+use super::header::header;
 use crate::output::Output;
 
 /// `$<len>` with its line end, for lengths of one and two digits.
@@ -83,7 +83,7 @@ fn put<const B: usize, const N: usize>(room: &mut [u8; N], at: usize, block: &[u
 fn long_bulk(out: &mut Output, bytes: &[u8]) {
     header(out, b'$', bytes.len() as i64);
     out.extend_from_slice(bytes);
-    out.extend_from_slice(b"\r\n");
+    out.block(b"\r\n", 2);
 }
 
 #[cfg(test)]

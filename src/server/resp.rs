@@ -50,11 +50,24 @@ pub const TOGETHER_BYTES_MAX: usize = 1024;
 
 /// Serves one client until it leaves, is closed or killed.
 pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
+    // Nothing of the connection may be held across an await: the task would have room for it, too.
+    let waker = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let desk = sit_down(stream, client, &server, waker);
+    std::future::poll_fn(|cx| desk.poll(&server, cx)).await;
+}
+
+/// Gives a client its place on this thread.
+fn sit_down(stream: Stream, client: Arc<Client>, server: &Server, waker: Waker) -> Desk {
     let config = server.config();
-    let identity = certificate::identity(&stream, &client, &server);
-    let mut connection = Box::new(Connection {
+    let identity = certificate::identity(&stream, &client, server);
+    let mut session = Session::new(client.clone(), identity);
+    session.resp3 = config.client_default_resp == 3;
+    client.resp.store(config.client_default_resp, Relaxed);
+    client.set_waker(&waker);
+    Worker::with(Worker::employ_porter);
+    let desk = Desk::take(Box::new(Connection {
         stream,
-        session: Session::new(client.clone(), identity),
+        session,
         parser: RequestParser::new(),
         input: Vec::new(),
         has_more: false,
@@ -68,15 +81,10 @@ pub async fn serve(stream: Stream, client: Arc<Client>, server: Arc<Server>) {
         parked: None,
         is_due: false,
         awaits_input: false,
-        waker: std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await,
-    });
-    Worker::with(Worker::employ_porter);
-    connection.session.resp3 = config.client_default_resp == 3;
-    client.resp.store(config.client_default_resp, Relaxed);
-    client.set_waker(&connection.waker);
-    let desk = Desk::take(connection);
+        waker,
+    }));
     client.set_desk(desk.number());
-    std::future::poll_fn(|cx| desk.poll(&server, cx)).await;
+    desk
 }
 
 struct Connection {

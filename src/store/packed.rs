@@ -28,9 +28,9 @@ const ELSEWHERE_LEN: usize = 8;
 /// An entry that begins on one cache line and ends behind the next is fetched in part only.
 const ENTRY_USUAL_BYTES_MAX: usize = 60;
 const CACHE_LINE_BYTES: usize = 64;
-/// Of an entry with an allocation of its own, so much at most is fetched ahead: sixteen at once fit the
-/// cache, and of a longer one the processor fetches the rest itself.
-const FETCHED_BYTES_MAX: usize = 2048;
+/// Of an entry with an allocation of its own, so much at most is fetched ahead. The processor fetches the rest
+/// itself: it sees that one line after the other is read.
+const LINES_FETCHED_MAX: usize = 8;
 /// The first chunk grows in steps of at least this.
 const FIRST_STEP_LEN: usize = 64;
 
@@ -62,8 +62,9 @@ impl Large {
     pub(super) fn prefetch(&self) {
         match self {
             Large::Own(bytes) => {
-                let first = &bytes[..bytes.len().min(FETCHED_BYTES_MAX)];
-                first.iter().step_by(CACHE_LINE_BYTES).for_each(prefetch);
+                for line in bytes.chunks(CACHE_LINE_BYTES).take(LINES_FETCHED_MAX) {
+                    prefetch(&line[0]);
+                }
             }
             Large::Shared { pair, .. } => pair.prefetch_way(),
         }
@@ -119,7 +120,7 @@ impl Packed {
 
     /// Replaces value and deadline where the entry lies, if they take as much room as before and
     /// nobody else holds the value. `false` if nothing was changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_in_place(&mut self, place: Place, value: &[u8], deadline_ms: u64) -> bool {
         let mut bytes = &mut self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
         if is_elsewhere(bytes) {
@@ -335,7 +336,7 @@ impl Heap for Packed {
                 short_pair(bytes, key.len()).filter(|pair| same(pair.key, key))
             }
             [head, ..] if form_in(head) == form::SHORT => None,
-            _ => Some(self.get(place)).filter(|pair| same(pair.key, key)),
+            _ => Some(self.get_long(place)).filter(|pair| same(pair.key, key)),
         }
     }
 
