@@ -28,7 +28,7 @@ const STACK_BYTES: usize = 4 << 20;
 /// Instructions between two looks at the clock.
 const INSTRUCTIONS: u32 = 10_000;
 /// How large this Lua becomes before garbage is collected again, in percent of what was in use.
-const GC_PAUSE_PERCENT: i32 = 150;
+const GC_PAUSE_PERCENT: i32 = 140;
 /// How much faster than memory is taken the collector works, in percent: it is soon done.
 const GC_STEP_PERCENT: i32 = 1000;
 /// What user code is called in errors, behind the sign that it is a name.
