@@ -21,7 +21,7 @@ mod transaction;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::{Run, Spec};
+use crate::command::{Run, Spec, Writes};
 use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::events::notes::Note;
@@ -145,7 +145,7 @@ impl<'s> Executor<'s> {
         effects.notes.begin(server.store.events.is_heard());
         Executor {
             server,
-            held: Held::new(&server.store),
+            held: Held::by(metrics.thread, &server.store),
             effects,
             settings,
             metrics,
@@ -415,18 +415,36 @@ impl<'s> Executor<'s> {
             }
             Run::Write(handler) => {
                 self.may_have_changed = true;
-                let mut view = View::live(&mut self.held, &mut self.effects, access, known);
-                let result = handler(&mut view, args, reply);
+                let result = self.write(handler, access, known, args, reply);
                 assert!(!panics, "sabotage");
-                if view.has_met_expired() {
-                    let freed = view.free_met(!self.server.store.turn.is_paused());
-                    self.count_expired(freed);
+                match result {
+                    Err(_) if self.held.is_claimed() => {
+                        self.write_alone(session, handler, known, args, reply)
+                    }
+                    result => result,
                 }
-                result
             }
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
         }
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        handler: Writes,
+        access: Access<'_>,
+        known: Known<'_>,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result {
+        let mut view = View::live(&mut self.held, &mut self.effects, access, known);
+        let result = handler(&mut view, args, reply);
+        if view.has_met_expired() {
+            let freed = view.free_met(!self.server.store.turn.is_paused());
+            self.count_expired(freed);
+        }
+        result
     }
 
     /// Frees what a command that reads has met: alone, if it did not read so.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use pantry::acl::Identity;
 use pantry::clock::Clock;
-use pantry::dispatch::Executor;
+use pantry::dispatch::{Executor, Plan};
 use pantry::journal::Journal;
 use pantry::journal::effect::Effects;
 use pantry::reply::Reply;
@@ -60,6 +60,28 @@ impl<'s> Caller<'s> {
         self.batch(&[line.to_owned()]).remove(0)
     }
 
+    /// Runs some commands as one batch that is looked at ahead, as those of a pipeline are.
+    fn pipeline(&mut self, lines: &[String]) -> Vec<String> {
+        let metrics = &self.server.metrics[self.number];
+        let mut executor =
+            Executor::new(self.server, metrics, &Settings::NONE, Effects::default(), 1);
+        let request = |line: &String| OwnedRequest::new(line.split(' ').map(str::as_bytes));
+        let requests: Vec<OwnedRequest> = lines.iter().map(request).collect();
+        let store = &self.server.store;
+        let plans: Vec<Plan<'_>> =
+            requests.iter().map(|request| Plan::new(store, request.args())).collect();
+        executor.look_ahead(&self.session, &plans);
+        let replies = requests.iter().zip(&plans).map(|(request, plan)| {
+            let mut out = pantry::output::Output::new();
+            let reply = &mut Reply::resp(&mut out, false);
+            executor.execute_planned(&mut self.session, request.args(), plan, reply);
+            support::render::render(&out.to_vec()).trim().to_owned()
+        });
+        let replies = replies.collect();
+        executor.finish(&mut self.session);
+        replies
+    }
+
     fn below(&mut self, bound: u64) -> u64 {
         self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         (self.random >> 33) % bound
@@ -72,22 +94,30 @@ fn fill(harness: &mut Harness, name: &str, pairs: usize) {
     }
 }
 
-/// One client works; another looks again and again, until the first is done.
+/// One client works in turns; another looks again and again meanwhile. There are `turns` at least, in whole rounds
+/// of eight, and more if `look` says that it has not seen enough.
 fn meanwhile(
     server: &Server,
-    work: impl FnOnce(&mut Caller<'_>) + Send,
-    mut look: impl FnMut(&mut Caller<'_>) + Send,
+    turns: usize,
+    mut work: impl FnMut(&mut Caller<'_>, usize) + Send,
+    mut look: impl FnMut(&mut Caller<'_>) -> bool + Send,
 ) {
-    let is_over = &AtomicBool::new(false);
+    const TIMES_MAX: usize = 1000;
+    let (has_seen, is_over) = (&AtomicBool::new(false), &AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            work(&mut Caller::new(server, 0));
+            let mut caller = Caller::new(server, 0);
+            let is_left = |turn: &usize| match *turn {
+                turn if turn % 8 != 0 || turn < turns => true,
+                turn => turn < TIMES_MAX * turns && !has_seen.load(SeqCst),
+            };
+            (0..).take_while(is_left).for_each(|turn| work(&mut caller, turn));
             is_over.store(true, SeqCst);
         });
         scope.spawn(move || {
             let mut caller = Caller::new(server, 1);
             while !is_over.load(SeqCst) {
-                look(&mut caller);
+                has_seen.store(look(&mut caller), SeqCst);
             }
         });
     });
@@ -117,6 +147,55 @@ fn each_pair_is_changed_by_one_thread_at_a_time() {
     same_as_replayed(&harness);
 }
 
+/// Mostly they overwrite different pairs where they lie, for which they share the namespace; but also the same ones,
+/// such as are not there yet or get a longer value, and what does not hold pairs.
+#[test]
+fn pairs_that_are_put_side_by_side_are_put_as_one_by_one() {
+    const BATCHES: usize = 1500;
+    let mut harness = harness();
+    fill(&mut harness, "n", 300);
+    harness.run("SET string v");
+    let server = &*harness.server;
+    let created: Vec<usize> = std::thread::scope(|scope| {
+        let work = move |thread: usize| {
+            let mut caller = Caller::new(server, thread);
+            let mut created = 0;
+            for batch in 0..BATCHES {
+                if batch % 3 == 0 {
+                    server.store.divide(server.store.name(b"n"));
+                }
+                let lines: Vec<String> = (0..16)
+                    .map(|_| match (caller.below(300), caller.below(10)) {
+                        (0, digit) => format!("HSET n key-{digit} longer-{batch}"),
+                        (1, digit) => format!("HSET n new-{batch}-{digit} v"),
+                        (2, digit) => format!("HMSET n key-{digit} {digit}"),
+                        (3, _) => "HSET string key v".to_owned(),
+                        (4, digit) => format!("HSET n key-{digit} 1 key-1 2"),
+                        (key, digit) => format!("HSET n key-{key} {digit}"),
+                    })
+                    .collect();
+                for (reply, line) in caller.pipeline(&lines).iter().zip(&lines) {
+                    match line {
+                        line if line.contains("string") => {
+                            assert!(reply.contains("WRONGTYPE"), "{line}: {reply}");
+                        }
+                        line if line.starts_with("HMSET") => assert_eq!(reply, "OK", "{line}"),
+                        line if line.contains("new-") => created += number(reply) as usize,
+                        line => assert_eq!(reply, "(integer) 0", "{line}"),
+                    }
+                }
+            }
+            created
+        };
+        let threads: Vec<_> = (0..THREADS).map(|t| scope.spawn(move || work(t))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let created: usize = created.iter().sum();
+    assert!(created > 0);
+    assert_eq!(number(&harness.run("HLEN n")), 300 + created as u64);
+    same_as_replayed(&harness);
+}
+
 #[test]
 fn commands_on_several_pairs_are_seen_whole() {
     let mut harness = harness();
@@ -124,16 +203,16 @@ fn commands_on_several_pairs_are_seen_whole() {
     let mut seen = BTreeSet::new();
     meanwhile(
         &harness.server,
-        |caller| {
-            for turn in 0..4000 {
-                match turn % 4 {
-                    0 => caller.run(&format!("HSET n key-1 {turn} key-2 {turn} key-3 {turn}")),
-                    1 => caller.run("HDEL n key-1 key-2 key-3"),
-                    2 => caller
-                        .run(&format!("HSETEX n FIELDS 3 key-3 {turn} key-1 {turn} key-2 {turn}")),
-                    _ => caller.run("HGETDEL n FIELDS 3 key-2 key-1 key-3"),
-                };
-            }
+        4000,
+        |caller, turn| {
+            match turn % 4 {
+                0 => caller.run(&format!("HSET n key-1 {turn} key-2 {turn} key-3 {turn}")),
+                1 => caller.run("HDEL n key-1 key-2 key-3"),
+                2 => {
+                    caller.run(&format!("HSETEX n FIELDS 3 key-3 {turn} key-1 {turn} key-2 {turn}"))
+                }
+                _ => caller.run("HGETDEL n FIELDS 3 key-2 key-1 key-3"),
+            };
         },
         |caller| {
             let reply = caller.run("HMGET n key-1 key-2 key-3");
@@ -141,6 +220,7 @@ fn commands_on_several_pairs_are_seen_whole() {
                 reply.lines().map(|line| line.split_once(") ").unwrap().1).collect();
             assert!(lines.iter().all(|line| *line == lines[0]), "{reply}");
             seen.insert(lines[0].to_owned());
+            seen.len() > 1
         },
     );
     assert!(seen.len() > 1, "nothing happened meanwhile");
@@ -153,20 +233,19 @@ fn what_carries_a_namespace_elsewhere_takes_all_of_it() {
     fill(&mut harness, "n", 200);
     meanwhile(
         &harness.server,
-        |caller| {
-            for turn in 0..600 {
-                let line = match turn % 8 {
-                    0 | 4 => "RENAME n m",
-                    1 | 5 => "RENAME m n",
-                    2 => "COPY n copy REPLACE",
-                    3 => "DEL copy",
-                    6 => "MOVE n 1",
-                    _ => "SWAPDB 0 1",
-                };
-                caller.run(line);
-                if turn % 8 == 7 {
-                    caller.run("MOVE n 0");
-                }
+        600,
+        |caller, turn| {
+            let line = match turn % 8 {
+                0 | 4 => "RENAME n m",
+                1 | 5 => "RENAME m n",
+                2 => "COPY n copy REPLACE",
+                3 => "DEL copy",
+                6 => "MOVE n 1",
+                _ => "SWAPDB 0 1",
+            };
+            caller.run(line);
+            if turn % 8 == 7 {
+                caller.run("MOVE n 0");
             }
         },
         |caller| {
@@ -175,6 +254,7 @@ fn what_carries_a_namespace_elsewhere_takes_all_of_it() {
             assert!(matches!(reply.trim(), "(nil)" | "\"0\""), "{reply}");
             let reply = caller.run("HLEN n");
             assert!(matches!(number(&reply), 0 | 200), "{reply}");
+            true
         },
     );
     same_as_replayed(&harness);

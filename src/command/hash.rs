@@ -49,7 +49,8 @@ const COMMANDS: &[Command] = &[
     Command::write("HMSET", "key field value [field value ...]", hmset)
         .about("2.0.0", "Sets the values of multiple fields.")
         .fast()
-        .denies_oom(),
+        .denies_oom()
+        .puts_pairs(),
     Command::read("HRANDFIELD", "key [count [WITHVALUES]]", hrandfield)
         .about("6.2.0", "Returns one or more random fields from a hash."),
     Command::read("HSCAN", "key cursor [MATCH pattern] [COUNT count] [NOVALUES]", hscan)
@@ -57,7 +58,8 @@ const COMMANDS: &[Command] = &[
     Command::write("HSET", "key field value [field value ...]", hset)
         .about("2.0.0", "Creates or modifies the values of fields in a hash.")
         .fast()
-        .denies_oom(),
+        .denies_oom()
+        .puts_pairs(),
     Command::write("HSETNX", "key field value", hsetnx)
         .about("2.0.0", "Sets the value of a field in a hash only when the field doesn't exist.")
         .fast()

@@ -52,7 +52,7 @@ mod tracking;
 mod transaction;
 
 pub use client::client_line;
-pub use row::{Command, Family, Flags, Run, Touches};
+pub use row::{Command, Family, Flags, Run, Touches, Writes};
 pub use syntax::{Keys, PairKey};
 pub use table::{Spec, Table, rename, table};
 

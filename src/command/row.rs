@@ -46,12 +46,15 @@ pub enum Run {
     /// Reads names; can not change them.
     Read(fn(&View<'_>, Args<'_>, &mut Reply<'_>) -> Result),
     /// Changes names.
-    Write(fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result),
+    Write(Writes),
     /// Works on this connection or the server, not on names.
     Session(fn(&mut Context<'_, '_>, Args<'_>, &mut Reply<'_>) -> Result),
     /// Has subcommands and does nothing itself.
     Container,
 }
+
+/// A handler that changes names.
+pub type Writes = fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result;
 
 /// What a row can say about its command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,6 +83,8 @@ pub struct Flags {
     pub subscribed: bool,
     /// Reads or changes names or what is kept with them, though its handler is one for sessions.
     pub touches: Touches,
+    /// Puts the pairs in its arguments, whatever is there, and fails only before it has changed anything.
+    pub puts_pairs: bool,
     /// Waits for the end of a pause of writes, though it does not always change something.
     pub may_replicate: bool,
 }
@@ -107,11 +112,7 @@ impl Command {
     }
 
     /// A command that changes names.
-    pub const fn write(
-        name: &'static str,
-        syntax: &'static str,
-        handler: fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result,
-    ) -> Command {
+    pub const fn write(name: &'static str, syntax: &'static str, handler: Writes) -> Command {
         Command::new(name, syntax, Run::Write(handler))
     }
 
@@ -143,6 +144,7 @@ impl Command {
             pushes: false,
             subscribed: false,
             touches: Touches::Nothing,
+            puts_pairs: false,
             may_replicate: false,
         };
         Command { name, syntax, run, since: "", about: "", flags: NO_FLAGS, also: &[], like: "" }
@@ -225,6 +227,12 @@ impl Command {
     /// Reads data, or changes it, though its handler is one for sessions.
     pub const fn touching(mut self, touches: Touches) -> Command {
         self.flags.touches = touches;
+        self
+    }
+
+    /// Puts the pairs in its arguments, whatever is there, and fails only before it has changed anything.
+    pub const fn puts_pairs(mut self) -> Command {
+        self.flags.puts_pairs = true;
         self
     }
 

@@ -27,8 +27,10 @@ pub struct Spec {
     pub is_brief: bool,
     /// Whether the number of its names is its second argument, as of EVAL.
     pub numbers_names: bool,
-    /// How it holds the stripe of its one name.
-    pub hold: Hold,
+    /// See [`Spec::hold`].
+    hold: Hold,
+    /// With so many arguments it puts one pair and does nothing else.
+    one_pair_args: Option<usize>,
     /// Whether it stands under a container.
     pub is_subcommand: bool,
     /// Whether scripts may not call it.
@@ -50,6 +52,12 @@ impl Spec {
     #[inline]
     pub fn accepts(&self, args: usize) -> bool {
         if self.arity >= 0 { args == self.arity as usize } else { args >= -self.arity as usize }
+    }
+
+    /// How it holds the stripe of its one name when it has so many arguments.
+    #[inline]
+    pub fn hold(&self, args: usize) -> Hold {
+        if self.one_pair_args == Some(args) { Hold::Pairs } else { self.hold }
     }
 
     /// Whether `name` is its name, in any case.
@@ -189,6 +197,10 @@ impl Table {
                     hold: match command.run {
                         Run::Read(_) => Hold::Shared,
                         _ => Hold::Alone,
+                    },
+                    one_pair_args: match pair_key {
+                        PairKey::At(key_at) if command.flags.puts_pairs => Some(key_at + 2),
+                        _ => None,
                     },
                     is_subcommand: command.name.contains(' '),
                     is_refused_in_scripts: scripting::is_refused_in_scripts(command.name),

@@ -18,7 +18,7 @@ use crate::store::{Held, Hold, Name, Store};
 const FIRST_DECLARED: usize = 3;
 
 /// What is known of a request before it runs.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
     /// What stands at its command's place.
     word: &'a [u8],
@@ -27,6 +27,8 @@ pub struct Plan<'a> {
     pub(super) known: Known<'a>,
     /// Where the key of a pair is, if it has one.
     key_at: usize,
+    /// How it holds the stripe of its one name.
+    hold: Hold,
     /// The first name that a script was given.
     declared: Option<Name<'a>>,
 }
@@ -38,6 +40,7 @@ impl<'a> Plan<'a> {
         spec: None,
         known: Known { name: None, key: None },
         key_at: 0,
+        hold: Hold::Shared,
         declared: None,
     };
 
@@ -63,14 +66,15 @@ impl<'a> Plan<'a> {
             Some(spec) if same(last.word, word) => Some(spec),
             _ => command::table().find(word),
         };
-        let Some(Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
+        let Some(one @ Spec { keys: Keys::One(at), pair_key, .. }) = spec else {
             let is_named = |spec: &&Spec| {
                 spec.numbers_names
                     && args.len() > FIRST_DECLARED
                     && args.get(FIRST_DECLARED - 1) != b"0"
             };
             let declared = spec.filter(is_named).map(|_| store.name(args.get(FIRST_DECLARED)));
-            return Plan { word, spec, declared, ..Plan::UNKNOWN };
+            let hold = spec.map_or(Hold::Shared, |spec| spec.hold(args.len()));
+            return Plan { word, spec, hold, declared, ..Plan::UNKNOWN };
         };
         let name = (*at < args.len()).then(|| match (last.known.name, args.get(*at)) {
             (Some(last), bytes) if same(last.bytes, bytes) => last.at(bytes),
@@ -79,7 +83,7 @@ impl<'a> Plan<'a> {
         let key_at = pair_key.place(args, last.key_at);
         let key = key_at.map(|at| args.get(at)).map(|key| (key, store.key_hash(key)));
         let (known, key_at) = (Known { name, key }, key_at.unwrap_or(0));
-        Plan { word, spec, known, key_at, declared: None }
+        Plan { word, spec, known, key_at, hold: one.hold(args.len()), declared: None }
     }
 
     /// Whether its command has this name.
@@ -103,7 +107,7 @@ impl<'a> Plan<'a> {
 
     /// Whether it may change what it names.
     pub fn changes(&self) -> bool {
-        self.spec.is_some_and(|spec| spec.hold == Hold::Alone)
+        self.hold != Hold::Shared
     }
 
     fn is_brief(&self) -> bool {
@@ -129,6 +133,13 @@ pub(super) fn brief<'p, 'a>(plans: &'p [Plan<'a>]) -> &'p [Plan<'a>] {
     &plans[..plans.iter().take_while(|plan| plan.is_brief()).count()]
 }
 
+/// Whether each puts one pair, all in one stripe.
+fn puts_in_one(plans: &[Plan<'_>]) -> bool {
+    let stripe = |plan: &Plan<'_>| plan.known.name.map(|name| name.stripe());
+    let first = stripe(&plans[0]);
+    plans.iter().all(|plan| plan.hold == Hold::Pairs && stripe(plan) == first)
+}
+
 /// Takes the stripes of brief requests: as many as can be had without waiting for any but the first.
 fn take<'p, 'a>(
     held: &mut Held<'_>,
@@ -141,6 +152,10 @@ fn take<'p, 'a>(
     let mut stripes = [0; AHEAD_MAX];
     for (plan, stripe) in plans.iter().zip(&mut stripes) {
         *stripe = plan.known.name.map_or(0, |name| name.stripe());
+    }
+    if hold == Hold::Pairs {
+        held.lock_pairs(stripes[0], plans.iter().map(|plan| plan.known));
+        return Taken { plans, stripes };
     }
     let of_plans = &stripes[..plans.len()];
     held.touch_stripes(of_plans);
@@ -186,6 +201,7 @@ impl Executor<'_> {
     pub(super) fn hold_ahead(&mut self, db: usize, plans: &[Plan<'_>]) {
         self.release();
         let hold = match plans.iter().any(Plan::changes) {
+            true if puts_in_one(plans) => Hold::Pairs,
             true => Hold::Alone,
             false => Hold::Shared,
         };

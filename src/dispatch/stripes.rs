@@ -3,8 +3,9 @@
 //! How they are taken without threads waiting for each other in a circle is [`crate::store::Held`]'s matter.
 
 use super::Executor;
-use crate::command::{Keys, Spec};
+use crate::command::{Keys, Spec, Writes};
 use crate::error::Result;
+use crate::reply::Reply;
 use crate::resp::request::Args;
 use crate::session::Session;
 use crate::store::turn::Wait;
@@ -28,13 +29,12 @@ impl Executor<'_> {
         match keys {
             Keys::One(at) => {
                 let name = known.name.unwrap_or_else(|| store.name(args.get(at)));
+                let hold = spec.hold(args.len());
                 if !self.is_in_exec {
                     self.under_lock += 1;
-                    if self.under_lock > COMMANDS_PER_LOCK_MAX
-                        || !self.held.turn_to(name, spec.hold)
-                    {
+                    if self.under_lock > COMMANDS_PER_LOCK_MAX || !self.held.turn_to(name, hold) {
                         self.release();
-                        self.held.lock(name, spec.hold);
+                        self.held.lock(name, hold);
                         self.check_turn()?;
                         self.now_ms = self.held.settle_now_ms(self.clock_ms);
                         self.under_lock = 1;
@@ -59,6 +59,27 @@ impl Executor<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Runs a command again for which claims were not enough: alone.
+    #[cold]
+    pub(super) fn write_alone(
+        &mut self,
+        session: &Session,
+        handler: Writes,
+        known: Known<'_>,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result {
+        self.release();
+        if let Some(name) = known.name {
+            self.held.lock_whole(name);
+        }
+        self.check_turn()?;
+        self.now_ms = self.held.settle_now_ms(self.clock_ms);
+        self.under_lock = 1;
+        let access = self.access(session, session.db);
+        self.write(handler, access, known, args, reply)
     }
 
     /// Takes some names for `work` alone, for a handler for sessions that must not hold anything

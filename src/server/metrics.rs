@@ -34,6 +34,8 @@ impl Counter {
 /// What one worker counts. Names are those of INFO's fields.
 #[derive(Debug)]
 pub struct Metrics {
+    /// The number of the thread.
+    pub thread: usize,
     /// Commands run.
     pub total_commands_processed: Counter,
     /// Connections taken, both doors.
@@ -97,6 +99,7 @@ impl Default for Metrics {
     fn default() -> Metrics {
         let per_command = || command::table().specs.iter().map(|_| Counter::default()).collect();
         Metrics {
+            thread: 0,
             total_commands_processed: Counter::default(),
             total_connections_received: Counter::default(),
             rejected_connections: Counter::default(),
@@ -124,6 +127,11 @@ const ERROR_CODES_MAX: usize = 128;
 const DISABLED: &str = "ERRORSTATS_DISABLED";
 
 impl Metrics {
+    /// Those of the thread with this number.
+    pub fn of_thread(thread: usize) -> Metrics {
+        Metrics { thread, ..Metrics::default() }
+    }
+
     /// Counts an error reply.
     #[cold]
     pub fn count_error(&self, code: &str) {

@@ -149,7 +149,7 @@ impl Server {
             store,
             clients,
             post,
-            metrics: (0..workers).map(|_| Arc::default()).collect(),
+            metrics: (0..workers).map(Metrics::of_thread).map(Arc::new).collect(),
             rate: Rate::default(),
             net_rates: Default::default(),
             thresholds,

@@ -165,7 +165,7 @@ impl<'s> Capture<'s> {
         if std::mem::take(&mut progress.is_stripe_void) {
             (progress.db, progress.from) = (0, 0);
             progress.stripe_voids += 1;
-            return (Piece::VoidStripe, stripe.lsn);
+            return (Piece::VoidStripe, stripe.lsn());
         }
         if progress.stripe_voids == VOIDS_MAX {
             for db in 0..DATABASES {
@@ -174,14 +174,14 @@ impl<'s> Capture<'s> {
                 self.names_slice(&stripe, &mut progress, all, to);
             }
             progress.next_stripe();
-            return (Piece::WholeStripe, stripe.lsn);
+            return (Piece::WholeStripe, stripe.lsn());
         }
         if progress.db == DATABASES {
             progress.next_stripe();
-            return (Piece::StripeBegins, stripe.lsn);
+            return (Piece::StripeBegins, stripe.lsn());
         }
         self.names_slice(&stripe, &mut progress, self.slices, to);
-        (Piece::Names, stripe.lsn)
+        (Piece::Names, stripe.lsn())
     }
 
     /// Some names of one database of a stripe.
@@ -224,7 +224,7 @@ impl<'s> Capture<'s> {
         let store = self.store;
         let name = store.name(bytes);
         let stripe = store.lock_in_turn(stripe_of(name.hash));
-        let lsn = stripe.lsn;
+        let lsn = stripe.lsn();
         let mut progress = store.capture.progress.lock();
         // It may have got another name before its stripe was taken.
         if !progress.pending.remove(&place) {
@@ -272,7 +272,7 @@ impl<'s> Capture<'s> {
         let held = self.holding.take();
         let is_held = held.is_some();
         let stripe = held.unwrap_or_else(|| store.lock_in_turn(stripe_of(name.hash)));
-        let lsn = stripe.lsn;
+        let lsn = stripe.lsn();
         let mut progress = store.capture.progress.lock();
         if progress.current.as_ref() != Some(&place) {
             // It got another name before its stripe was taken.

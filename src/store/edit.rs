@@ -7,6 +7,7 @@
 mod strings;
 
 use super::PAIR_DEADLINE_MS_MAX;
+use super::claims;
 use super::hash::KeyHasher;
 use super::name::{Name, NameEntry, NewDeadline};
 use super::table::NEVER;
@@ -38,11 +39,13 @@ impl View<'_> {
             self.check_room_for_one(name, key, value)?;
         }
         let hashed = self.name(name);
-        let Put { created, deadline_ms, is_new } =
-            match self.overwrite_pair(hashed, key, value, deadline) {
-                Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
-                None => self.put_new_pair(name, key, value, deadline)?,
-            };
+        let Put { created, deadline_ms, is_new } = match self
+            .overwrite_pair(hashed, key, value, deadline)
+        {
+            Some(deadline_ms) => Put { created: false, deadline_ms, is_new: false },
+            None if self.names.are_claimed() => self.put_claimed(hashed, key, value, deadline)?,
+            None => self.put_new_pair(name, key, value, deadline)?,
+        };
         let db = self.db();
         let effect = Effect::PutPair { db: db as u8, name, key, value, deadline_ms };
         self.effects.push_put(cause, effect, is_new);
@@ -63,6 +66,21 @@ impl View<'_> {
         self.overwrite(name, |entry, hasher, now_ms| {
             entry.overwrite_pair(hasher, key, value, deadline, now_ms)
         })
+    }
+
+    /// Puts a claimed pair where it lies, together with others who do the same.
+    fn put_claimed(
+        &mut self,
+        name: Name<'_>,
+        key: &[u8],
+        value: &[u8],
+        deadline: NewDeadline,
+    ) -> Result<Put> {
+        let put = claims::Put { key, key_hash: self.hasher.hash(key), value, deadline };
+        match self.names.overwrite_claimed(&self.access, name, &put) {
+            Some(deadline_ms) => Ok(Put { created: false, deadline_ms, is_new: false }),
+            None => Err(claims::refused()),
+        }
     }
 
     /// Puts a pair wherever there is room.

@@ -128,7 +128,7 @@ impl Store {
     pub fn limit_memory(&self, bytes: usize) {
         self.memory.limit_bytes.store(bytes, Relaxed);
         if bytes != 0 {
-            self.stripes.iter().for_each(|padded| self.memory.account(&mut padded.stripe.write()));
+            self.stripes.iter().for_each(|padded| self.memory.account(&mut padded.lock.write()));
         }
     }
 
@@ -195,7 +195,7 @@ impl Store {
         let mut sampled = Vec::new();
         let first = stripe_of(random);
         for number in (first..STRIPES).chain(0..first) {
-            let stripe = self.stripes[number].stripe.read();
+            let stripe = self.stripes[number].lock.read();
             for (db, names) in stripe.dbs.iter().enumerate() {
                 if eviction.policy.allowed_in(names) == 0 {
                     continue;

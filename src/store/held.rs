@@ -6,10 +6,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::claims::{Claimed, Tag};
 use super::group::{GROUP_MAX, Group};
 use super::guard::{Guard, Hold};
 use super::name::{Name, NameEntry};
 use super::names::Names as _;
+use super::view::Known;
 use super::watch::Watched;
 use super::{DATABASES, DbStats, STRIPES, Stats, Store, Stripe, stripe_of};
 use crate::journal::effect::{Decoder, Effects};
@@ -20,6 +22,7 @@ use crate::sabotage::{self, Bug};
 pub struct Held<'s> {
     pub(super) store: &'s Store,
     pub(super) guards: Guards<'s>,
+    thread: usize,
     /// What a transaction flushes is not counted among what is freed in the background, as in Redis.
     pub is_in_transaction: bool,
 }
@@ -31,6 +34,8 @@ pub struct Held<'s> {
 pub(super) enum Guards<'s> {
     None,
     One(usize, Guard<'s>),
+    /// One stripe, shared with others who overwrite pairs.
+    Claimed(usize, Claimed<'s>),
     /// The stripes of a few requests, in the order of those.
     Group(Group<'s>),
     /// Ascending by stripe number.
@@ -38,9 +43,14 @@ pub(super) enum Guards<'s> {
 }
 
 impl<'s> Held<'s> {
-    /// Holds nothing yet.
+    /// Holds nothing yet. Will have no claims.
     pub fn new(store: &'s Store) -> Self {
-        Held { store, guards: Guards::None, is_in_transaction: false }
+        Held::by(usize::MAX, store)
+    }
+
+    /// The same for the thread with this number, which may have claims.
+    pub fn by(thread: usize, store: &'s Store) -> Self {
+        Held { store, guards: Guards::None, thread, is_in_transaction: false }
     }
 
     /// Whether the stripe of `name` is held in this way, by itself or for a group of requests. What is
@@ -54,6 +64,7 @@ impl<'s> Held<'s> {
     pub(super) fn turn_to_stripe(&mut self, wanted: usize, hold: Hold) -> bool {
         match &mut self.guards {
             Guards::One(held, guard) => *held == wanted && guard.allows(hold),
+            Guards::Claimed(held, _) => *held == wanted && hold == Hold::Pairs,
             Guards::Group(group) => group.turn_to(wanted, hold),
             Guards::None | Guards::Many(_) => false,
         }
@@ -63,6 +74,27 @@ impl<'s> Held<'s> {
     #[inline]
     pub fn lock(&mut self, name: Name<'_>, hold: Hold) {
         self.lock_number(stripe_of(name.hash), hold);
+    }
+
+    /// Takes a stripe to put these pairs, together with others who put other pairs if that is possible.
+    /// Nothing may be held.
+    #[inline]
+    pub fn lock_pairs<'k>(&mut self, stripe: usize, pairs: impl Iterator<Item = Known<'k>>) {
+        debug_assert!(matches!(self.guards, Guards::None));
+        let store = self.store;
+        let tags = pairs.filter_map(|pair| Some(Tag::new(pair.name?.hash, pair.key?.1)));
+        self.guards = match store.stripes[stripe].lock.take_pairs(&store.claims, self.thread, tags)
+        {
+            Ok(claimed) => Guards::Claimed(stripe, claimed),
+            Err(guard) => Guards::One(stripe, guard),
+        };
+    }
+
+    /// Takes the stripe of one name alone, because claims on pairs of it were not enough. Nothing may be held.
+    #[cold]
+    pub fn lock_whole(&mut self, name: Name<'_>) {
+        self.lock(name, Hold::Alone);
+        self.store.stripes[stripe_of(name.hash)].lock.cool();
     }
 
     /// Takes as many of the stripes as can be had without waiting for any but the first, and without
@@ -100,7 +132,7 @@ impl<'s> Held<'s> {
         if group.len() == stripes_max.min(GROUP_MAX) || group.has(stripe) {
             return false;
         }
-        let guard = Guard::try_take(&self.store.stripes[stripe].stripe, hold);
+        let guard = self.store.stripes[stripe].lock.try_take(hold);
         guard.is_some_and(|guard| group.push(stripe, guard))
     }
 
@@ -178,11 +210,17 @@ impl<'s> Held<'s> {
     #[inline]
     pub fn is_alone(&self) -> bool {
         match &self.guards {
-            Guards::None => false,
+            Guards::None | Guards::Claimed(..) => false,
             Guards::One(_, stripe) => stripe.allows(Hold::Alone),
             Guards::Group(group) => group.is_alone(),
             Guards::Many(_) => true,
         }
+    }
+
+    /// Whether pairs are claimed and nothing else may be looked at.
+    #[inline]
+    pub fn is_claimed(&self) -> bool {
+        matches!(self.guards, Guards::Claimed(..))
     }
 
     /// Whether any stripe is held.
@@ -201,7 +239,7 @@ impl<'s> Held<'s> {
     #[inline]
     pub(super) fn lock_number(&mut self, stripe: usize, hold: Hold) {
         debug_assert!(matches!(self.guards, Guards::None));
-        let guard = Guard::take(&self.store.stripes[stripe].stripe, hold);
+        let guard = self.store.stripes[stripe].lock.take(hold);
         self.guards = Guards::One(stripe, guard);
     }
 
@@ -233,13 +271,19 @@ impl<'s> Held<'s> {
             let memory = &self.store.memory;
             let is_limited = memory.is_limited();
             self.each(|stripe| {
-                stripe.lsn = touched;
+                *stripe.lsn.get_mut() = touched;
                 if is_limited {
                     memory.account(stripe);
                 }
             });
+            if let Guards::Claimed(_, claimed) = &self.guards {
+                claimed.set_lsn(touched);
+            }
         } else if !sabotage::is(Bug::ReadPassesGate) {
-            self.each_shown(|stripe| touched = touched.max(stripe.lsn));
+            self.each_shown(|stripe| touched = touched.max(stripe.lsn()));
+            if let Guards::Claimed(_, claimed) = &self.guards {
+                touched = touched.max(claimed.lsn());
+            }
         }
         if !effects.notes.is_empty() {
             is_heard = true;
@@ -267,12 +311,19 @@ impl<'s> Held<'s> {
     /// LSN of the last effect on anything in the stripe of `name`, which must be held.
     #[inline]
     pub fn lsn_of(&self, name: Name<'_>) -> Lsn {
-        if sabotage::is(Bug::ReadPassesGate) { 0 } else { self.stripe(name.hash).lsn }
+        match &self.guards {
+            _ if sabotage::is(Bug::ReadPassesGate) => 0,
+            Guards::Claimed(_, claimed) => claimed.lsn(),
+            _ => self.stripe(name.hash).lsn(),
+        }
     }
 
     /// The time for what is held: the clock's, but never earlier than these stripes have seen.
     #[inline]
     pub fn settle_now_ms(&mut self, clock_ms: u64) -> u64 {
+        if let Guards::Claimed(_, claimed) = &self.guards {
+            return claimed.settle_now_ms(clock_ms);
+        }
         let mut now_ms = clock_ms;
         self.each_shown(|stripe| now_ms = now_ms.max(stripe.now_ms.load(Relaxed)));
         self.each_shown(|stripe| stripe.set_now_ms(now_ms));
@@ -292,11 +343,11 @@ impl<'s> Held<'s> {
 
     pub(super) fn lock_stripes(&mut self, stripes: impl Iterator<Item = usize>) {
         debug_assert!(matches!(self.guards, Guards::None));
-        let lock =
-            |stripe: usize| (stripe, Guard::take(&self.store.stripes[stripe].stripe, Hold::Alone));
+        let lock = |stripe: usize| (stripe, self.store.stripes[stripe].lock.take(Hold::Alone));
         self.guards = Guards::Many(stripes.map(lock).collect());
     }
 
+    /// Shows the held stripes, but none of which only pairs are claimed.
     #[inline]
     pub(super) fn each(&mut self, mut visit: impl FnMut(&mut Stripe)) {
         self.each_numbered(|_, stripe| visit(stripe));
@@ -305,7 +356,7 @@ impl<'s> Held<'s> {
     #[inline]
     pub(super) fn each_numbered(&mut self, mut visit: impl FnMut(usize, &mut Stripe)) {
         match &mut self.guards {
-            Guards::None => {}
+            Guards::None | Guards::Claimed(..) => {}
             Guards::One(number, stripe) => visit(*number, stripe.alone()),
             Guards::Group(group) => group.each(visit),
             Guards::Many(stripes) => {
@@ -317,7 +368,7 @@ impl<'s> Held<'s> {
     #[inline]
     pub(super) fn each_shown(&self, mut visit: impl FnMut(&Stripe)) {
         match &self.guards {
-            Guards::None => {}
+            Guards::None | Guards::Claimed(..) => {}
             Guards::One(_, stripe) => visit(stripe),
             Guards::Group(group) => group.numbered_stripes().for_each(|(_, stripe)| visit(stripe)),
             Guards::Many(stripes) => stripes.iter().for_each(|(_, stripe)| visit(stripe)),
@@ -331,7 +382,7 @@ impl<'s> Held<'s> {
 
     pub(super) fn numbered_stripes(&self) -> impl Iterator<Item = (usize, &Stripe)> {
         let (one, group, many) = match &self.guards {
-            Guards::None => (None, None, &[][..]),
+            Guards::None | Guards::Claimed(..) => (None, None, &[][..]),
             Guards::One(number, stripe) => (Some((*number, &**stripe)), None, &[][..]),
             Guards::Group(group) => (None, Some(group), &[][..]),
             Guards::Many(stripes) => (None, None, &stripes[..]),

@@ -4,6 +4,8 @@
 //! bits give the [`form`] of the lengths, the rest is a short key's length. Where pairs lie is the
 //! matter of [`super::packed`], and of [`super::pairs`] for few of them.
 
+use std::ops::Range;
+
 use super::table::NEVER;
 use crate::shared::Shared;
 use crate::short::put;
@@ -92,6 +94,23 @@ impl Layout {
         (head, Layout { deadline_at: lengths_end, has_deadline, key_at, key_len, value_len })
     }
 
+    /// Where its deadline is: nowhere, if it has none.
+    #[inline]
+    pub(super) fn deadline_place(&self) -> Range<usize> {
+        self.deadline_at..self.key_at
+    }
+
+    #[inline]
+    pub(super) fn key_place(&self) -> Range<usize> {
+        self.key_at..self.key_at + self.key_len
+    }
+
+    #[inline]
+    pub(super) fn value_place(&self) -> Range<usize> {
+        let value_at = self.key_at + self.key_len;
+        value_at..value_at + self.value_len
+    }
+
     pub(super) fn len(&self) -> usize {
         self.key_at + self.key_len + self.value_len
     }
@@ -118,9 +137,7 @@ impl Layout {
     }
 
     pub(super) fn write_deadline(&self, deadline_ms: u64, to: &mut [u8]) {
-        let bytes = deadline_ms.to_le_bytes();
-        to[self.deadline_at..self.deadline_at + DEADLINE_LEN]
-            .copy_from_slice(&bytes[..DEADLINE_LEN]);
+        put_deadline(deadline_ms, &mut to[self.deadline_at..self.deadline_at + DEADLINE_LEN]);
     }
 
     #[inline]
@@ -180,9 +197,26 @@ pub(super) fn form_in(head: u8) -> u8 {
     (head >> 1) & 3
 }
 
+/// Bytes of an entry with this head before its deadline or key; `None` if it lies elsewhere.
+#[inline]
+pub(super) fn head_len(head: u8) -> Option<usize> {
+    match form_in(head) {
+        form::SHORT => Some(2),
+        form::MEDIUM => Some(4),
+        form::LONG => Some(9),
+        _ => None,
+    }
+}
+
+/// Writes a deadline to its place.
+#[inline]
+pub(super) fn put_deadline(deadline_ms: u64, to: &mut [u8]) {
+    to.copy_from_slice(&deadline_ms.to_le_bytes()[..DEADLINE_LEN]);
+}
+
 /// The deadline that `bytes` begin with.
 #[inline]
-fn deadline_in(bytes: &[u8]) -> u64 {
+pub(super) fn deadline_in(bytes: &[u8]) -> u64 {
     let mut deadline = [0; 8];
     deadline[..DEADLINE_LEN].copy_from_slice(&bytes[..DEADLINE_LEN]);
     u64::from_le_bytes(deadline)

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 
-use super::DATABASES;
 use super::view::{Pairs, View};
+use super::{DATABASES, claims};
 use crate::error::{Error, Result};
 use crate::journal::effect::{Cause, Damaged, Decoder, Effect, Effects};
 
@@ -240,6 +240,9 @@ impl View<'_> {
         let limit = self.limit_of(self.db(), name);
         if limit.is_none() {
             return Ok(());
+        }
+        if self.names.are_claimed() {
+            return Err(claims::refused());
         }
         let entry = self.peek(self.db(), name);
         let pairs = entry.and_then(|entry| self.pairs(entry).ok());

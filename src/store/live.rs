@@ -6,9 +6,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::boxed::Entry;
-use super::held::Held;
+use super::claims::Put;
+use super::held::{Guards, Held};
 use super::name::{Name, NameEntry};
 use super::names::{Names, Visit};
+use super::view::Access;
 use super::{Db, Garbage, stripe_of};
 
 impl Names for Held<'_> {
@@ -19,8 +21,25 @@ impl Names for Held<'_> {
 
     #[inline]
     fn get_to_overwrite(&mut self, db: usize, name: Name<'_>) -> Option<&mut NameEntry> {
+        if self.is_claimed() {
+            return None;
+        }
         let names = &mut self.stripe_at_mut(stripe_of(name.hash)).dbs[db].names;
         names.get_mut(name.hash, name.bytes).map(|entry| &mut **entry)
+    }
+
+    #[inline]
+    fn are_claimed(&self) -> bool {
+        self.is_claimed()
+    }
+
+    fn overwrite_claimed(&self, access: &Access<'_>, name: Name<'_>, put: &Put<'_>) -> Option<u64> {
+        match &self.guards {
+            Guards::Claimed(number, claimed) if *number == stripe_of(name.hash) => {
+                claimed.overwrite(access, name, put)
+            }
+            _ => None,
+        }
     }
 
     #[inline]

@@ -9,6 +9,10 @@ mod blocks;
 mod boxed;
 pub mod capture;
 pub mod captured;
+mod chunk;
+mod claims;
+#[cfg(test)]
+mod claims_tests;
 mod direct;
 mod edit;
 mod evict;
@@ -29,6 +33,7 @@ mod names;
 mod namespace;
 mod overlay;
 mod packed;
+mod pair_table;
 mod pairs;
 mod reap;
 mod redo;
@@ -49,7 +54,7 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 pub use evict::{Eviction, Policy};
 pub use guard::Hold;
@@ -94,6 +99,7 @@ const FREE_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 pub struct Store {
     hasher: Hasher,
     stripes: Box<[Padded]>,
+    claims: claims::Board,
     /// Orders and remembers what happens here.
     pub journal: Journal,
     /// The time all deadlines are compared with.
@@ -122,15 +128,15 @@ struct Padded {
     /// Nothing in the stripe expires earlier; may be too early, never too late.
     min_deadline_ms: AtomicU64,
     watchers: Watchers,
-    stripe: RwLock<Stripe>,
+    lock: guard::Lock,
 }
 
 /// The names of all databases whose hash begins with the stripe's number.
 #[derive(Debug)]
 struct Stripe {
     dbs: Vec<Db>,
-    /// LSN of the last effect on anything here.
-    lsn: Lsn,
+    /// See [`Stripe::lsn`].
+    lsn: AtomicU64,
     /// Time never runs backwards for what lives here.
     now_ms: AtomicU64,
     /// What is counted against the memory limit, if there is one.
@@ -188,9 +194,9 @@ impl Store {
         let stripe = |_| Padded {
             min_deadline_ms: AtomicU64::new(NEVER),
             watchers: Watchers::default(),
-            stripe: RwLock::new(Stripe {
+            lock: guard::Lock::new(Stripe {
                 dbs: (0..DATABASES).map(|_| Db::new()).collect(),
-                lsn: 0,
+                lsn: AtomicU64::new(0),
                 now_ms: AtomicU64::new(0),
                 counted_bytes: 0,
             }),
@@ -198,6 +204,7 @@ impl Store {
         Store {
             hasher,
             stripes: (0..STRIPES).map(stripe).collect(),
+            claims: claims::Board::default(),
             journal,
             clock: Arc::new(clock),
             events: Arc::default(),
@@ -272,6 +279,12 @@ impl Stripe {
     #[inline]
     fn entry(&self, db: usize, name: Name<'_>) -> Option<&NameEntry> {
         self.dbs[db].names.get(name.hash, name.bytes).map(|entry| &**entry)
+    }
+
+    /// LSN of the last effect on anything here.
+    #[inline]
+    fn lsn(&self) -> Lsn {
+        self.lsn.load(Relaxed)
     }
 
     /// Time for what is here is not earlier than this.

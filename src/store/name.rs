@@ -72,6 +72,13 @@ impl NewDeadline {
             NewDeadline::At(at) => at.min(PAIR_DEADLINE_MS_MAX),
         }
     }
+
+    /// The same, if the pair is alive at `now_ms` and its deadline is not brought forward.
+    #[inline]
+    pub(super) fn in_place(self, old_ms: u64, now_ms: u64) -> Option<u64> {
+        let new_ms = self.of_pair(old_ms);
+        (old_ms > now_ms && new_ms >= old_ms).then_some(new_ms)
+    }
 }
 
 /// One name and what it holds: 48 bytes, and an allocation for name and value together.

@@ -6,7 +6,9 @@
 
 use std::ops::ControlFlow;
 
+use super::claims::Put;
 use super::name::{Name, NameEntry};
+use super::view::Access;
 
 /// Is shown entries with their hashes, until it breaks off.
 pub(super) type Visit<'v, 'n> = dyn FnMut(u64, &'n NameEntry) -> ControlFlow<()> + 'v;
@@ -15,8 +17,24 @@ pub(super) trait Names {
     fn get(&self, db: usize, name: Name<'_>) -> Option<&NameEntry>;
 
     /// An entry that may be changed in a way that is counted nowhere: no sizes, no deadline to an earlier
-    /// one, not what clients see of the name. Names that only collect changes give none.
+    /// one, not what clients see of the name. Names that only collect changes give none,
+    /// nor do those of which only pairs are claimed.
     fn get_to_overwrite(&mut self, _db: usize, _name: Name<'_>) -> Option<&mut NameEntry> {
+        None
+    }
+
+    /// Whether pairs are claimed and nothing else may be looked at.
+    fn are_claimed(&self) -> bool {
+        false
+    }
+
+    /// Overwrites a claimed pair where it lies. Returns its deadline; `None` if nothing was changed.
+    fn overwrite_claimed(
+        &self,
+        _access: &Access<'_>,
+        _name: Name<'_>,
+        _put: &Put<'_>,
+    ) -> Option<u64> {
         None
     }
 

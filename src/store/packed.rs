@@ -3,6 +3,8 @@
 //! An entry, laid out by [`super::layout`], begins at a multiple of two bytes. What takes more than [`INLINE_LEN_MAX`] has an allocation of its own, and its
 //! place leads there; a large value is a counted reference then. Removed entries leave holes; moving all others to a new heap closes them.
 
+use super::chunk::{Chunk, Overwritten};
+use super::claims::Claim;
 use super::heap::{Heap, NOWHERE, Place};
 pub(super) use super::layout::{Layout, NewPair, PairRef};
 use super::layout::{form, form_in, is_short, short_pair};
@@ -36,7 +38,7 @@ const FIRST_STEP_LEN: usize = 64;
 /// The pairs of one segment.
 #[derive(Debug, Clone, Default)]
 pub struct Packed {
-    chunks: Vec<Box<[u8]>>,
+    chunks: Vec<Chunk>,
     /// Bytes used of the last chunk.
     last_len: usize,
     /// Bytes of entries that are gone.
@@ -139,6 +141,20 @@ impl Packed {
         Layout::of(bytes).set(value, deadline_ms, bytes)
     }
 
+    /// [`Chunk::overwrite`] for the pair at this place.
+    #[inline]
+    pub(super) fn overwrite(
+        &self,
+        claim: &Claim<'_>,
+        place: Place,
+        key: &[u8],
+        value: &[u8],
+        change: impl FnOnce(u64) -> Option<u64>,
+    ) -> Overwritten {
+        let chunk = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK];
+        chunk.overwrite(claim, start(place), key, value, change)
+    }
+
     /// A large value where it lies, unless somebody else holds it.
     pub(super) fn value_in_place(&mut self, place: Place) -> Option<&mut [u8]> {
         let bytes = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..];
@@ -231,7 +247,7 @@ impl Packed {
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len() / 4 + 1);
         }
-        self.chunks.push(vec![0; chunk_len].into_boxed_slice());
+        self.chunks.push(Chunk::zeroed(chunk_len));
         self.last_len = 0;
         Some(())
     }
@@ -240,12 +256,12 @@ impl Packed {
     fn grow_last(&mut self, len: usize) {
         let is_only = self.chunks.len() == 1;
         let Some(last) = self.chunks.last_mut() else { return };
-        let mut bytes = std::mem::take(last).into_vec();
+        let mut bytes = Vec::from(std::mem::take(last));
         let step = (bytes.len() / 8).max(FIRST_STEP_LEN);
         let len = if is_only { len.max(bytes.len() + step).min(CHUNK_LEN) } else { CHUNK_LEN };
         bytes.reserve_exact(len - bytes.len());
         bytes.resize(len, 0);
-        *last = bytes.into_boxed_slice();
+        *last = bytes.into();
     }
 
     fn put_large(&mut self, large: Large, chunks_max: usize) -> Option<Place> {
@@ -315,11 +331,8 @@ impl Heap for Packed {
     fn prefetch(&self, place: Place) {
         let Some(chunk) = self.chunks.get(usize::from(place) / GRANULES_PER_CHUNK) else { return };
         // Most pairs lie on no more than two cache lines.
-        for at in [start(place), start(place) + ENTRY_USUAL_BYTES_MAX] {
-            if let Some(byte) = chunk.get(at) {
-                prefetch(byte);
-            }
-        }
+        chunk.prefetch(start(place));
+        chunk.prefetch(start(place) + ENTRY_USUAL_BYTES_MAX);
     }
 
     #[inline]
@@ -391,7 +404,7 @@ impl Heap for Packed {
             [others @ .., last] => others.len() * CHUNK_LEN + super::allocated(last.len()),
         };
         chunks
-            + self.chunks.capacity() * size_of::<Box<[u8]>>()
+            + self.chunks.capacity() * size_of::<Chunk>()
             + self.large.capacity() * size_of::<Option<Large>>()
             + self.large_bytes
     }

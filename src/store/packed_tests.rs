@@ -23,6 +23,12 @@ enum Step {
         value_len: usize,
         deadline_ms: u64,
     },
+    /// As [`Step::Set`], through a claim.
+    Overwrite {
+        which: usize,
+        value_len: usize,
+        deadline_ms: u64,
+    },
     SetDeadline {
         which: usize,
         deadline_ms: u64,
@@ -59,6 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key_len, value_len, deadline_ms)| Step::Put { key_len, value_len, deadline_ms }),
         4 => (which.clone(), value_len(), deadline())
             .prop_map(|(which, value_len, deadline_ms)| Step::Set { which, value_len, deadline_ms }),
+        4 => (which.clone(), value_len(), deadline())
+            .prop_map(|(which, value_len, deadline_ms)| Step::Overwrite { which, value_len, deadline_ms }),
         3 => (which.clone(), deadline())
             .prop_map(|(which, deadline_ms)| Step::SetDeadline { which, deadline_ms }),
         4 => which.clone().prop_map(|which| Step::Take { which }),
@@ -103,6 +111,35 @@ fn pick(model: &Model, which: usize) -> Option<Place> {
     model.keys().nth(which % model.len().max(1)).copied()
 }
 
+/// Overwrites an entry if that is possible where it lies, and says what must come of it.
+fn overwrite(
+    heap: &Packed,
+    place: Place,
+    entry: &mut (Vec<u8>, Vec<u8>, u64),
+    value: Vec<u8>,
+    new_ms: u64,
+) {
+    let (key, old, old_ms) = entry;
+    let run = |key: &[u8], new_ms: Option<u64>| {
+        heap.overwrite(&Claim::granted(), place, key, &value, |ms| {
+            assert_eq!(ms, *old_ms);
+            new_ms
+        })
+    };
+    if is_elsewhere(&heap.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..]) {
+        assert_eq!(run(key, Some(new_ms)), Overwritten::No);
+        return;
+    }
+    assert_eq!(run(&[&key[..], b"0"].concat(), Some(new_ms)), Overwritten::Another);
+    assert_eq!(run(key, None), Overwritten::No);
+    let fits = value.len() == old.len() && (new_ms == NEVER) == (*old_ms == NEVER);
+    let wanted = if fits { Overwritten::Done(new_ms) } else { Overwritten::No };
+    assert_eq!(run(key, Some(new_ms)), wanted);
+    if fits {
+        (*old, *old_ms) = (value, new_ms);
+    }
+}
+
 fn run(steps: Vec<Step>) {
     let (mut heap, mut model) = (Packed::default(), Model::new());
     let mut held: Vec<(Shared, Vec<u8>)> = Vec::new();
@@ -124,6 +161,13 @@ fn run(steps: Vec<Step>) {
                     assert_eq!(value.len(), entry.1.len());
                     (entry.1, entry.2) = (value, deadline_ms);
                 }
+            }
+            Step::Overwrite { which, value_len, deadline_ms } => {
+                let Some(place) = pick(&model, which) else { continue };
+                let entry = model.get_mut(&place).unwrap();
+                let len = if which % 4 == 0 { value_len } else { entry.1.len() };
+                let new_ms = if which % 3 == 0 { deadline_ms } else { entry.2 };
+                overwrite(&heap, place, entry, bytes(len, &mut seed), new_ms);
             }
             Step::SetDeadline { which, deadline_ms } => {
                 let Some(place) = pick(&model, which) else { continue };

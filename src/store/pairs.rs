@@ -187,10 +187,7 @@ impl NameEntry {
         deadline: NewDeadline,
         now_ms: u64,
     ) -> Option<u64> {
-        let change = |old_ms: u64| {
-            let new_ms = deadline.of_pair(old_ms);
-            (old_ms > now_ms && new_ms >= old_ms).then_some(new_ms)
-        };
+        let change = |old_ms| deadline.in_place(old_ms, now_ms);
         if !self.is_namespace() {
             return None;
         }

@@ -138,6 +138,16 @@ impl<H: Heap> Segment<H> {
     /// The entry with this hash and key, and its slot.
     #[inline(always)]
     pub fn find_entry(&self, hash: u64, key: &[u8]) -> Option<(usize, H::Ref<'_>)> {
+        self.find_by(hash, |place| self.heap.get_if(place, key))
+    }
+
+    /// The first of what `look` says, given the places of entries that may have this hash; and the slot.
+    #[inline(always)]
+    pub fn find_by<T>(
+        &self,
+        hash: u64,
+        mut look: impl FnMut(Place) -> Option<T>,
+    ) -> Option<(usize, T)> {
         let tag = self.tag(hash);
         let (home, first) = (self.home(tag), Slot::new(tag, 0));
         for (distance, slot) in self.slots.get(home..)?.iter().enumerate() {
@@ -147,8 +157,8 @@ impl<H: Heap> Segment<H> {
             if !slot.is_like(first) {
                 return None;
             }
-            if let Some(entry) = self.heap.get_if(slot.place(), key) {
-                return Some((home + distance, entry));
+            if let Some(found) = look(slot.place()) {
+                return Some((home + distance, found));
             }
         }
         None

@@ -5,7 +5,7 @@
 //! processor waits for memory about once and not for each. What is fetched says nothing of the data.
 
 use super::heap::{Heap, Place};
-use super::held::Held;
+use super::held::{Guards, Held};
 use super::name::{Name, NameEntry};
 use super::packed::{Large, Packed};
 use super::view::Known;
@@ -27,12 +27,15 @@ impl Held<'_> {
         let mut names = known.clone().filter_map(place);
         let Some((stripe, first)) = names.next() else { return };
         let keys = known.clone().map(|(_, known)| known.key);
+        if let Guards::Claimed(_, claimed) = &self.guards {
+            return claimed.touch(db, known.map(|(_, known)| known));
+        }
         if names.all(|(it, name)| it == stripe && name.hash == first.hash) {
             let entry = self.stripe_at(stripe).entry(db, first);
-            touch_pairs(keys.map(|key| (entry, key)));
+            touch_pairs(keys.map(|key| (entry, key)), true);
         } else {
             let entries = self.touch_names(db, known.map(place));
-            touch_pairs(entries.iter().copied().zip(keys));
+            touch_pairs(entries.iter().copied().zip(keys), true);
         }
     }
 
@@ -91,10 +94,11 @@ impl Held<'_> {
     }
 }
 
-/// Fetches pairs that have a table of their own.
+/// Fetches pairs that have a table of their own; where nothing of them may be read, less of the large ones.
 #[inline]
-fn touch_pairs<'k, 'h>(
+pub(super) fn touch_pairs<'k, 'h>(
     pairs: impl Iterator<Item = (Option<&'h NameEntry>, Option<(&'k [u8], u64)>)>,
+    may_read: bool,
 ) {
     let mut segments = [None; TOUCHED_MAX];
     let mut len = 0;
@@ -119,7 +123,7 @@ fn touch_pairs<'k, 'h>(
         heap.prefetch(*place);
         has_large |= heap.has_large();
     }
-    if has_large {
+    if has_large && may_read {
         touch_large(&places[..len]);
     }
 }

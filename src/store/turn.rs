@@ -301,7 +301,7 @@ impl Store {
     /// One stripe, while no script is aside. The thread waits for that: not for one that serves clients.
     pub(super) fn lock_in_turn(&self, number: usize) -> RwLockReadGuard<'_, Stripe> {
         loop {
-            let stripe = self.stripes[number].stripe.read();
+            let stripe = self.stripes[number].lock.read();
             if self.turn.is_free() {
                 return stripe;
             }
