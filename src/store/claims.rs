@@ -9,6 +9,7 @@
 //! Who may be in a stripe at the same time at all is the matter of [`super::guard`]; how bytes change behind a
 //! shared reference, of [`super::chunk`].
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, fence};
 
@@ -53,7 +54,11 @@ impl Tag {
 
 /// The claims of one thread, until they are dropped.
 #[derive(Debug)]
-pub(super) struct Announced<'b>(&'b Place);
+pub(super) struct Announced<'b> {
+    place: &'b Place,
+    /// No other thread had any.
+    is_only: bool,
+}
 
 impl Board {
     /// Claims pairs for a thread; `None` if another one has any of them, or this thread can not have claims now.
@@ -67,7 +72,7 @@ impl Board {
         if mine.is_taken.swap(true, AcqRel) {
             return None;
         }
-        let announced = Announced(mine);
+        let mut announced = Announced { place: mine, is_only: true };
         let mut wanted = [0; CLAIMS_MAX];
         let mut len = 0;
         for tag in tags {
@@ -79,9 +84,16 @@ impl Board {
         }
         // Both announce before they look: one of the two looks last, and sees what the other has announced.
         fence(SeqCst);
-        let others = self.places.iter().enumerate().filter(|(at, _)| *at != thread);
-        let is_free = others.map(|(_, other)| other).all(|other| !other.has_any(&wanted[..len]));
-        is_free.then_some(announced)
+        for (at, other) in self.places.iter().enumerate() {
+            if at == thread || !other.is_taken.load(Acquire) {
+                continue;
+            }
+            announced.is_only = false;
+            if other.has_any(&wanted[..len]) {
+                return None;
+            }
+        }
+        Some(announced)
     }
 }
 
@@ -90,9 +102,6 @@ impl Place {
     /// have ended is seen.
     #[inline]
     fn has_any(&self, wanted: &[u32]) -> bool {
-        if !self.is_taken.load(Acquire) {
-            return false;
-        }
         let tags = self.tags.each_ref().map(|tag| tag.load(Acquire));
         wanted.iter().any(|wanted| tags.iter().fold(false, |found, tag| found | (tag == wanted)))
     }
@@ -101,7 +110,7 @@ impl Place {
 impl Drop for Announced<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.is_taken.store(false, Release);
+        self.place.is_taken.store(false, Release);
     }
 }
 
@@ -111,6 +120,8 @@ impl Drop for Announced<'_> {
 #[derive(Debug)]
 pub(super) struct Claimed<'s> {
     announced: Announced<'s>,
+    /// Where the claim that is needed next stands: mostly they are needed in their order.
+    next: Cell<usize>,
     stripe: RwLockReadGuard<'s, Stripe>,
 }
 
@@ -149,7 +160,14 @@ impl<'s> Claimed<'s> {
         thread: usize,
         tags: impl Iterator<Item = Tag>,
     ) -> Option<Claimed<'s>> {
-        board.announce(thread, tags).map(|announced| Claimed { announced, stripe })
+        let announced = board.announce(thread, tags)?;
+        Some(Claimed { announced, next: Cell::new(0), stripe })
+    }
+
+    /// Whether no other thread had any claims when these were made.
+    #[inline]
+    pub fn is_only(&self) -> bool {
+        self.announced.is_only
     }
 
     /// Overwrites a pair, alive now, where it lies, if it is claimed, that needs no other room and brings nothing
@@ -205,8 +223,11 @@ impl<'s> Claimed<'s> {
 
     #[inline]
     fn claim(&self, wanted: Tag) -> Option<Claim<'_>> {
-        let is_it = |tag: &AtomicU32| tag.load(Relaxed) == wanted.0;
-        let is_claimed = self.announced.0.tags.iter().fold(false, |found, tag| found | is_it(tag));
-        is_claimed.then_some(Claim(std::marker::PhantomData))
+        let next = self.next.get();
+        let places = (next..CLAIMS_MAX).chain(0..next);
+        let mut tags = places.map(|at| (at, &self.announced.place.tags[at]));
+        let (at, _) = tags.find(|(_, tag)| tag.load(Relaxed) == wanted.0)?;
+        self.next.set((at + 1) % CLAIMS_MAX);
+        Some(Claim(std::marker::PhantomData))
     }
 }

@@ -31,14 +31,15 @@ pub enum Hold {
 /// How often who waits looks again before it sleeps.
 const SPINS: usize = 400;
 
-/// A stripe is divided at this heat.
+/// A stripe is divided at this heat. It loses one each time somebody puts pairs and nobody else does, and is whole at
+/// 0 again.
 const HEAT_DIVIDED: i32 = 64;
-/// What it gains when one who puts pairs has to wait for others, loses when that is not so,
+/// What it gains when one who puts pairs has to wait for others.
 const HEAT_OF_WAITING: i32 = 8;
-/// and loses when claims are refused, or are not enough.
+/// What it loses when claims are refused, or are not enough.
 const HEAT_OF_REFUSAL: i32 = 16;
-/// That of a stripe that has just been made whole: it is not divided again at once.
-const HEAT_WHOLE: i32 = -512;
+/// That of a stripe that was made whole because it did not help: it is not divided again soon.
+const HEAT_REFUSED: i32 = -512;
 
 /// A stripe and its lock.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub(super) struct Lock {
     stripe: RwLock<Stripe>,
     /// Who shares the lock has claims, and does not read. Changed by who is alone.
     is_divided: AtomicBool,
-    /// How much those who put pairs are in each other's way. Changed by who is alone.
+    /// How much those who put pairs are in each other's way.
     heat: AtomicI32,
 }
 
@@ -84,7 +85,7 @@ impl Lock {
         }
         drop(stripe);
         let stripe = self.write();
-        self.make_whole();
+        self.make_whole(HEAT_REFUSED);
         RwLockWriteGuard::downgrade(stripe)
     }
 
@@ -128,9 +129,9 @@ impl Lock {
     #[cold]
     pub fn cool(&self) {
         let heat = self.heat.load(Relaxed) - HEAT_OF_REFUSAL;
-        self.heat.store(heat, Relaxed);
-        if heat <= 0 {
-            self.make_whole();
+        match heat > 0 {
+            true => self.heat.store(heat, Relaxed),
+            false => self.make_whole(HEAT_REFUSED),
         }
     }
 
@@ -140,9 +141,19 @@ impl Lock {
         thread: usize,
         tags: impl Iterator<Item = Tag>,
     ) -> Result<Claimed<'s>, Guard<'s>> {
+        if self.heat.load(Relaxed) <= 0 {
+            let guard = self.take(Hold::Alone);
+            self.make_whole(0);
+            return Err(guard);
+        }
         let stripe = spin(|| self.stripe.try_read()).unwrap_or_else(|| self.stripe.read());
         let stripe = Some(stripe).filter(|_| self.is_divided());
         if let Some(claimed) = stripe.and_then(|stripe| Claimed::new(stripe, board, thread, tags)) {
+            if claimed.is_only() {
+                self.heat.fetch_sub(1, Relaxed);
+            } else if self.heat.load(Relaxed) < HEAT_DIVIDED {
+                self.heat.store(HEAT_DIVIDED, Relaxed);
+            }
             return Ok(claimed);
         }
         let guard = self.take(Hold::Alone);
@@ -172,8 +183,8 @@ impl Lock {
     }
 
     /// The lock must be held alone.
-    fn make_whole(&self) {
-        self.heat.store(HEAT_WHOLE, Relaxed);
+    fn make_whole(&self, heat: i32) {
+        self.heat.store(heat, Relaxed);
         self.is_divided.store(false, Relaxed);
     }
 }
