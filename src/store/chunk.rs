@@ -11,8 +11,8 @@
 //!   their stripe shared with readers, or alone. *Claimants* have it shared with claimants; each has a [`Claim`]
 //!   on every pair it overwrites. [`super::guard`] keeps readers from claimants, [`super::claims`] claimants from
 //!   one another, and both order what one thread writes before what the next reads.
-//! - A claimant has no way to the bytes but [`Chunk::overwrite`]: [`super::claims::Claimed`] keeps the stripe to
-//!   itself, and nothing else makes a [`Claim`].
+//! - A claimant does nothing to a chunk but [`Chunk::overwrite`] and [`Chunk::prefetch`]: [`super::claims::Claimed`]
+//!   keeps the stripe to itself, and nothing else makes a [`Claim`].
 //! - [`Chunk::overwrite`] leaves the lengths and the key of every pair as they are, and writes to no other pair
 //!   than the claimed one. So heads, lengths and keys can be read while others overwrite, and before it is
 //!   known whose pair it is nothing else is read: not the value, not the deadline, not what is behind the pair.

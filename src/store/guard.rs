@@ -3,7 +3,7 @@
 //! Those who only overwrite pairs can share a stripe with one another, too, but not with readers. So a stripe is
 //! *divided* or it is not, which changes under the lock alone: while it is, the lock is shared by those who have
 //! claims on pairs (see [`super::claims`]); who comes to read makes it whole again. It is divided when those who
-//! overwrite pairs are in each other's way, and whole again when that does not help them.
+//! overwrite pairs are in each other's way, and whole again when that does not help them, or only one is left.
 //!
 //! Which stripes are held, and how they are taken, is in [`super::held`].
 
@@ -166,6 +166,9 @@ impl Lock {
     /// Whoever holds it has it for a few µs: to sleep and to be woken would take longer than that.
     #[cold]
     fn wait(&self, hold: Hold) -> Guard<'_> {
+        if hold == Hold::Shared && self.is_divided() {
+            return Guard::Shared(self.read());
+        }
         let taken = spin(|| match hold {
             Hold::Shared if self.stripe.is_locked_exclusive() => None,
             Hold::Pairs | Hold::Alone if self.stripe.is_locked() => None,

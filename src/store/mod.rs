@@ -1,7 +1,7 @@
 //! The store: every name of every database, in stripes that worker threads share.
 //!
 //! This file has the stripes and what they hold. Around it: [`view`] and its edits are the waist that
-//! commands see; `held` takes stripes' locks; `direct` is for those that are no commands; `overlay` lets a command run without touching the
+//! commands see; `held` takes stripes' locks; `claims` let threads overwrite pairs of one stripe side by side; `direct` is for those that are no commands; `overlay` lets a command run without touching the
 //! store; `reap` frees what expired; [`limits`] says what a namespace may hold; `table`, `packed` and `name` are how things lie in memory.
 //! Commands and doors never see a stripe, a lock or a table.
 
