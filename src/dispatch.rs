@@ -21,7 +21,7 @@ mod transaction;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::{Run, Spec, Writes};
+use crate::command::{Run, Spec};
 use crate::config::Allowed;
 use crate::error::{Error, Result};
 use crate::events::notes::Note;
@@ -244,7 +244,18 @@ impl<'s> Executor<'s> {
     #[inline]
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, reply: &mut Reply<'_>) {
         let plan = Plan::new(&self.server.store, args);
-        self.execute_planned(session, args, &plan, reply);
+        self.execute_single(session, args, &plan, reply);
+    }
+
+    /// Runs a request that is not one of several.
+    fn execute_single(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        plan: &Plan<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        self.execute_planned(session, args, plan, reply);
         self.lap(session, std::iter::once(args));
     }
 
@@ -427,24 +438,6 @@ impl<'s> Executor<'s> {
             Run::Session(handler) => handler(&mut Context { session, executor: self }, args, reply),
             Run::Container => Err(Error::arity(&spec.full_name)),
         }
-    }
-
-    #[inline]
-    fn write(
-        &mut self,
-        handler: Writes,
-        access: Access<'_>,
-        known: Known<'_>,
-        args: Args<'_>,
-        reply: &mut Reply<'_>,
-    ) -> Result {
-        let mut view = View::live(&mut self.held, &mut self.effects, access, known);
-        let result = handler(&mut view, args, reply);
-        if view.has_met_expired() {
-            let freed = view.free_met(!self.server.store.turn.is_paused());
-            self.count_expired(freed);
-        }
-        result
     }
 
     /// Frees what a command that reads has met: alone, if it did not read so.

@@ -27,8 +27,7 @@ impl Executor<'_> {
         reply: &mut Reply<'_>,
     ) {
         self.is_now = true;
-        self.execute_planned(session, args, plan, reply);
-        self.lap(session, std::iter::once(args));
+        self.execute_single(session, args, plan, reply);
         self.is_now = false;
         if std::mem::take(&mut self.is_parked) {
             reply.error(&self.server.store.turn.refusal(self.waits_for));

@@ -10,7 +10,7 @@ use crate::resp::request::Args;
 use crate::session::Session;
 use crate::store::turn::Wait;
 use crate::store::view::Known;
-use crate::store::{Name, View};
+use crate::store::{Access, Name, View};
 
 /// Commands that may run under one acquisition of a stripe, so that others get their turn.
 pub(super) const COMMANDS_PER_LOCK_MAX: usize = 16;
@@ -59,6 +59,25 @@ impl Executor<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Runs a command on stripes that are held.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        handler: Writes,
+        access: Access<'_>,
+        known: Known<'_>,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result {
+        let mut view = View::live(&mut self.held, &mut self.effects, access, known);
+        let result = handler(&mut view, args, reply);
+        if view.has_met_expired() {
+            let freed = view.free_met(!self.server.store.turn.is_paused());
+            self.count_expired(freed);
+        }
+        result
     }
 
     /// Runs a command again for which claims were not enough: alone.
