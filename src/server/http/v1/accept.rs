@@ -140,9 +140,15 @@ mod tests {
         Accept::of(&headers).choose(offered)
     }
 
+    fn each_chooses(lines: &[(&'static str, Accepts)]) {
+        for &(line, form) in lines {
+            assert_eq!(choose(&[line], &LISTS), form, "{line}");
+        }
+    }
+
     #[test]
     fn the_greatest_quality_counts_then_the_order() {
-        for (line, form) in [
+        each_chooses(&[
             ("text/csv", Accepts::Csv),
             ("text/csv, application/json", Accepts::Csv),
             ("application/json, text/csv", Accepts::Json),
@@ -151,35 +157,29 @@ mod tests {
             ("text/csv ; Q=0.5 , application/x-ndjson ; q=0.501", Accepts::JsonLines),
             ("TEXT/CSV;header=present;q=0.9, application/jsonl;q=0.8", Accepts::Csv),
             ("application/ndjson", Accepts::JsonLines),
-        ] {
-            assert_eq!(choose(&[line], &LISTS), form, "{line}");
-        }
+        ]);
         assert_eq!(choose(&["application/json;q=0.1", "text/csv;q=0.2"], &LISTS), Accepts::Csv);
     }
 
     #[test]
     fn zero_excludes() {
-        for (line, form) in [
+        each_chooses(&[
             ("application/json;q=0, text/csv;q=0.001", Accepts::Csv),
             ("application/json;q=0, */*", Accepts::JsonLines),
             ("application/json;q=0.000, application/*, text/csv;q=0", Accepts::JsonLines),
             ("text/*;q=0, */*;q=0.1", Accepts::Json),
-        ] {
-            assert_eq!(choose(&[line], &LISTS), form, "{line}");
-        }
+        ]);
         assert_eq!(choose(&["application/json;q=0, */*;q=0.1"], &VALUES), Accepts::Text);
     }
 
     #[test]
     fn the_most_exact_range_says_a_forms_quality() {
-        for (line, form) in [
+        each_chooses(&[
             ("*/*, text/csv;q=0.1", Accepts::Json),
             ("*/*;q=0.1, text/*;q=0.2, text/csv;q=0.05", Accepts::Json),
             ("*/*;q=0.1, text/*;q=0.2", Accepts::Csv),
             ("text/csv, */*", Accepts::Csv),
-        ] {
-            assert_eq!(choose(&[line], &LISTS), form, "{line}");
-        }
+        ]);
     }
 
     #[test]
