@@ -25,6 +25,9 @@ pub(super) mod form {
     pub const ELSEWHERE: u8 = 3;
 }
 
+/// Bytes of an entry in each form that lies here, before its deadline or key.
+const HEAD_LENS: [usize; 3] = [2, 4, 9];
+
 /// A pair as it is put in.
 #[derive(Debug, Clone, Copy)]
 pub struct NewPair<'n> {
@@ -61,15 +64,17 @@ impl Layout {
         let head = bytes[0];
         let has_deadline = head & 1 == 1;
         let (lengths_end, key_len, value_len) = match form_in(head) {
-            form::SHORT => (2, usize::from(head >> 3), usize::from(bytes[1])),
+            form::SHORT => {
+                (HEAD_LENS[form::SHORT as usize], usize::from(head >> 3), usize::from(bytes[1]))
+            }
             form::MEDIUM => {
                 let value_len = u16::from_le_bytes([bytes[2], bytes[3]]);
-                (4, usize::from(bytes[1]), usize::from(value_len))
+                (HEAD_LENS[form::MEDIUM as usize], usize::from(bytes[1]), usize::from(value_len))
             }
             _ => {
                 let key_len = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
                 let value_len = u32::from_le_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
-                (9, key_len as usize, value_len as usize)
+                (HEAD_LENS[form::LONG as usize], key_len as usize, value_len as usize)
             }
         };
         let key_at = lengths_end + if has_deadline { DEADLINE_LEN } else { 0 };
@@ -81,13 +86,14 @@ impl Layout {
     pub(super) fn for_new(entry: &NewPair<'_>) -> (u8, Layout) {
         let (key_len, value_len) = (entry.key.len(), entry.value.len());
         let has_deadline = entry.deadline_ms != NEVER;
-        let (form, lengths_end) = if key_len <= SHORT_KEY_LEN_MAX && value_len <= 0xff {
-            (form::SHORT, 2)
+        let form = if key_len <= SHORT_KEY_LEN_MAX && value_len <= 0xff {
+            form::SHORT
         } else if key_len <= 0xff && value_len <= 0xffff {
-            (form::MEDIUM, 4)
+            form::MEDIUM
         } else {
-            (form::LONG, 9)
+            form::LONG
         };
+        let lengths_end = HEAD_LENS[usize::from(form)];
         let short_len = if form == form::SHORT { (key_len as u8) << 3 } else { 0 };
         let head = short_len | form << 1 | u8::from(has_deadline);
         let key_at = lengths_end + if has_deadline { DEADLINE_LEN } else { 0 };
@@ -131,13 +137,12 @@ impl Layout {
         if self.has_deadline {
             self.write_deadline(entry.deadline_ms, to);
         }
-        let value_at = self.key_at + self.key_len;
-        to[self.key_at..value_at].copy_from_slice(entry.key);
-        to[value_at..value_at + self.value_len].copy_from_slice(entry.value);
+        to[self.key_place()].copy_from_slice(entry.key);
+        to[self.value_place()].copy_from_slice(entry.value);
     }
 
     pub(super) fn write_deadline(&self, deadline_ms: u64, to: &mut [u8]) {
-        put_deadline(deadline_ms, &mut to[self.deadline_at..self.deadline_at + DEADLINE_LEN]);
+        put_deadline(deadline_ms, &mut to[self.deadline_place()]);
     }
 
     #[inline]
@@ -200,12 +205,7 @@ pub(super) fn form_in(head: u8) -> u8 {
 /// Bytes of an entry with this head before its deadline or key; `None` if it lies elsewhere.
 #[inline]
 pub(super) fn head_len(head: u8) -> Option<usize> {
-    match form_in(head) {
-        form::SHORT => Some(2),
-        form::MEDIUM => Some(4),
-        form::LONG => Some(9),
-        _ => None,
-    }
+    HEAD_LENS.get(usize::from(form_in(head))).copied()
 }
 
 /// Writes a deadline to its place.
