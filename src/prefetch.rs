@@ -3,6 +3,9 @@
 //! Unlike a read, a hint is over at once: while one is on its way, any number of others can follow.
 //! A program does the same with and without it.
 
+/// Of every processor that the hint is for.
+pub const CACHE_LINE_BYTES: usize = 64;
+
 /// Asks for the cache line that `at` begins on.
 #[inline(always)]
 pub fn prefetch<T>(at: &T) {

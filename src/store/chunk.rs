@@ -22,7 +22,7 @@
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut, Range};
 
-use super::claims::Claim;
+use super::claims::{Claim, Put};
 use super::layout::{Layout, deadline_in, head_len, put_deadline};
 use super::table::NEVER;
 use crate::prefetch::prefetch;
@@ -60,17 +60,11 @@ impl Chunk {
         }
     }
 
-    /// Overwrites the pair that begins `at`, if it has this key, lies here, its value is as long as the new one, and
-    /// `change`, which is given its deadline, makes one of it that takes as much room. `claim` must be on that key.
+    /// Overwrites the pair that begins `at`, if it is the claimed one, lies here, and value and deadline take as much
+    /// room as before.
     #[inline]
-    pub fn overwrite(
-        &self,
-        claim: &Claim<'_>,
-        at: usize,
-        key: &[u8],
-        value: &[u8],
-        change: impl FnOnce(u64) -> Option<u64>,
-    ) -> Overwritten {
+    pub fn overwrite(&self, claim: &Claim<'_>, at: usize) -> Overwritten {
+        let &Put { key, value, .. } = claim.put();
         let Some(head_len) = head_len(self.fixed(at..at + 1)[0]) else { return Overwritten::No };
         let layout = Layout::of(self.fixed(at..at + head_len));
         if !same(self.fixed(shifted(layout.key_place(), at)), key) {
@@ -81,7 +75,9 @@ impl Chunk {
         let place = shifted(layout.value_place(), at);
         let has_room =
             |new_ms: &u64| place.len() == value.len() && deadline.is_empty() == (*new_ms == NEVER);
-        let Some(new_ms) = change(old_ms).filter(has_room) else { return Overwritten::No };
+        let Some(new_ms) = claim.deadline_ms(old_ms).filter(has_room) else {
+            return Overwritten::No;
+        };
         if !deadline.is_empty() {
             put_deadline(new_ms, deadline);
         }

@@ -125,14 +125,29 @@ pub(super) struct Claimed<'s> {
     stripe: RwLockReadGuard<'s, Stripe>,
 }
 
-/// Says that a pair is claimed.
-pub(super) struct Claim<'c>(std::marker::PhantomData<&'c ()>);
+/// Says that the pair to be put is claimed.
+pub(super) struct Claim<'c> {
+    put: &'c Put<'c>,
+    now_ms: u64,
+}
 
-#[cfg(test)]
-impl Claim<'_> {
+impl<'c> Claim<'c> {
     /// For a test that has the pair alone.
-    pub fn granted() -> Self {
-        Claim(std::marker::PhantomData)
+    #[cfg(test)]
+    pub fn granted(put: &'c Put<'c>, now_ms: u64) -> Self {
+        Claim { put, now_ms }
+    }
+
+    /// The pair.
+    #[inline]
+    pub fn put(&self) -> &'c Put<'c> {
+        self.put
+    }
+
+    /// The deadline of the pair that had this one; `None` if it can not be overwritten where it lies.
+    #[inline]
+    pub fn deadline_ms(&self, old_ms: u64) -> Option<u64> {
+        self.put.deadline.in_place(old_ms, self.now_ms)
     }
 }
 
@@ -173,15 +188,12 @@ impl<'s> Claimed<'s> {
     /// Overwrites a pair, alive now, where it lies, if it is claimed, that needs no other room and brings nothing
     /// forward. Returns its deadline; `None` if nothing was changed.
     pub fn overwrite(&self, access: &Access<'_>, name: Name<'_>, put: &Put<'_>) -> Option<u64> {
-        let claim = self.claim(Tag::new(name.hash, put.key_hash))?;
+        let claim = self.claim(name, put, access.now_ms)?;
         let entry = self.stripe.entry(access.db, name)?;
         if entry.is_expired(access.now_ms) || !entry.is_namespace() {
             return None;
         }
-        let change = |old_ms| put.deadline.in_place(old_ms, access.now_ms);
-        let pairs = entry.many.as_ref()?;
-        let deadline_ms =
-            pairs.overwrite_claimed(&claim, put.key_hash, put.key, put.value, change)?;
+        let deadline_ms = entry.many.as_ref()?.overwrite_claimed(&claim)?;
         if access.touch {
             entry.access(access);
         }
@@ -222,12 +234,13 @@ impl<'s> Claimed<'s> {
     }
 
     #[inline]
-    fn claim(&self, wanted: Tag) -> Option<Claim<'_>> {
+    fn claim<'c>(&self, name: Name<'_>, put: &'c Put<'c>, now_ms: u64) -> Option<Claim<'c>> {
+        let wanted = Tag::new(name.hash, put.key_hash);
         let next = self.next.get();
         let places = (next..CLAIMS_MAX).chain(0..next);
         let mut tags = places.map(|at| (at, &self.announced.place.tags[at]));
         let (at, _) = tags.find(|(_, tag)| tag.load(Relaxed) == wanted.0)?;
         self.next.set((at + 1) % CLAIMS_MAX);
-        Some(Claim(std::marker::PhantomData))
+        Some(Claim { put, now_ms })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::claims::{Board, CLAIMS_MAX, Tag};
 use super::view::{Known, View};
-use super::{Access, Hold, Kind, NEVER, Name, NewDeadline, Store, stripe_of};
+use super::{Access, Hold, Kind, Name, NewDeadline, Store, stripe_of};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::journal::Journal;
@@ -279,7 +279,7 @@ fn values_are_whole_and_the_journal_has_them_in_their_order() {
         let mut all: Vec<_> =
             pairs.iter().map(|pair| (pair.key.to_vec(), pair.value.to_vec())).collect();
         all.sort();
-        (all, view.deadline_ms(NAME), NEVER)
+        (all, view.deadline_ms(NAME))
     };
     assert_eq!(all(&store), all(&replayed));
 }

@@ -9,7 +9,7 @@ use super::heap::{Heap, NOWHERE, Place};
 pub(super) use super::layout::{Layout, NewPair, PairRef};
 use super::layout::{form, form_in, is_short, short_pair};
 use super::table::NEVER;
-use crate::prefetch::prefetch;
+use crate::prefetch::{CACHE_LINE_BYTES, prefetch};
 use crate::shared::{OVERHEAD_BYTES, SHARED_BYTES_MIN, Shared};
 use crate::short::same;
 
@@ -29,7 +29,6 @@ const INLINE_LEN_MAX: usize = 512;
 const ELSEWHERE_LEN: usize = 8;
 /// An entry that begins on one cache line and ends behind the next is fetched in part only.
 const ENTRY_USUAL_BYTES_MAX: usize = 60;
-const CACHE_LINE_BYTES: usize = 64;
 /// Of an entry with an allocation of its own, so many lines at most are fetched ahead: those of sixteen fit the cache.
 const LINES_FETCHED_MAX: usize = 32;
 /// The first chunk grows in steps of at least this.
@@ -143,16 +142,8 @@ impl Packed {
 
     /// [`Chunk::overwrite`] for the pair at this place.
     #[inline]
-    pub(super) fn overwrite(
-        &self,
-        claim: &Claim<'_>,
-        place: Place,
-        key: &[u8],
-        value: &[u8],
-        change: impl FnOnce(u64) -> Option<u64>,
-    ) -> Overwritten {
-        let chunk = &self.chunks[usize::from(place) / GRANULES_PER_CHUNK];
-        chunk.overwrite(claim, start(place), key, value, change)
+    pub(super) fn overwrite(&self, claim: &Claim<'_>, place: Place) -> Overwritten {
+        self.chunks[usize::from(place) / GRANULES_PER_CHUNK].overwrite(claim, start(place))
     }
 
     /// A large value where it lies, unless somebody else holds it.

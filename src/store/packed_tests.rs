@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::claims::Put;
+use crate::store::name::NewDeadline;
 
 /// What is known of an entry by its place.
 type Model = BTreeMap<Place, (Vec<u8>, Vec<u8>, u64)>;
@@ -120,22 +122,24 @@ fn overwrite(
     new_ms: u64,
 ) {
     let (key, old, old_ms) = entry;
-    let run = |key: &[u8], new_ms: Option<u64>| {
-        heap.overwrite(&Claim::granted(), place, key, &value, |ms| {
-            assert_eq!(ms, *old_ms);
-            new_ms
-        })
+    let deadline = if new_ms == NEVER { NewDeadline::Clear } else { NewDeadline::At(new_ms) };
+    let run = |key: &[u8], now_ms: u64| {
+        let put = Put { key, key_hash: 0, value: &value, deadline };
+        heap.overwrite(&Claim::granted(&put, now_ms), place)
     };
+    // The old deadline has not passed at this moment, and has at the next.
+    let now_ms = *old_ms - 1;
     if is_elsewhere(&heap.chunks[usize::from(place) / GRANULES_PER_CHUNK][start(place)..]) {
-        assert_eq!(run(key, Some(new_ms)), Overwritten::No);
+        assert_eq!(run(key, now_ms), Overwritten::No);
         return;
     }
-    assert_eq!(run(&[&key[..], b"0"].concat(), Some(new_ms)), Overwritten::Another);
-    assert_eq!(run(key, None), Overwritten::No);
+    assert_eq!(run(&[&key[..], b"0"].concat(), now_ms), Overwritten::Another);
+    assert_eq!(run(key, *old_ms), Overwritten::No);
     let fits = value.len() == old.len() && (new_ms == NEVER) == (*old_ms == NEVER);
-    let wanted = if fits { Overwritten::Done(new_ms) } else { Overwritten::No };
-    assert_eq!(run(key, Some(new_ms)), wanted);
-    if fits {
+    let is_done = fits && new_ms >= *old_ms;
+    let wanted = if is_done { Overwritten::Done(new_ms) } else { Overwritten::No };
+    assert_eq!(run(key, now_ms), wanted);
+    if is_done {
         (*old, *old_ms) = (value, new_ms);
     }
 }

@@ -26,19 +26,12 @@ impl Table<Packed> {
         write(&mut segment.heap, segment.slots[at].place(), deadline_ms)
     }
 
-    /// The same while others overwrite other pairs; `claim` must be on this one. `change` makes the new deadline of the
-    /// old one.
+    /// The same for a claimed pair, while others overwrite other pairs.
     #[inline]
-    pub fn overwrite_claimed(
-        &self,
-        claim: &Claim<'_>,
-        hash: u64,
-        key: &[u8],
-        value: &[u8],
-        change: impl Fn(u64) -> Option<u64>,
-    ) -> Option<u64> {
+    pub fn overwrite_claimed(&self, claim: &Claim<'_>) -> Option<u64> {
+        let hash = claim.put().key_hash;
         let segment = self.segment(hash)?;
-        let overwrite = |place| match segment.heap.overwrite(claim, place, key, value, &change) {
+        let overwrite = |place| match segment.heap.overwrite(claim, place) {
             Overwritten::Another => None,
             done => Some(done),
         };

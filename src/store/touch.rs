@@ -9,11 +9,10 @@ use super::held::{Guards, Held};
 use super::name::{Name, NameEntry};
 use super::packed::{Large, Packed};
 use super::view::Known;
-use crate::prefetch::prefetch;
+use crate::prefetch::{CACHE_LINE_BYTES, prefetch};
 
 /// Requests that are touched at once at most.
 const TOUCHED_MAX: usize = 16;
-const CACHE_LINE_BYTES: usize = 64;
 /// Of a name's own bytes, so much at most.
 const BODY_BYTES_MAX: usize = 4 * CACHE_LINE_BYTES;
 
